@@ -1,0 +1,92 @@
+//! What travels in a frame: messages of the rules, and what the servers say among themselves.
+//! Must never decide anything about what it carries.
+
+use bytes::Bytes;
+
+use crate::{GroupId, Message, Term};
+
+/// One thing said, to one group.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Envelope {
+    /// The group that it concerns.
+    pub group: GroupId,
+    /// What is said.
+    pub content: Content,
+}
+
+/// What is said between two nodes. Only `Raft` enters the rules.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Content {
+    /// For the rules.
+    Raft {
+        /// The sender's term when its handler made the message.
+        term: Term,
+        /// The message.
+        message: Message,
+    },
+    /// A client's batch, passed on to the leader.
+    Forward(Forward),
+    /// What came of it.
+    ForwardReply(ForwardReply),
+}
+
+/// One connection's batch, handed to the leader by the node that the client talks to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Forward {
+    /// Rises with each copy handed out by this boot of the origin.
+    pub number: u64,
+    /// The term of the leader that the copy is meant for: it is appended in no other.
+    pub only_in: Term,
+    /// The batch, in the order of the connection.
+    pub operations: Vec<Operation>,
+}
+
+/// One request of a client's batch.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// Changes the state machine; enters the log.
+    Command(Bytes),
+    /// Reads it; never enters the log.
+    Query(Bytes),
+}
+
+/// Answers the forward of the same number.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ForwardReply {
+    /// The number of the forward.
+    pub number: u64,
+    /// What came of it.
+    pub outcome: ForwardOutcome,
+}
+
+/// What came of a forwarded batch.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ForwardOutcome {
+    /// Done: one reply for each operation.
+    Done(Vec<Bytes>),
+    /// Certainly not appended, and never will be: the batch may be handed to another leader.
+    NotAppended(NotAppended),
+}
+
+/// Why a forwarded batch was not appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NotAppended {
+    /// The receiver does not lead the term that the copy was meant for.
+    NotLeader,
+    /// Too many uncommitted bytes wait.
+    Busy,
+}
+
+impl Operation {
+    /// Whether the operation changes the state machine.
+    pub fn is_command(&self) -> bool {
+        matches!(self, Operation::Command(_))
+    }
+
+    /// Bytes of the request.
+    pub fn size(&self) -> usize {
+        match self {
+            Operation::Command(bytes) | Operation::Query(bytes) => bytes.len(),
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What the doors and the library say to a server, and what they get back. Must never block: a
+//! mailbox takes what it is given and wakes the server once.
+
+use bytes::Bytes;
+use messages::{LogIndex, LogPosition, NodeId, Operation, Term};
+use states::{Role, Time};
+
+/// One connection's batch of requests: they take effect in order, and nothing of another connection
+/// in between.
+#[derive(Debug)]
+pub struct Batch {
+    /// When the first of its bytes were read: its time-out runs from here.
+    pub arrived: Time,
+    /// The requests. With a command among them the batch becomes one log entry; without, it is one
+    /// linearizable read.
+    pub operations: Vec<Operation>,
+    /// Whether queries may be answered from this node's own, possibly old, state. Only for batches
+    /// without commands.
+    pub stale: bool,
+}
+
+/// What came of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// One reply for each operation, in order.
+    Done {
+        /// The replies.
+        replies: Vec<Bytes>,
+        /// Where the batch stands in the log, if it has commands and this node applied it.
+        position: Option<LogPosition>,
+    },
+    /// Certainly not applied, and never will be: no leader was found in time.
+    NoLeader {
+        /// How long it waited, microseconds.
+        waited: u64,
+        /// Nodes heard from within the last election timeout, this one included.
+        heard: usize,
+        /// Nodes of the cluster.
+        members: usize,
+    },
+    /// Certainly not applied, and never will be: too much waits already.
+    Busy,
+    /// May have been applied, or may yet be. Never for a batch of only queries.
+    Uncertain {
+        /// Where it stands in a log that may or may not win, if that is known.
+        position: Option<LogPosition>,
+    },
+    /// The server stopped before it took the batch; certainly not applied.
+    Stopped,
+}
+
+/// A node as it sees itself and its peers, at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// This node.
+    pub id: NodeId,
+    /// Its role.
+    pub role: Role,
+    /// Its term.
+    pub term: Term,
+    /// The leader of that term, if known.
+    pub leader: Option<NodeId>,
+    /// The log is known to be committed up to here.
+    pub commit_index: LogIndex,
+    /// The log is applied up to here.
+    pub applied_index: LogIndex,
+    /// Where the log ends.
+    pub last: LogPosition,
+    /// How far the log is durable on this node.
+    pub durable: LogIndex,
+    /// The other voters; what is known of them while this node leads.
+    pub peers: Vec<PeerStatus>,
+    /// Frames dropped at the gate, by reason.
+    pub refused_frames: u64,
+}
+
+/// What a leader knows of a follower.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerStatus {
+    /// The follower.
+    pub id: NodeId,
+    /// How far its log is known to match, durably; only a leader knows.
+    pub matched: Option<LogIndex>,
+    /// Microseconds since it was last heard.
+    pub heard_ago: Option<u64>,
+}

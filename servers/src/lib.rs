@@ -1,0 +1,6 @@
+//! The actor that holds a state object, and its edges.
+
+pub mod host;
+pub mod machine;
+pub mod storage;
+pub mod transport;

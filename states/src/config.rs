@@ -1,0 +1,33 @@
+//! The numbers that tune the rules. Safety depends on none of them.
+
+use crate::Micros;
+
+/// Settings of one node's rules.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Config {
+    /// How often a leader sends heartbeats.
+    pub heartbeat: Micros,
+    /// Election timeouts are drawn from `[election, 1.5 × election)`.
+    pub election: Micros,
+    /// Bytes of entries in one AppendEntries at most; a single larger entry goes alone.
+    pub append_bytes: usize,
+    /// AppendEntries in flight to one follower at most.
+    pub window_messages: usize,
+    /// Bytes of entries in flight to one follower at most.
+    pub window_bytes: usize,
+    /// Bytes of uncommitted entries above which a leader answers `Busy`.
+    pub uncommitted_bytes: usize,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            heartbeat: Micros(50_000),
+            election: Micros(300_000),
+            append_bytes: 1 << 20,
+            window_messages: 16,
+            window_bytes: 4 << 20,
+            uncommitted_bytes: 64 << 20,
+        }
+    }
+}

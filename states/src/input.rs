@@ -1,0 +1,55 @@
+//! Everything that can happen to a server's state, and what it answers to requests.
+
+use messages::{Item, LogIndex, LogPosition, Message, NodeId, Term};
+
+/// Names a request of the server that holds the state; never reused within a boot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// Names a write handed to the disk. Rises by one with each write of a boot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WriteId(pub u64);
+
+/// One thing that happens to a state.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Input {
+    /// A peer's message, with the sender's term.
+    Message {
+        /// Who sent it.
+        from: NodeId,
+        /// The sender's term when it made the message.
+        term: Term,
+        /// What it says.
+        message: Message,
+    },
+    /// The deadline that the state handed out has passed.
+    Timeout,
+    /// This write and all earlier ones are durable.
+    Written(WriteId),
+    /// Append these commands as one entry.
+    Propose {
+        /// Answered under this id.
+        id: RequestId,
+        /// Only if this node leads exactly this term.
+        only_in: Option<Term>,
+        /// The batch.
+        items: Vec<Item>,
+    },
+    /// Find an index at which a linearizable read may run.
+    Read(RequestId),
+}
+
+/// The final word of the rules on a request; `Appended` and `ReadAt` are then finished by whoever
+/// applies the log.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Answer {
+    /// The entry stands here in this leader's log. Whether it stays is known when something is
+    /// applied at its index.
+    Appended(LogPosition),
+    /// The read may run once the log is applied up to here.
+    ReadAt(LogIndex),
+    /// Not appended, and never will be: this node does not lead (the term asked for).
+    NotLeader,
+    /// Not appended, and never will be: too many uncommitted bytes wait.
+    Busy,
+}
