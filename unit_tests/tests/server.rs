@@ -116,6 +116,49 @@ fn a_read_without_a_quorum_ends_as_no_leader() {
     assert_eq!(bench.outcome(token), Some(&expected));
 }
 
+/// "A read never gets UNCERTAIN", also when its last copy is out at the end of its time.
+#[test]
+fn a_read_that_the_leader_never_answers_ends_as_no_leader() {
+    let mut bench = Bench::elected(3);
+    bench.lose_forwards();
+    let token = bench.submit(2, vec![query("x")]);
+    bench.run_for(2_500);
+    let Some(Outcome::NoLeader { waited: 2_500_000, heard, members: 3 }) = bench.outcome(token)
+    else {
+        panic!("{:?}", bench.outcome(token));
+    };
+    assert!(*heard >= 2, "the leader is heard all the time");
+}
+
+/// News of another leader sends a read on at once; silence need not be waited for.
+#[test]
+fn a_read_follows_the_leader_at_once() {
+    let mut bench = Bench::elected(3);
+    bench.lose_forwards();
+    bench.submit(2, vec![query("x")]);
+    bench.turn(2);
+    assert_eq!(bench.last_forward().0.only_in, bench.server(1).replica().term());
+    let next_term = bench.server(1).replica().term().next();
+    bench.deliver_heartbeat(3, 2, next_term);
+    bench.turn(2);
+    assert_eq!(bench.forwards_sent(), 2);
+    assert_eq!(bench.last_forward().0.only_in, next_term);
+}
+
+/// A request that a deposed leader gives back waits for nothing but the next turn.
+#[test]
+fn a_read_of_a_deposed_leader_is_passed_on_in_the_next_turn() {
+    let mut bench = Bench::elected(3);
+    bench.submit(1, vec![query("x")]);
+    bench.turn(1);
+    bench.deliver_heartbeat(3, 1, bench.server(1).replica().term().next());
+    bench.turn(1);
+    assert_eq!(bench.server(1).deadline(), Some(states::Time(0)), "at once");
+    bench.turn(1);
+    assert_eq!(bench.forwards_sent(), 1);
+    assert!(!bench.server(1).has_more());
+}
+
 /// The same rule, from its other end: after "not appended" the copy goes to the next leader.
 #[test]
 fn a_refused_copy_goes_to_the_next_leader() {
@@ -463,8 +506,10 @@ fn batches_beyond_the_limit_are_refused() {
     assert_eq!(bench.outcome(second), Some(&Outcome::Busy));
     bench.run_for(2_500);
     assert!(matches!(bench.outcome(first), Some(Outcome::Uncertain { .. })));
+    let small = bench.submit(1, vec![command("s")]);
     let third = bench.submit(1, vec![command(&"c".repeat(600))]);
     bench.run_for(1);
+    assert_eq!(bench.outcome(small), None);
     assert_eq!(bench.outcome(third), None, "what was answered no longer counts");
 }
 

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use messages::{
-    Boot, Content, Entry, Envelope, Forward, ForwardOutcome, ForwardReply, GroupId, Membership,
-    NodeId, Operation, Term,
+    Boot, Content, Entry, Envelope, Forward, ForwardOutcome, ForwardReply, GroupId, Heartbeat,
+    LogIndex, Membership, Message, NodeId, Operation, Round, Term,
 };
 use servers::host::{Batch, Outcome, Token};
 use servers::machine::{Applied, StateMachine};
@@ -69,7 +69,7 @@ pub struct Bench {
     held: Vec<(u64, Event)>,
     refusing: BTreeSet<(u64, u64)>,
     duplicating: bool,
-    losing_forward: bool,
+    forwards_to_lose: usize,
     forwards: Vec<Forward>,
     forward_replies: Vec<(u64, ForwardOutcome)>,
 }
@@ -121,7 +121,7 @@ impl Bench {
             held: Vec::new(),
             refusing: BTreeSet::new(),
             duplicating: false,
-            losing_forward: false,
+            forwards_to_lose: 0,
             forwards: Vec::new(),
             forward_replies: Vec::new(),
         };
@@ -356,10 +356,10 @@ impl Bench {
             self.server_mut(from).not_sent(NodeId(to), &envelopes);
             return;
         }
-        if self.losing_forward {
+        if self.forwards_to_lose > 0 {
             let before = envelopes.len();
             envelopes.retain(|envelope| !matches!(envelope.content, Content::Forward(_)));
-            self.losing_forward = envelopes.len() == before;
+            self.forwards_to_lose -= before - envelopes.len();
         }
         if self.holding.contains(&(from, to)) {
             let boot = self.nodes[&from].boot;
@@ -388,6 +388,13 @@ impl Bench {
         operations: Vec<Operation>,
     ) {
         let content = Content::Forward(Forward { number, only_in, operations });
+        self.deliver(from, to, vec![Envelope { group: GroupId(0), content }]);
+    }
+
+    /// The sender leads that term, it says.
+    pub fn deliver_heartbeat(&mut self, from: u64, to: u64, term: Term) {
+        let heartbeat = Heartbeat { round: Round(1), commit: LogIndex(0) };
+        let content = Content::Raft { term, message: Message::Heartbeat(heartbeat) };
         self.deliver(from, to, vec![Envelope { group: GroupId(0), content }]);
     }
 
@@ -436,7 +443,11 @@ impl Bench {
     }
 
     pub fn lose_next_forward(&mut self) {
-        self.losing_forward = true;
+        self.forwards_to_lose = 1;
+    }
+
+    pub fn lose_forwards(&mut self) {
+        self.forwards_to_lose = usize::MAX;
     }
 
     /// Copies handed to the network since the election.
