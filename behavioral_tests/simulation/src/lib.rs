@@ -1,1 +1,3 @@
+pub mod disk;
 
+pub use disk::{Fate, SimulatedDisk};
