@@ -10,7 +10,7 @@
 
 pub mod checks;
 mod clients;
-// pub mod disk;
+pub mod disk;
 pub mod journal;
 mod network;
 // mod node;
