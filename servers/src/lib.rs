@@ -6,6 +6,7 @@
 //! - [`proposals`]: the requests that wait, each with its time limit; [`forward`]: passing them to
 //!   the leader; [`applier`]: what becomes of them when entries are applied;
 //! - [`outbox`]: what a turn leaves to be done; [`status`]: how a server sees itself;
+//! - [`mailbox`]: the way in;
 //! - [`gate`]: which frames enter; [`storage`], [`transport`]: the other edges.
 
 pub mod applier;
@@ -14,6 +15,7 @@ pub mod gate;
 mod hops;
 pub mod host;
 pub mod machine;
+pub mod mailbox;
 pub mod outbox;
 pub mod proposals;
 pub mod server;
