@@ -7,10 +7,12 @@
 //!   the leader; [`applier`]: what becomes of them when entries are applied;
 //! - [`outbox`]: what a turn leaves to be done; [`status`]: how a server sees itself;
 //! - [`mailbox`]: the way in;
-//! - [`gate`]: which frames enter; [`storage`], [`transport`]: the other edges.
+//! - [`gate`]: which frames enter; [`storage`], [`transport`]: the other edges;
+//! - [`founding`]: how a cluster begins.
 
 pub mod applier;
 pub mod forward;
+pub mod founding;
 pub mod gate;
 mod hops;
 pub mod host;
