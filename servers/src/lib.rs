@@ -10,6 +10,7 @@
 
 pub mod applier;
 pub mod forward;
+pub mod founding;
 pub mod gate;
 mod hops;
 pub mod host;
