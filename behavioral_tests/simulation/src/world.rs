@@ -275,13 +275,15 @@ impl World {
             self.nodes[node].queue(turn.jobs);
             self.begin_sync(node)?;
         }
-        if effects > 2 {
-            for (client, outcome) in turn.replies {
+        for (client, outcome) in turn.replies {
+            if effects > 2 {
                 self.note(|| format!("client {client}: {}", kind_of(&outcome)));
                 self.clients.on_outcome(client, outcome, &mut self.checks)?;
-                let at = self.now + self.random.random_range(0..20_000);
-                self.schedule(at, Event::Ask { client });
+            } else {
+                self.clients.lose(client);
             }
+            let at = self.now + self.random.random_range(0..20_000);
+            self.schedule(at, Event::Ask { client });
         }
         if dies {
             return self.crash(node);
