@@ -234,8 +234,8 @@ where
         Network::ZeroMq { listen, peers } => {
             let identity = &opened.identity;
             let peers = addresses(identity, peers)?;
-            let transport =
-                transport::zeromq::ZeroMq::open(listen, peers).map_err(StartError::Transport)?;
+            let transport = transport::zeromq::ZeroMq::open(identity.node, listen, peers)
+                .map_err(StartError::Transport)?;
             Ok(run(&runtime, settings, opened, transport, machine, doors, started))
         }
     }
