@@ -3,6 +3,8 @@
 #[cfg(feature = "program")]
 pub mod client;
 #[cfg(feature = "program")]
+pub mod config;
+#[cfg(feature = "program")]
 pub mod exit;
 #[cfg(feature = "program")]
 pub mod print;

@@ -15,7 +15,7 @@ pub const PEER_PORT_OFFSET: u16 = 10_000;
 #[derive(Debug, StructOpt)]
 #[structopt(
     name = "raft",
-    global_settings = &[AppSettings::VersionlessSubcommands, AppSettings::DisableHelpSubcommand],
+    global_settings = &[AppSettings::VersionlessSubcommands],
     after_help = "EXAMPLE:\n    raft demo\n\nEach subcommand has a --help of its own, with an example."
 )]
 pub enum Options {
@@ -94,7 +94,7 @@ pub struct Init {
     #[structopt(value_name = "DIR", parse(from_os_str))]
     pub folder: PathBuf,
     /// Where clients reach each node; peers' ports are these + 10000
-    #[structopt(long, value_name = "HOST:PORT,...", use_delimiter = true, parse(try_from_str = member))]
+    #[structopt(long, value_name = "HOST:PORT,...", required = true, use_delimiter = true, parse(try_from_str = member))]
     pub members: Vec<(String, u16)>,
 }
 
