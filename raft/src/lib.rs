@@ -3,6 +3,8 @@
 #[cfg(feature = "program")]
 pub mod client;
 #[cfg(feature = "program")]
+pub mod cluster;
+#[cfg(feature = "program")]
 pub mod config;
 #[cfg(feature = "program")]
 pub mod exit;
@@ -10,5 +12,7 @@ pub mod exit;
 pub mod print;
 #[cfg(feature = "program")]
 pub mod render;
+#[cfg(feature = "program")]
+pub mod status;
 #[cfg(feature = "program")]
 pub mod units;
