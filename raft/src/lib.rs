@@ -1,4 +1,8 @@
-//! A replicated, fault-tolerant service by the Raft consensus algorithm.
+//! Raft as a program and as a library: the key-value store that it replicates, and the doors that
+//! clients come in by.
+//!
+//! - [`store`]: the key-value machine;
+//! - [`doors`]: what clients speak.
 
 #[cfg(feature = "program")]
 pub mod client;
@@ -7,6 +11,8 @@ pub mod cluster;
 #[cfg(feature = "program")]
 pub mod config;
 #[cfg(feature = "program")]
+pub mod doors;
+#[cfg(feature = "program")]
 pub mod exit;
 #[cfg(feature = "program")]
 pub mod print;
@@ -14,5 +20,6 @@ pub mod print;
 pub mod render;
 #[cfg(feature = "program")]
 pub mod status;
+pub mod store;
 #[cfg(feature = "program")]
 pub mod units;
