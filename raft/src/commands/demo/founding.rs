@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::node::Node;
+use crate::commands::init;
 
 /// How fast a cluster is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +16,16 @@ pub enum Pace {
 }
 
 impl Pace {
+    /// What differs from the configuration file: variables of the environment.
+    pub fn settings(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Pace::Usual => &[],
+            Pace::Slow => {
+                &[("RAFT_HEARTBEAT", "1s"), ("RAFT_ELECTION", "3s"), ("RAFT_CLIENT_TIMEOUT", "15s")]
+            }
+        }
+    }
+
     /// How long to wait for a leader, and for what follows from having one: several elections.
     pub fn patience(self) -> Duration {
         match self {
@@ -34,11 +45,11 @@ impl Pace {
 
 /// Writes configurations and data folders for so many nodes.
 pub fn found(folder: &Path, first_port: u16, nodes: u16, pace: Pace) -> anyhow::Result<Vec<Node>> {
-    let _ = pace;
-    let members = (1..=nodes).map(|number| {
-        let address = format!("127.0.0.1:{}", first_port + number - 1);
-        let config = folder.join(format!("n{number}.toml"));
-        Node::new(usize::from(number), address, config, folder.join(format!("n{number}.log")))
+    let addresses: Vec<(String, u16)> =
+        (0..nodes).map(|number| ("127.0.0.1".to_owned(), first_port + number)).collect();
+    init::found_cluster(folder, &addresses)?;
+    let nodes = addresses.iter().zip(1..).map(|((host, port), number)| {
+        Node::new(number, format!("{host}:{port}"), folder, pace)
     });
-    Ok(members.collect())
+    Ok(nodes.collect())
 }

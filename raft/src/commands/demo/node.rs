@@ -5,12 +5,14 @@
 use std::fmt::Write;
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use anyhow::Context;
+use raft::config;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
+use super::founding::Pace;
 use super::guard::Guard;
 
 /// How many of a dead node's last words are shown.
@@ -27,14 +29,19 @@ pub struct Node {
     pub config: PathBuf,
     /// What it says on stderr, all its lives in one file.
     pub log: PathBuf,
+    /// Settings that count more than the configuration file: variables and values.
+    pub settings: &'static [(&'static str, &'static str)],
     process: Option<Child>,
     paused: bool,
 }
 
 impl Node {
     /// A node that does not run yet.
-    pub fn new(number: usize, address: String, config: PathBuf, log: PathBuf) -> Node {
-        Node { number, address, config, log, process: None, paused: false }
+    pub fn new(number: usize, address: String, folder: &Path, pace: Pace) -> Node {
+        let file = |ending| folder.join(format!("n{number}.{ending}"));
+        let (config, log) = (file("toml"), file("log"));
+        let settings = pace.settings();
+        Node { number, address, config, log, settings, process: None, paused: false }
     }
 
     /// Starts its process and puts it under guard.
@@ -43,7 +50,12 @@ impl Node {
         let program = std::env::current_exe().context("cannot find the running program")?;
         let log = File::options().create(true).append(true).open(&self.log);
         let log = log.with_context(|| format!("cannot write {}", self.log.display()))?;
-        let child = Command::new(program)
+        let mut command = Command::new(program);
+        for key in config::KEYS {
+            command.env_remove(key.variable()); // what is set for another node is not for this one
+        }
+        let child = command
+            .envs(self.settings.iter().copied())
             .arg("serve")
             .arg("--config")
             .arg(&self.config)
