@@ -9,6 +9,8 @@ pub mod config;
 #[cfg(feature = "program")]
 pub mod exit;
 #[cfg(feature = "program")]
+pub mod logging;
+#[cfg(feature = "program")]
 pub mod print;
 #[cfg(feature = "program")]
 pub mod render;
