@@ -1,4 +1,11 @@
-//! A replicated, fault-tolerant service by the Raft consensus algorithm.
+//! Raft as a program and as a library: a replicated state machine of your own, or the key-value
+//! store that comes with it.
+//!
+//! - [`store`]: the key-value machine;
+//! - [`doors`]: what clients speak;
+//! - [`client`]: a small client of the same protocol;
+//! - [`config`], [`cluster`], [`status`]: a node's settings, a cluster's founding, what a node tells;
+//! - [`render`], [`print`], [`units`], [`exit`]: what the program's commands share.
 
 #[cfg(feature = "program")]
 pub mod client;
@@ -6,6 +13,8 @@ pub mod client;
 pub mod cluster;
 #[cfg(feature = "program")]
 pub mod config;
+#[cfg(feature = "program")]
+pub mod doors;
 #[cfg(feature = "program")]
 pub mod exit;
 #[cfg(feature = "program")]
@@ -16,5 +25,6 @@ pub mod print;
 pub mod render;
 #[cfg(feature = "program")]
 pub mod status;
+pub mod store;
 #[cfg(feature = "program")]
 pub mod units;

@@ -5,6 +5,10 @@ use bytes::Bytes;
 use messages::{LogIndex, LogPosition, NodeId, Operation, Term};
 use states::{Role, Time};
 
+/// Names a batch that a driver gave to its server; the driver's own, never looked into.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token(pub u64);
+
 /// One connection's batch of requests: they take effect in order, and nothing of another connection
 /// in between.
 #[derive(Debug)]

@@ -1,6 +1,22 @@
 //! The actor that holds a state object, and its edges.
+//!
+//! In reading order:
+//! - [`host`]: what clients' doors say to a server and get back; [`machine`]: what a user brings;
+//! - [`server`]: the actor, five verbs: receive, swap, perform, apply, reply;
+//! - [`proposals`]: the requests that wait, each with its time limit; [`forward`]: passing them to
+//!   the leader; [`applier`]: what becomes of them when entries are applied;
+//! - [`outbox`]: what a turn leaves to be done; [`status`]: how a server sees itself;
+//! - [`gate`]: which frames enter; [`storage`], [`transport`]: the other edges.
 
+pub mod applier;
+pub mod forward;
+pub mod gate;
+mod hops;
 pub mod host;
 pub mod machine;
+pub mod outbox;
+pub mod proposals;
+pub mod server;
+pub mod status;
 pub mod storage;
 pub mod transport;

@@ -1,0 +1,180 @@
+//! What must hold whatever happens: the properties of the paper's Figure 3, checked against what
+//! nodes write, apply and answer. Shares no code with what it checks; its memory lies outside the
+//! nodes and survives them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use messages::{Entry, Item, LogIndex, LogPosition, NodeId, Payload, Term};
+use states::Log;
+
+use crate::journal::{Seen, chain};
+
+/// A property that did not hold.
+pub type Violation = String;
+
+/// What all nodes of a cluster have shown so far.
+#[derive(Default)]
+pub struct Checks {
+    leaders: BTreeMap<Term, NodeId>,
+    /// For each entry ever written: the term of the entry before it, and a hash of its payload.
+    written: BTreeMap<(LogIndex, Term), (Term, u64)>,
+    /// What is committed, from index one on.
+    committed: Vec<(Term, u64)>,
+    /// Commands in the order of the log, by number.
+    applied: BTreeMap<u64, u64>,
+    /// The list after each command.
+    seen: Vec<Seen>,
+    /// Commands of which a client was told that they never happen.
+    refused: BTreeSet<u64>,
+    /// The longest list that any client has been told of.
+    acknowledged: u64,
+}
+
+impl Checks {
+    /// Election Safety: "at most one leader can be elected in a given term" (Figure 3).
+    pub fn on_leader(&mut self, node: NodeId, term: Term, log: &Log) -> Result<(), Violation> {
+        match self.leaders.insert(term, node) {
+            Some(other) if other == node => return Ok(()),
+            Some(other) => {
+                return Err(format!("election safety: {other} and {node} both lead term {term}"));
+            }
+            None => {}
+        }
+        // Leader Completeness: "if a log entry is committed in a given term, then that entry will
+        // be present in the logs of the leaders for all higher-numbered terms" (Figure 3).
+        for (place, (entry_term, _)) in self.committed.iter().enumerate() {
+            let index = LogIndex(place as u64 + 1);
+            if log.term_at(index) != Some(*entry_term) {
+                return Err(format!(
+                    "leader completeness: {node} leads term {term} without {index}@{entry_term}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Log Matching: "if two logs contain an entry with the same index and term, then the logs are
+    /// identical in all entries up through the given index" (Figure 3): the same entry, and the
+    /// same before it, by induction.
+    pub fn on_written(&mut self, log: &Log, entries: &[Entry]) -> Result<(), Violation> {
+        for entry in entries {
+            let LogPosition { term, index } = entry.position;
+            let before = log.term_at(LogIndex(index.0 - 1)).unwrap_or_default();
+            let fact = (before, payload_hash(entry));
+            let known = *self.written.entry((index, term)).or_insert(fact);
+            if known != fact {
+                return Err(format!("log matching: two different entries {}", entry.position));
+            }
+        }
+        Ok(())
+    }
+
+    /// State Machine Safety: "if a server has applied a log entry at a given index to its state
+    /// machine, no other server will ever apply a different log entry for the same index"
+    /// (Figure 3).
+    pub fn on_commit(&mut self, log: &Log, from: LogIndex, to: LogIndex) -> Result<(), Violation> {
+        for index in from.0 + 1..=to.0 {
+            let entry = log.entry(LogIndex(index)).ok_or("committed beyond the log")?;
+            let fact = (entry.position.term, payload_hash(entry));
+            match self.committed.get(index as usize - 1) {
+                Some(known) if *known == fact => {}
+                Some(known) => {
+                    return Err(format!(
+                        "state-machine safety: {index}@{} committed after {index}@{}",
+                        fact.0, known.0
+                    ));
+                }
+                None => {
+                    self.committed.push(fact);
+                    self.note_commands(entry)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn note_commands(&mut self, entry: &Entry) -> Result<(), Violation> {
+        let Payload::Command(items) = &entry.payload else { return Ok(()) };
+        for Item::Plain(command) in items {
+            let number = number_of(command);
+            let before = self.seen.last().copied().unwrap_or(Seen::EMPTY);
+            self.seen.push(before.then(command));
+            if self.applied.insert(number, self.seen.len() as u64).is_some() {
+                return Err(format!("command {number} is in the log twice"));
+            }
+            if self.refused.contains(&number) {
+                return Err(format!("command {number} was refused, and committed afterwards"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A client was told that this command never happens.
+    pub fn on_refused(&mut self, number: u64) -> Result<(), Violation> {
+        self.refused.insert(number);
+        match self.applied.get(&number) {
+            Some(_) => Err(format!("command {number} was committed, and refused afterwards")),
+            None => Ok(()),
+        }
+    }
+
+    /// The longest list that any client knows of: what begins now must see no less.
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged
+    }
+
+    /// A client got an answer: for a command (by number) or a query, begun when `floor` was the
+    /// longest list known. For a list that only grows this is linearizability.
+    pub fn on_answer(
+        &mut self,
+        command: Option<u64>,
+        seen: Seen,
+        floor: u64,
+    ) -> Result<(), Violation> {
+        let truth = match seen.length {
+            0 => Some(Seen::EMPTY),
+            length => self.seen.get(length as usize - 1).copied(),
+        };
+        if truth != Some(seen) {
+            return Err(format!("an answer shows a list of {} that never was", seen.length));
+        }
+        if let Some(number) = command
+            && self.applied.get(&number) != Some(&seen.length)
+        {
+            return Err(format!("command {number} was answered with another's place"));
+        }
+        if seen.length < floor + u64::from(command.is_some()) {
+            return Err(format!(
+                "stale: an answer shows {} commands, {floor} were known before it was asked",
+                seen.length
+            ));
+        }
+        self.acknowledged = self.acknowledged.max(seen.length);
+        Ok(())
+    }
+
+    /// Entries known to be committed.
+    pub fn committed(&self) -> u64 {
+        self.committed.len() as u64
+    }
+
+    /// Terms that had a leader.
+    pub fn elections(&self) -> usize {
+        self.leaders.len()
+    }
+}
+
+/// The number with which every simulated command begins.
+pub fn number_of(command: &[u8]) -> u64 {
+    command.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
+
+fn payload_hash(entry: &Entry) -> u64 {
+    let start = chain(0, &entry.time.0.to_le_bytes());
+    match &entry.payload {
+        Payload::Blank => start,
+        Payload::Command(items) => {
+            items.iter().fold(start, |hash, Item::Plain(command)| chain(hash, command))
+        }
+    }
+}

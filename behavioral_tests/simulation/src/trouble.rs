@@ -1,0 +1,86 @@
+//! What a seed draws: how large the cluster is, and which kinds of trouble it has, how strong. A
+//! fixed mix of faults hides bugs, so the kinds are drawn, not only their moments.
+
+use rand::RngExt;
+use states::random::SplitMix64;
+
+/// The settings of one simulated run. Times are in microseconds, chances out of 10,000.
+#[derive(Clone, Debug)]
+pub struct Trouble {
+    /// Nodes in the cluster.
+    pub nodes: usize,
+    /// Clients, each with one batch at a time.
+    pub clients: usize,
+    /// Operations in a batch at most.
+    pub batch: usize,
+    /// A frame is lost.
+    pub loss: u32,
+    /// A frame arrives twice.
+    pub duplication: u32,
+    /// The least delay of a frame.
+    pub delay: u64,
+    /// What is added to it at most.
+    pub jitter: u64,
+    /// Whether frames may overtake each other on a lane.
+    pub reorder: bool,
+    /// How long a sync takes at most.
+    pub sync: u64,
+    /// Average time between two faults of the kinds below; zero: none.
+    pub fault_every: u64,
+    /// Weights of the kinds: partition, crash, crash of all, pause.
+    pub kinds: [u32; 4],
+    /// A turn is cut short by a crash between two of its effects.
+    pub crash_in_turn: u32,
+    /// How long a fault lasts at most.
+    pub fault_length: u64,
+    /// Node clocks run apart by at most this share, out of 10,000.
+    pub clock_drift: u32,
+    /// Entries larger than this many bytes of padding are never proposed.
+    pub padding: usize,
+}
+
+impl Trouble {
+    /// Draws a run.
+    pub fn draw(random: &mut SplitMix64) -> Trouble {
+        let lossy = random.random_bool(0.5);
+        let slow = random.random_bool(0.3);
+        let faulty = random.random_bool(0.8);
+        let mut kinds = [0; 4];
+        for kind in &mut kinds {
+            if random.random_bool(0.6) {
+                *kind = random.random_range(1..10);
+            }
+        }
+        let crashes = kinds[1] + kinds[2] > 0;
+        Trouble {
+            nodes: [1, 2, 3, 3, 3, 3, 5, 5][random.random_range(0..8)],
+            clients: random.random_range(1..8),
+            batch: random.random_range(1..6),
+            loss: if lossy { random.random_range(0..2_000) } else { 0 },
+            duplication: if lossy { random.random_range(0..2_000) } else { 0 },
+            delay: random.random_range(20..2_000),
+            jitter: if slow { random.random_range(0..100_000) } else { random.random_range(0..2_000) },
+            reorder: random.random_bool(0.5),
+            sync: if slow { random.random_range(100..200_000) } else { random.random_range(50..5_000) },
+            fault_every: if faulty { random.random_range(100_000..2_000_000) } else { 0 },
+            kinds,
+            crash_in_turn: if crashes && faulty { random.random_range(0..10) } else { 0 },
+            fault_length: random.random_range(50_000..3_000_000),
+            clock_drift: if random.random_bool(0.3) { random.random_range(0..1_000) } else { 0 },
+            padding: [0, 100, 3_000][random.random_range(0..3)],
+        }
+    }
+
+    /// The same cluster with nothing going wrong.
+    pub fn calm(&self) -> Trouble {
+        Trouble {
+            loss: 0,
+            duplication: 0,
+            jitter: self.jitter.min(2_000),
+            sync: self.sync.min(5_000),
+            fault_every: 0,
+            crash_in_turn: 0,
+            ..self.clone()
+        }
+    }
+}

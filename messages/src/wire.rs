@@ -1,0 +1,379 @@
+//! How every type is spelt in MessagePack; `docs/wire.md` is the norm, this is its implementation.
+//! Must never panic on, recurse with, or allocate by what the bytes claim.
+//!
+//! A struct is the array of its fields; an enum is the array of its kind's number and that kind's
+//! fields. Fields are only ever appended, and a reader skips what it does not know. The tables of
+//! all types are at the end of this file.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use bytes::Bytes;
+use rmp_serde::decode::Error as ReadError;
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
+use serde::ser::{Serialize, SerializeSeq, SerializeTuple, Serializer};
+
+use crate::message::{
+    AppendEntries, AppendEntriesReply, AppendOutcome, Heartbeat, HeartbeatReply, Message, PreVote,
+    PreVoteReply, RequestVote, RequestVoteReply,
+};
+use crate::{
+    Boot, ClusterId, Content, DecodeError, Entry, Envelope, Forward, ForwardOutcome, ForwardReply,
+    GroupId, Item, LogIndex, LogPosition, LogTime, NodeId, NotAppended, Operation, Payload, Round,
+    Term,
+};
+
+/// Deeper nesting than any type has, with room for fields to come.
+const MAX_DEPTH: usize = 32;
+
+/// Elements that a list may reserve room for by its claimed length alone.
+const MAX_RESERVED: usize = 1024;
+
+/// How the error begins that an unknown kind makes: serde carries errors as text.
+const UNKNOWN_KIND: &str = "unknown kind";
+
+/// Spells an entry, for the log on disk, at the end of `out`.
+pub fn encode_entry(entry: &Entry, out: &mut Vec<u8>) {
+    encode(entry, out);
+}
+
+/// Reads an entry that `encode_entry` spelt, here or in another version of this program.
+pub fn decode_entry(bytes: &[u8]) -> Result<Entry, DecodeError> {
+    decode(bytes)
+}
+
+/// Spells a value at the end of `out`.
+pub fn encode<T: Encode + ?Sized>(value: &T, out: &mut Vec<u8>) {
+    let mut serializer = rmp_serde::Serializer::new(out);
+    value.write(&mut serializer).expect("writing a value of ours into memory cannot fail");
+}
+
+/// Reads a value that fills all of `bytes`.
+pub fn decode<T: Decode>(bytes: &[u8]) -> Result<T, DecodeError> {
+    let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
+    deserializer.set_max_depth(MAX_DEPTH);
+    let value = T::read(&mut deserializer).map_err(refusal)?;
+    // The reader does not tell where it is; that no marker can be read from it tells its end.
+    match bool::read(&mut deserializer) {
+        Err(ReadError::InvalidMarkerRead(_)) => Ok(value),
+        _ => Err(DecodeError::Trailing),
+    }
+}
+
+fn refusal(error: ReadError) -> DecodeError {
+    match error {
+        ReadError::Syntax(what) if what.starts_with(UNKNOWN_KIND) => DecodeError::UnknownKind(what),
+        other => DecodeError::Body(other.to_string()),
+    }
+}
+
+/// A type that can be spelt. Not serde's own trait, nor is `Decode`: those would lend themselves to
+/// decoding without this module's limits.
+pub trait Encode {
+    /// Spells it.
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error>;
+}
+
+/// A type that can be read from its spelling.
+pub trait Decode: Sized {
+    /// Reads it.
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error>;
+}
+
+/// Lends a value's spelling to serde.
+struct Spelt<'a, T: ?Sized>(&'a T);
+
+impl<T: Encode + ?Sized> Serialize for Spelt<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.write(serializer)
+    }
+}
+
+/// Lends a type's reader to serde.
+struct Reader<T>(PhantomData<T>);
+
+impl<'de, T: Decode> DeserializeSeed<'de> for Reader<T> {
+    type Value = T;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
+        T::read(deserializer)
+    }
+}
+
+/// The next of an array's fields, if it has one more.
+fn next<'de, T: Decode, A: SeqAccess<'de>>(fields: &mut A) -> Result<Option<T>, A::Error> {
+    fields.next_element_seed(Reader(PhantomData))
+}
+
+/// A type that is an array of fields.
+trait Record: Sized {
+    /// The type, as errors name it.
+    const NAME: &'static str;
+
+    /// Takes the known fields from the front of the array.
+    fn take<'de, A: SeqAccess<'de>>(fields: &mut A) -> Result<Self, A::Error>;
+}
+
+/// Reads any array of fields, tolerantly: what follows the known fields is skipped. Driven by
+/// `deserialize_any`: to rmp-serde's `deserialize_seq` bytes would do as well.
+struct Fields<T>(PhantomData<T>);
+
+impl<'de, T: Record> Visitor<'de> for Fields<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the array of {}", T::NAME)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut fields: A) -> Result<T, A::Error> {
+        let record = T::take(&mut fields)?;
+        while fields.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(record)
+    }
+}
+
+/// The next field of `$record`. Missing, it is an error, or its default where one makes sense.
+macro_rules! field {
+    ($record:ident, $fields:ident, $field:ident) => {
+        next($fields)?.ok_or_else(|| {
+            A::Error::custom(concat!(stringify!($record), " without ", stringify!($field)))
+        })?
+    };
+    ($record:ident, $fields:ident, $field:ident, $default:expr) => {
+        next($fields)?.unwrap_or($default)
+    };
+}
+
+/// Declares the spelling of a struct: `Name [field, field = default]`.
+macro_rules! record {
+    ($name:ident [$($field:ident $(= $default:expr)?),+]) => {
+        impl Record for $name {
+            const NAME: &'static str = stringify!($name);
+
+            fn take<'de, A: SeqAccess<'de>>(fields: &mut A) -> Result<Self, A::Error> {
+                $(let $field = field!($name, fields, $field $(, $default)?);)+
+                Ok($name { $($field),+ })
+            }
+        }
+
+        impl Encode for $name {
+            fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let $name { $($field),+ } = self;
+                let mut fields = serializer.serialize_tuple([$(stringify!($field)),+].len())?;
+                $(fields.serialize_element(&Spelt($field))?;)+
+                fields.end()
+            }
+        }
+
+        impl Decode for $name {
+            fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_any(Fields(PhantomData))
+            }
+        }
+    };
+}
+
+/// Declares the spelling of an enum: `Name { kind [fields] (the variant that they make) }`. The
+/// variant is both taken apart and built with the same tokens.
+macro_rules! kinds {
+    ($name:ident {
+        $($kind:literal [$($field:ident $(= $default:expr)?),*] ($($variant:tt)+))+
+    }) => {
+        impl Record for $name {
+            const NAME: &'static str = stringify!($name);
+
+            fn take<'de, A: SeqAccess<'de>>(fields: &mut A) -> Result<Self, A::Error> {
+                let kind: u64 = field!($name, fields, kind);
+                match kind {
+                    $($kind => {
+                        $(let $field = field!($name, fields, $field $(, $default)?);)*
+                        Ok($name::$($variant)+)
+                    })+
+                    _ => Err(A::Error::custom(format_args!("{UNKNOWN_KIND} {kind} of {}", Self::NAME))),
+                }
+            }
+        }
+
+        impl Encode for $name {
+            fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                match self {
+                    $($name::$($variant)+ => {
+                        let names: &[&str] = &["kind" $(, stringify!($field))*];
+                        let mut fields = serializer.serialize_tuple(names.len())?;
+                        fields.serialize_element::<u64>(&$kind)?;
+                        $(fields.serialize_element(&Spelt($field))?;)*
+                        fields.end()
+                    })+
+                }
+            }
+        }
+
+        impl Decode for $name {
+            fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_any(Fields(PhantomData))
+            }
+        }
+    };
+}
+
+/// Declares that newtypes are spelt as their number.
+macro_rules! numbers {
+    ($($name:ident)+) => {
+        $(impl Encode for $name {
+            fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_u64(self.0)
+            }
+        }
+
+        impl Decode for $name {
+            fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                u64::read(deserializer).map($name)
+            }
+        })+
+    };
+}
+
+impl Encode for u64 {
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(*self)
+    }
+}
+
+impl Decode for u64 {
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        serde::Deserialize::deserialize(deserializer)
+    }
+}
+
+impl Encode for bool {
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bool(*self)
+    }
+}
+
+impl Decode for bool {
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        serde::Deserialize::deserialize(deserializer)
+    }
+}
+
+impl Encode for Bytes {
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self)
+    }
+}
+
+impl Decode for Bytes {
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bin;
+
+        impl Visitor<'_> for Bin {
+            type Value = Bytes;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("bytes")
+            }
+
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Bytes, E> {
+                Ok(Bytes::copy_from_slice(bytes))
+            }
+        }
+
+        deserializer.deserialize_any(Bin)
+    }
+}
+
+impl<T: Encode> Encode for [T] {
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut elements = serializer.serialize_seq(Some(self.len()))?;
+        self.iter().try_for_each(|element| elements.serialize_element(&Spelt(element)))?;
+        elements.end()
+    }
+}
+
+impl<T: Encode> Encode for Vec<T> {
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.as_slice().write(serializer)
+    }
+}
+
+impl<T: Decode> Decode for Vec<T> {
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List<T>(PhantomData<T>);
+
+        impl<'de, T: Decode> Visitor<'de> for List<T> {
+            type Value = Vec<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Vec<T>, A::Error> {
+                let claimed = elements.size_hint().unwrap_or(0);
+                let mut list = Vec::with_capacity(claimed.min(MAX_RESERVED));
+                while let Some(element) = next(&mut elements)? {
+                    list.push(element);
+                }
+                Ok(list)
+            }
+        }
+
+        deserializer.deserialize_any(List(PhantomData))
+    }
+}
+
+numbers! { Boot ClusterId GroupId LogIndex LogTime NodeId Round Term }
+
+record! { LogPosition [term, index] }
+
+record! { Entry [position, time, payload] }
+
+kinds! { Payload {
+    1 [] (Blank)
+    2 [items] (Command(items))
+} }
+
+kinds! { Item {
+    1 [command] (Plain(command))
+} }
+
+record! { Envelope [group, content] }
+
+kinds! { Content {
+    1 [term, message] (Raft { term, message })
+    2 [number, only_in, operations] (Forward(Forward { number, only_in, operations }))
+    3 [number, outcome] (ForwardReply(ForwardReply { number, outcome }))
+} }
+
+kinds! { Operation {
+    1 [command] (Command(command))
+    2 [query] (Query(query))
+} }
+
+kinds! { ForwardOutcome {
+    1 [replies] (Done(replies))
+    2 [why] (NotAppended(why))
+} }
+
+kinds! { NotAppended {
+    1 [] (NotLeader)
+    2 [] (Busy)
+} }
+
+// A commit index that is not told is zero: it teaches nothing.
+kinds! { Message {
+    1 [proposed, last] (PreVote(PreVote { proposed, last }))
+    2 [proposed, granted] (PreVoteReply(PreVoteReply { proposed, granted }))
+    3 [last] (RequestVote(RequestVote { last }))
+    4 [answers, granted, wall] (RequestVoteReply(RequestVoteReply { answers, granted, wall }))
+    5 [previous, entries, commit = LogIndex(0)]
+        (AppendEntries(AppendEntries { previous, entries, commit }))
+    6 [outcome] (AppendEntriesReply(AppendEntriesReply { outcome }))
+    7 [round, commit = LogIndex(0)] (Heartbeat(Heartbeat { round, commit }))
+    8 [round] (HeartbeatReply(HeartbeatReply { round }))
+} }
+
+kinds! { AppendOutcome {
+    1 [matched] (Matched(matched))
+    2 [rejected, try_at] (Mismatched { rejected, try_at })
+} }

@@ -1,0 +1,4 @@
+//! The Redis door.
+
+mod inline;
+pub mod parser;

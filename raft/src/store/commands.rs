@@ -1,0 +1,122 @@
+//! The one table of the store's commands. Must never hold what a command does.
+
+use super::arguments::Arguments;
+use super::{Store, keys, strings};
+
+/// A command of the store.
+#[derive(Clone, Copy, Debug)]
+pub struct Command {
+    /// Its name in lower case, as error replies print it.
+    pub name: &'static str,
+    /// Its arguments, the name included: exactly so many, or at least so many where negative.
+    pub arity: i32,
+    /// What executes it.
+    pub action: Action,
+}
+
+/// What executes a command. It gets the arguments after the name, appends exactly one reply, and
+/// may rely on the arity.
+#[derive(Clone, Copy, Debug)]
+pub enum Action {
+    /// Changes the store: enters the log.
+    Write(fn(&mut Store, &mut Arguments, &mut Vec<u8>)),
+    /// Only looks.
+    Read(fn(&Store, &mut Arguments, &mut Vec<u8>)),
+}
+
+use Action::{Read, Write};
+
+const COMMANDS: [Command; 22] = [
+    command("append", 3, Write(strings::append)),
+    command("dbsize", 1, Read(keys::dbsize)),
+    command("decr", 2, Write(strings::decr)),
+    command("decrby", 3, Write(strings::decrby)),
+    command("del", -2, Write(keys::del)),
+    command("exists", -2, Read(keys::exists)),
+    command("flushall", -1, Write(keys::flush)),
+    command("flushdb", -1, Write(keys::flush)),
+    command("function", -2, Write(keys::function)),
+    command("get", 2, Read(strings::get)),
+    command("getdel", 2, Write(strings::getdel)),
+    command("getset", 3, Write(strings::getset)),
+    command("incr", 2, Write(strings::incr)),
+    command("incrby", 3, Write(strings::incrby)),
+    command("keys", 2, Read(keys::keys)),
+    command("mget", -2, Read(strings::mget)),
+    command("mset", -3, Write(strings::mset)),
+    command("msetnx", -3, Write(strings::msetnx)),
+    command("set", -3, Write(strings::set)),
+    command("setnx", 3, Write(strings::setnx)),
+    command("strlen", 2, Read(strings::strlen)),
+    command("type", 2, Read(keys::type_of)),
+];
+
+const fn command(name: &'static str, arity: i32, action: Action) -> Command {
+    Command { name, arity, action }
+}
+
+/// Slots of the lookup: a power of two, well above the number of commands.
+const SLOTS: usize = 128;
+const FREE: u8 = u8::MAX;
+const LONGEST: usize = 8;
+
+static TABLE: [Command; COMMANDS.len()] = COMMANDS;
+static INDEX: [u8; SLOTS] = index();
+
+/// Hashes a name without regard to case.
+const fn slot(name: &[u8]) -> usize {
+    let last = name[name.len() - 1] | 0x20;
+    let middle = name[name.len() / 2] | 0x20;
+    let first = name[0] | 0x20;
+    (first as usize * 7 + middle as usize * 31 + last as usize * 3 + name.len() * 11) % SLOTS
+}
+
+const fn index() -> [u8; SLOTS] {
+    let mut index = [FREE; SLOTS];
+    let mut at = 0;
+    while at < COMMANDS.len() {
+        let name = COMMANDS[at].name.as_bytes();
+        assert!(name.len() <= LONGEST);
+        let mut slot = slot(name);
+        while index[slot] != FREE {
+            slot = (slot + 1) % SLOTS;
+        }
+        index[slot] = at as u8;
+        at += 1;
+    }
+    index
+}
+
+/// The command of that name in any case.
+pub fn find(name: &[u8]) -> Option<&'static Command> {
+    if name.is_empty() || name.len() > LONGEST {
+        return None;
+    }
+    let mut slot = slot(name);
+    while INDEX[slot] != FREE {
+        let command = &TABLE[usize::from(INDEX[slot])];
+        if command.name.as_bytes().eq_ignore_ascii_case(name) {
+            return Some(command);
+        }
+        slot = (slot + 1) % SLOTS;
+    }
+    None
+}
+
+/// All commands.
+pub fn all() -> &'static [Command] {
+    &TABLE
+}
+
+impl Command {
+    /// Whether it takes `count` arguments, its name included.
+    pub fn takes(&self, count: usize) -> bool {
+        let least = self.arity.unsigned_abs() as usize;
+        if self.arity < 0 { count >= least } else { count == least }
+    }
+
+    /// Whether it changes the store.
+    pub fn is_write(&self) -> bool {
+        matches!(self.action, Write(_))
+    }
+}

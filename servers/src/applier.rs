@@ -1,0 +1,265 @@
+//! Applies committed entries to the machine, runs reads at their place, and finds out what became of
+//! the proposals that wait here. Must never keep anything of an entry, and never answer a proposal
+//! with what another entry at its index did.
+//!
+//! Invariant: `applied ≤ commit`; while `progress` is set, entry `applied + 1` is half applied and
+//! nothing looks at the machine but the queries of that entry's own batch.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use messages::{Entry, Item, LogIndex, LogPosition, Operation, Payload, Term};
+use states::{Log, RequestId};
+
+use crate::machine::{Applied, StateMachine};
+
+/// A buffer for replies that grew beyond this is given back after use, bytes.
+const KEPT_BUFFER: usize = 1 << 20;
+
+/// What became of a request that waited here.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Finished {
+    /// Its entry was applied.
+    Applied {
+        /// The request.
+        id: RequestId,
+        /// Where its entry stands.
+        position: LogPosition,
+        /// One reply for each operation, in order.
+        replies: Vec<Bytes>,
+    },
+    /// Another entry was applied at its index: its own certainly never is.
+    Replaced {
+        /// The request.
+        id: RequestId,
+        /// Its operations, so that it can be placed again.
+        operations: Vec<Operation>,
+    },
+    /// Its queries have run.
+    Read {
+        /// The request.
+        id: RequestId,
+        /// One reply for each query, in order.
+        replies: Vec<Bytes>,
+    },
+}
+
+/// The machine, how far it has come, and who waits for it.
+pub struct Applier<M> {
+    machine: M,
+    applied: LogIndex,
+    progress: Option<Progress>,
+    /// By index first: what waits at one index is found together. Two can wait there, when this node
+    /// appended, lost the entry and appended again in a later term.
+    proposals: BTreeMap<(LogIndex, Term), Waiting>,
+    /// Each runs once its index is applied.
+    reads: BTreeMap<(LogIndex, RequestId), Vec<Operation>>,
+    replies: Replies,
+}
+
+struct Waiting {
+    id: RequestId,
+    operations: Vec<Operation>,
+}
+
+/// How far the entry after `applied` has come.
+#[derive(Default)]
+struct Progress {
+    /// Items applied.
+    items: usize,
+    /// Operations of the waiting batch executed: the items and the queries between them.
+    operations: usize,
+}
+
+impl<M: StateMachine> Applier<M> {
+    /// Nothing is applied yet, nobody waits.
+    pub fn new(machine: M) -> Applier<M> {
+        Applier {
+            machine,
+            applied: LogIndex(0),
+            progress: None,
+            proposals: BTreeMap::new(),
+            reads: BTreeMap::new(),
+            replies: Replies::default(),
+        }
+    }
+
+    /// All entries up to here are applied.
+    pub fn applied(&self) -> LogIndex {
+        self.applied
+    }
+
+    /// The machine, for comparing replicas.
+    pub fn machine(&self) -> &M {
+        &self.machine
+    }
+
+    /// A proposal was appended at `position`; what becomes of it is told when something is applied
+    /// at its index.
+    pub fn wait_for(&mut self, position: LogPosition, id: RequestId, operations: Vec<Operation>) {
+        let waiting = Waiting { id, operations };
+        let before = self.proposals.insert((position.index, position.term), waiting);
+        assert!(before.is_none(), "one proposal at a position");
+    }
+
+    /// Queries to run once the log is applied up to `index`.
+    pub fn read_at(&mut self, index: LogIndex, id: RequestId, queries: Vec<Operation>) {
+        self.reads.insert((index, id), queries);
+    }
+
+    /// The proposal at `position` no longer waits; its entry is applied all the same.
+    pub fn forget_proposal(&mut self, position: LogPosition) {
+        self.proposals.remove(&(position.index, position.term));
+    }
+
+    /// The read no longer waits.
+    pub fn forget_read(&mut self, index: LogIndex, id: RequestId) {
+        self.reads.remove(&(index, id));
+    }
+
+    /// Whether `apply` would do something.
+    pub fn has_more(&self, commit: LogIndex) -> bool {
+        self.applied < commit || self.next_read().is_some()
+    }
+
+    /// Applies entries up to `commit` and runs the reads that become due, but executes no more than
+    /// about `budget` operations, so that heartbeats never wait for the machine; it may stop inside
+    /// an entry.
+    pub fn apply(&mut self, log: &Log, commit: LogIndex, budget: usize) -> Vec<Finished> {
+        let mut finished = Vec::new();
+        let mut left = budget;
+        while left > 0 {
+            if self.progress.is_none() && self.run_read(&mut left, &mut finished) {
+                continue;
+            }
+            if self.applied >= commit {
+                break;
+            }
+            let next = self.applied.next();
+            let entry = log.entry(next).expect("a committed entry is in the log");
+            if self.apply_entry(entry, &mut left) {
+                self.settle(entry.position, &mut finished);
+            }
+        }
+        finished
+    }
+
+    /// The read that may run now: never in the middle of an entry.
+    fn next_read(&self) -> Option<(LogIndex, RequestId)> {
+        let (key, _) = self.reads.first_key_value()?;
+        (self.progress.is_none() && key.0 <= self.applied).then_some(*key)
+    }
+
+    fn run_read(&mut self, left: &mut usize, finished: &mut Vec<Finished>) -> bool {
+        let Some(key) = self.next_read() else { return false };
+        let queries = self.reads.remove(&key).expect("just found");
+        for query in &queries {
+            if let Operation::Query(bytes) = query {
+                self.machine.query(bytes, &mut self.replies.buffer);
+            }
+            self.replies.cut();
+        }
+        *left = left.saturating_sub(queries.len().max(1));
+        finished.push(Finished::Read { id: key.1, replies: self.replies.take() });
+        true
+    }
+
+    /// Goes on with the entry after `applied`; whether it is finished. The entry drives the machine;
+    /// the batch that waits for it only adds its queries, each at its place (rule 9).
+    fn apply_entry(&mut self, entry: &Entry, left: &mut usize) -> bool {
+        let at = Applied { index: entry.position.index, time: entry.time };
+        let waiting = self.proposals.get(&(entry.position.index, entry.position.term));
+        let operations = waiting.map_or(&[][..], |waiting| &waiting.operations);
+        let items = match &entry.payload {
+            Payload::Blank => &[][..],
+            Payload::Command(items) => items,
+        };
+        let progress = self.progress.get_or_insert_default();
+        loop {
+            let operation = operations.get(progress.operations);
+            let item = items.get(progress.items);
+            if operation.is_none() && item.is_none() {
+                *left = left.saturating_sub(1);
+                self.progress = None;
+                return true;
+            }
+            if *left == 0 {
+                return false;
+            }
+            *left -= 1;
+            match (operation, item) {
+                (Some(Operation::Query(query)), _) => {
+                    self.machine.query(query, &mut self.replies.buffer);
+                }
+                (_, Some(Item::Plain(command))) => {
+                    self.machine.apply(at, command, &mut self.replies.buffer);
+                    progress.items += 1;
+                }
+                (_, None) => {} // a command without its item: not what was appended here
+            }
+            progress.operations += 1;
+            match (waiting, operation) {
+                (Some(_), Some(_)) => self.replies.cut(),
+                (Some(_), None) => {} // an item without its command: likewise
+                (None, _) => self.replies.clear(),
+            }
+        }
+    }
+
+    /// The entry at `position` is applied: tells everybody who waited at its index what that means.
+    fn settle(&mut self, position: LogPosition, finished: &mut Vec<Finished>) {
+        self.applied = position.index;
+        while let Some(first) = self.proposals.first_entry() {
+            let (index, term) = *first.key();
+            if index > position.index {
+                break;
+            }
+            let Waiting { id, operations } = first.remove();
+            if term == position.term {
+                let replies = self.replies.take();
+                finished.push(Finished::Applied { id, position, replies });
+            } else {
+                finished.push(Finished::Replaced { id, operations });
+            }
+        }
+        self.replies.clear();
+    }
+}
+
+/// Replies of one batch, one after the other in a buffer that is used again.
+#[derive(Default)]
+struct Replies {
+    buffer: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Replies {
+    /// The reply under way is complete.
+    fn cut(&mut self) {
+        self.ends.push(self.buffer.len());
+    }
+
+    /// Nobody waits for what is in it.
+    fn clear(&mut self) {
+        self.buffer.clear();
+        self.buffer.shrink_to(KEPT_BUFFER);
+        self.ends.clear();
+    }
+
+    /// The replies: slices of one allocation.
+    fn take(&mut self) -> Vec<Bytes> {
+        let all = Bytes::copy_from_slice(&self.buffer);
+        let mut start = 0;
+        let replies = self
+            .ends
+            .iter()
+            .map(|end| {
+                let reply = all.slice(start..*end);
+                start = *end;
+                reply
+            })
+            .collect();
+        self.clear();
+        replies
+    }
+}

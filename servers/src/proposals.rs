@@ -1,0 +1,374 @@
+//! The requests that wait for an answer: where each stands, and when it must be looked at again.
+//! Must never tell a
+//! client more than its stage makes certain.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use messages::{
+    Boot, ForwardOutcome, Item, LogIndex, LogPosition, NodeId, NotAppended, Operation, Term,
+};
+use states::{Input, RequestId, Role, Time, Turn};
+
+use crate::host::{Batch, Outcome, Token};
+use crate::machine::StateMachine;
+use crate::server::Server;
+
+/// Bytes counted for each operation besides its own, so that many small ones count too.
+const OPERATION_BYTES: usize = 64;
+
+/// A batch that waits.
+#[derive(Debug)]
+pub struct Request {
+    /// Who wants the answer.
+    pub requester: Requester,
+    /// The batch; empty while the applier holds it.
+    pub operations: Vec<Operation>,
+    /// Whether a command is among the operations.
+    pub writes: bool,
+    /// When its first bytes were read.
+    pub arrived: Time,
+    /// When an answer is due, whatever is known by then.
+    pub expires: Time,
+    /// How far it has come.
+    pub stage: Stage,
+    bytes: usize,
+    wake: Time,
+}
+
+/// Who wants the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Requester {
+    /// A client of this node.
+    Client(Token),
+    /// Another node, for a client of its own.
+    Peer {
+        /// The node.
+        node: NodeId,
+        /// Its number for the copy.
+        number: u64,
+        /// The term of the leader that the copy is meant for.
+        only_in: Term,
+    },
+}
+
+/// How far a request has come. Only what `Unplaced` says is certain to have had no effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Nobody has it: it was never handed out, or surely refused.
+    Unplaced {
+        /// Who need not be asked again for a while.
+        avoid: Option<Avoid>,
+    },
+    /// The rules of this node have it.
+    Asked,
+    /// It stands in this node's log; the applier has it.
+    Appended(LogPosition),
+    /// A read that runs once the log is applied up to here; the applier has it.
+    ReadAt(LogIndex),
+    /// A copy was handed to the leader.
+    Forwarded(Copy),
+}
+
+/// A leader that refused, or could not be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Avoid {
+    /// The leader.
+    pub leader: NodeId,
+    /// The term it was asked in. Another leader, or another term, may be asked at once.
+    pub term: Term,
+    /// From when on it may be asked again.
+    pub until: Time,
+}
+
+/// The one copy of a request that is out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copy {
+    /// Answers name it.
+    pub number: u64,
+    /// The leader it was handed to.
+    pub to: NodeId,
+    /// The term it leads.
+    pub term: Term,
+    /// The newest boot of that leader seen before. A refusal by a later one proves nothing: the
+    /// boot before may have appended the copy.
+    pub boot: Option<Boot>,
+    /// When a read is sent again if nothing was heard.
+    pub repeat: Time,
+}
+
+/// All requests that wait.
+#[derive(Debug)]
+pub struct Requests {
+    waiting: BTreeMap<RequestId, Request>,
+    /// Those in stage `Unplaced`, oldest first.
+    unplaced: BTreeSet<RequestId>,
+    timers: BTreeSet<(Time, RequestId)>,
+    next: RequestId,
+    bytes: usize,
+    limit: usize,
+}
+
+impl Request {
+    /// A batch that nobody has yet.
+    pub fn new(
+        requester: Requester,
+        operations: Vec<Operation>,
+        arrived: Time,
+        expires: Time,
+    ) -> Request {
+        let bytes = operations.iter().map(|each| OPERATION_BYTES + each.size()).sum();
+        let writes = operations.iter().any(Operation::is_command);
+        let stage = Stage::Unplaced { avoid: None };
+        Request { requester, operations, writes, arrived, expires, stage, bytes, wake: expires }
+    }
+
+    /// When it must be looked at next.
+    fn next_wake(&self) -> Time {
+        let sooner = match &self.stage {
+            Stage::Unplaced { avoid: Some(avoid) } => avoid.until,
+            Stage::Forwarded(copy) if !self.writes => copy.repeat,
+            Stage::Unplaced { avoid: None }
+            | Stage::Forwarded(_)
+            | Stage::Asked
+            | Stage::Appended(_)
+            | Stage::ReadAt(_) => self.expires,
+        };
+        sooner.min(self.expires)
+    }
+}
+
+impl Requests {
+    /// None wait; at most `limit` bytes ever will.
+    pub fn new(limit: usize) -> Requests {
+        Requests {
+            waiting: BTreeMap::new(),
+            unplaced: BTreeSet::new(),
+            timers: BTreeSet::new(),
+            next: RequestId(1),
+            bytes: 0,
+            limit,
+        }
+    }
+
+    /// Takes a request in, in stage `Unplaced`; refuses it if too many bytes wait.
+    pub fn add(&mut self, request: Request) -> Option<RequestId> {
+        if self.bytes + request.bytes > self.limit && !self.waiting.is_empty() {
+            return None;
+        }
+        let id = self.next;
+        self.next = RequestId(id.0 + 1);
+        self.bytes += request.bytes;
+        self.timers.insert((request.wake, id));
+        self.unplaced.insert(id);
+        self.waiting.insert(id, request);
+        Some(id)
+    }
+
+    /// The request, if it still waits.
+    pub fn get(&self, id: RequestId) -> Option<&Request> {
+        self.waiting.get(&id)
+    }
+
+    /// Moves a request that waits to another stage.
+    pub fn set(&mut self, id: RequestId, stage: Stage) {
+        let request = self.waiting.get_mut(&id).expect("only a request that waits moves");
+        request.stage = stage;
+        match request.stage {
+            Stage::Unplaced { .. } => self.unplaced.insert(id),
+            _ => self.unplaced.remove(&id),
+        };
+        let wake = request.next_wake();
+        if wake != request.wake {
+            self.timers.remove(&(request.wake, id));
+            self.timers.insert((wake, id));
+            request.wake = wake;
+        }
+    }
+
+    /// Takes the operations out, for the applier to hold.
+    pub fn take_operations(&mut self, id: RequestId) -> Vec<Operation> {
+        self.waiting
+            .get_mut(&id)
+            .map(|each| std::mem::take(&mut each.operations))
+            .unwrap_or_default()
+    }
+
+    /// Gives the operations back.
+    pub fn put_operations(&mut self, id: RequestId, operations: Vec<Operation>) {
+        if let Some(request) = self.waiting.get_mut(&id) {
+            request.operations = operations;
+        }
+    }
+
+    /// The request no longer waits.
+    pub fn remove(&mut self, id: RequestId) -> Option<Request> {
+        let request = self.waiting.remove(&id)?;
+        self.bytes -= request.bytes;
+        self.timers.remove(&(request.wake, id));
+        self.unplaced.remove(&id);
+        Some(request)
+    }
+
+    /// The requests that nobody has, oldest first.
+    pub fn unplaced(&self) -> Vec<RequestId> {
+        self.unplaced.iter().copied().collect()
+    }
+
+    /// The requests to look at by `now`.
+    pub fn due(&self, now: Time) -> Vec<RequestId> {
+        self.timers.iter().take_while(|(wake, _)| *wake <= now).map(|(_, id)| *id).collect()
+    }
+
+    /// All requests of this node's own clients.
+    pub fn of_clients(&self) -> Vec<RequestId> {
+        let of_client = |each: &Request| matches!(each.requester, Requester::Client(_));
+        self.waiting.iter().filter(|(_, each)| of_client(each)).map(|(id, _)| *id).collect()
+    }
+
+    /// When the next of them must be looked at.
+    pub fn deadline(&self) -> Option<Time> {
+        self.timers.first().map(|(wake, _)| *wake)
+    }
+}
+
+impl<M: StateMachine> Server<M> {
+    pub(crate) fn on_batch(&mut self, token: Token, batch: Batch) {
+        let Batch { arrived, operations, stale } = batch;
+        if self.stopping {
+            return self.outbox.replies.push((token, Outcome::Stopped));
+        }
+        let expires = arrived + self.settings.client_timeout;
+        let request = Request::new(Requester::Client(token), operations, arrived, expires);
+        let local = stale && !request.writes;
+        match self.requests.add(request) {
+            Some(id) if local => self.read_at(id, self.applier.applied()),
+            Some(_) => {}
+            None => self.outbox.replies.push((token, Outcome::Busy)),
+        }
+    }
+
+    /// Requests that may be tried again, and those too old to be placed.
+    pub(crate) fn wake_requests(&mut self) {
+        for id in self.requests.due(self.now) {
+            let request = self.requests.get(id).expect("it waits");
+            let expired = request.expires <= self.now;
+            match request.stage {
+                Stage::Unplaced { .. } if expired => self.time_out(id),
+                _ if expired => {} // what this turn brings may still answer it
+                Stage::Unplaced { .. } | Stage::Forwarded(_) => self.unplace(id, None),
+                Stage::Asked | Stage::Appended(_) | Stage::ReadAt(_) => {}
+            }
+        }
+    }
+
+    /// Hands every request that nobody has to the rules if this node leads, else to the leader.
+    pub(crate) fn place_requests(&mut self, turn: &mut Turn) {
+        self.place_again = false;
+        let leading = self.state().role() == Role::Leader;
+        let leader = self.state().leader(&self.replica);
+        let known = leader.map(|leader| (leader, self.replica.term()));
+        if known != self.led_by {
+            self.led_by = known;
+            self.recall_reads();
+        }
+        for id in self.requests.unplaced() {
+            let request = self.requests.get(id).expect("it waits");
+            match (request.requester, known) {
+                (Requester::Peer { only_in, .. }, _) => self.ask(turn, id, Some(only_in)),
+                (Requester::Client(_), _) if leading => self.ask(turn, id, None),
+                (Requester::Client(_), Some((leader, term))) => self.forward(id, leader, term),
+                (Requester::Client(_), None) => {} // waits for a leader
+            }
+        }
+    }
+
+    /// The rules of this node take the request; they answer it in this turn or, a read, in a later.
+    pub(crate) fn ask(&mut self, turn: &mut Turn, id: RequestId, only_in: Option<Term>) {
+        let request = self.requests.get(id).expect("it waits");
+        let input = if request.writes {
+            let items = request.operations.iter().filter_map(as_item).collect();
+            Input::Propose { id, only_in, items }
+        } else {
+            Input::Read(id)
+        };
+        self.requests.set(id, Stage::Asked);
+        self.swap(turn, input);
+    }
+
+    pub(crate) fn read_at(&mut self, id: RequestId, index: messages::LogIndex) {
+        let queries = self.requests.take_operations(id);
+        self.applier.read_at(index, id, queries);
+        self.requests.set(id, Stage::ReadAt(index));
+    }
+
+    /// The request is certainly not in the log: a client's is placed again, a peer told.
+    pub(crate) fn not_appended(&mut self, id: RequestId) {
+        match self.requests.get(id).map(|request| request.requester) {
+            Some(Requester::Client(_)) => {
+                self.requests.set(id, Stage::Unplaced { avoid: None });
+                self.place_again = true;
+            }
+            Some(Requester::Peer { node, number, .. }) => {
+                self.requests.remove(id);
+                let outcome = ForwardOutcome::NotAppended(NotAppended::NotLeader);
+                self.reply_to_peer(node, number, outcome);
+            }
+            None => {}
+        }
+    }
+
+    pub(crate) fn expire_requests(&mut self) {
+        for id in self.requests.due(self.now) {
+            if self.requests.get(id).is_some_and(|request| request.expires <= self.now) {
+                self.time_out(id);
+            }
+        }
+    }
+
+    /// The time is over. What the client hears is what is certain by now; a peer hears nothing, its
+    /// own client is told there.
+    pub(crate) fn time_out(&mut self, id: RequestId) {
+        let request = self.requests.get(id).expect("it waits");
+        if let Requester::Peer { .. } = request.requester {
+            self.release(id);
+            return;
+        }
+        let outcome = match request.stage {
+            Stage::Unplaced { .. } => self.no_leader(request.arrived),
+            _ if !request.writes => self.no_leader(request.arrived),
+            Stage::Appended(position) => Outcome::Uncertain { position: Some(position) },
+            Stage::Asked | Stage::Forwarded(_) | Stage::ReadAt(_) => {
+                Outcome::Uncertain { position: None }
+            }
+        };
+        self.reply(id, outcome);
+    }
+
+    pub(crate) fn no_leader(&self, arrived: Time) -> Outcome {
+        let span = self.replica.config.election;
+        Outcome::NoLeader {
+            waited: (self.now - arrived).0,
+            heard: 1 + self.heard.count_within(span, self.now),
+            members: self.replica.membership.voters.len(),
+        }
+    }
+
+    pub(crate) fn unplace(&mut self, id: RequestId, avoid: Option<Avoid>) {
+        if let Some(Stage::Forwarded(copy)) = self.stage(id) {
+            self.copies.forget(copy.number);
+        }
+        self.requests.set(id, Stage::Unplaced { avoid });
+    }
+
+    pub(crate) fn stage(&self, id: RequestId) -> Option<&Stage> {
+        self.requests.get(id).map(|request| &request.stage)
+    }
+}
+
+/// What enters the log of an operation.
+fn as_item(operation: &Operation) -> Option<Item> {
+    match operation {
+        Operation::Command(command) => Some(Item::Plain(command.clone())),
+        Operation::Query(_) => None,
+    }
+}

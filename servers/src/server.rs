@@ -1,0 +1,324 @@
+//! The actor: it holds a state object, feeds it what happens, and performs what comes of it. Five
+//! verbs in the order in which they happen: receive, swap, perform, apply, reply.
+//!
+//! Synchronous: no clock, no I/O, no task. A driver hands in events and the time, and drains the
+//! outbox; the same events leave the same outbox. Must never take a protocol decision: it compares
+//! no terms and no log positions, the state does.
+
+use messages::{Boot, Content, Envelope, GroupId, NodeId, Term};
+use states::{
+    Answer, Effects, Input, Micros, Replica, RequestId, State, Time, Turn, WallTime, WriteId,
+};
+
+use crate::applier::{Applier, Finished};
+use crate::forward::{Copies, Origins, for_peer};
+use crate::host::{Batch, Outcome, Status, Token};
+use crate::machine::StateMachine;
+use crate::outbox::{Job, Outbox, Parcels};
+use crate::proposals::{Request, Requester, Requests, Stage};
+use crate::status::{Heard, Leadership};
+use crate::{hops, status};
+
+/// How a server treats its clients.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The consensus group that it serves.
+    pub group: GroupId,
+    /// This run of its data folder.
+    pub boot: Boot,
+    /// A batch is answered within this time of its arrival.
+    pub client_timeout: Micros,
+    /// Bytes of batches that may wait; more are refused as `Busy`.
+    pub waiting_bytes: usize,
+    /// Operations executed in one turn at most.
+    pub apply_budget: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            group: GroupId(0),
+            boot: Boot(0),
+            client_timeout: Micros(2_500_000),
+            waiting_bytes: 64 << 20,
+            apply_budget: 2_048,
+        }
+    }
+}
+
+/// What reaches a server from outside.
+#[derive(Debug)]
+pub enum Event {
+    /// A client's batch; its outcome will be in the outbox under the token.
+    Batch {
+        /// The driver's name for it.
+        token: Token,
+        /// The batch.
+        batch: Batch,
+    },
+    /// A frame that passed the gate.
+    Envelopes {
+        /// Who sent it.
+        from: NodeId,
+        /// The sender's boot; never older than one seen before.
+        boot: Boot,
+        /// What was in it.
+        envelopes: Vec<Envelope>,
+    },
+    /// This write and all earlier ones are durable.
+    Written(WriteId),
+}
+
+/// One group's replica on one node: rules, machine and waiting requests.
+pub struct Server<M> {
+    pub(crate) settings: Settings,
+    /// None only while an input is on its way through it.
+    state: Option<State>,
+    pub(crate) replica: Replica,
+    pub(crate) applier: Applier<M>,
+    pub(crate) requests: Requests,
+    pub(crate) copies: Copies,
+    pub(crate) origins: Origins,
+    pub(crate) heard: Heard,
+    pub(crate) outbox: Outbox,
+    /// Leader and term at the last placing.
+    pub(crate) led_by: Option<(NodeId, Term)>,
+    /// A request came back within a turn and can perhaps be placed in the next.
+    pub(crate) place_again: bool,
+    pub(crate) stopping: bool,
+    pub(crate) now: Time,
+}
+
+impl<M: StateMachine> Server<M> {
+    /// A server with what was recovered from its disk and a machine to which nothing was applied.
+    pub fn new(
+        settings: Settings,
+        mut replica: Replica,
+        machine: M,
+        now: Time,
+        wall: WallTime,
+    ) -> Server<M> {
+        let mut turn = Turn::new(now, wall);
+        let state = State::new(&mut replica, &mut turn);
+        let mut server = Server {
+            requests: Requests::new(settings.waiting_bytes),
+            copies: Copies::new(settings.boot),
+            settings,
+            state: Some(state),
+            replica,
+            applier: Applier::new(machine),
+            origins: Origins::default(),
+            heard: Heard::default(),
+            outbox: Outbox::default(),
+            led_by: None,
+            place_again: false,
+            stopping: false,
+            now,
+        };
+        server.perform(turn.effects);
+        server
+    }
+
+    /// Runs one turn: takes a batch of events all the way. The time is read after the events were
+    /// gathered (rule 8); no events: a deadline has passed.
+    pub fn receive(&mut self, now: Time, wall: WallTime, events: impl IntoIterator<Item = Event>) {
+        self.now = self.now.max(now);
+        let mut turn = Turn::new(self.now, wall);
+        for event in events {
+            self.on_event(&mut turn, event);
+        }
+        if self.state().deadline().is_some_and(|deadline| deadline <= self.now) {
+            self.swap(&mut turn, Input::Timeout);
+        }
+        self.wake_requests();
+        self.place_requests(&mut turn);
+        self.state.as_mut().expect("a state between inputs").finish(&mut self.replica, &mut turn);
+        self.perform(turn.effects);
+        self.apply();
+        self.expire_requests();
+    }
+
+    /// What is to be done; the driver empties it after each turn.
+    pub fn outbox(&mut self) -> &mut Outbox {
+        &mut self.outbox
+    }
+
+    /// When `receive` should be called even if nothing happens; a time in the past means at once.
+    pub fn deadline(&self) -> Option<Time> {
+        if self.has_more() {
+            return Some(Time(0));
+        }
+        [self.state().deadline(), self.requests.deadline()].into_iter().flatten().min()
+    }
+
+    /// Whether the last turn left work that waits for nothing but another turn.
+    pub fn has_more(&self) -> bool {
+        self.place_again || self.applier.has_more(self.replica.commit_index())
+    }
+
+    /// From now on batches are answered `Stopped`, as are those that nobody has yet.
+    pub fn stop(&mut self) {
+        self.stopping = true;
+        for id in self.requests.of_clients() {
+            if self.stage(id).is_some_and(|stage| matches!(stage, Stage::Unplaced { .. })) {
+                self.reply(id, Outcome::Stopped);
+            }
+        }
+    }
+
+    /// Whether no client of this node waits.
+    pub fn is_idle(&self) -> bool {
+        self.requests.of_clients().is_empty()
+    }
+
+    /// Answers every client that still waits, as its time-out would.
+    pub fn abandon(&mut self) {
+        for id in self.requests.of_clients() {
+            self.time_out(id);
+        }
+    }
+
+    /// Who leads, as this server sees it.
+    pub fn leadership(&self) -> Leadership {
+        status::leadership(self.state(), &self.replica)
+    }
+
+    /// This server and its peers as it sees them; what the gate refused is for the driver to add.
+    pub fn status(&self) -> Status {
+        let applied = self.applier.applied();
+        status::status(self.state(), &self.replica, applied, &self.heard, self.now)
+    }
+
+    /// The facts: term, vote, log.
+    pub fn replica(&self) -> &Replica {
+        &self.replica
+    }
+
+    /// The machine, for comparing replicas.
+    pub fn machine(&self) -> &M {
+        self.applier.machine()
+    }
+
+    /// The state between two inputs.
+    pub fn state(&self) -> &State {
+        self.state.as_ref().expect("a state between inputs")
+    }
+
+    fn on_event(&mut self, turn: &mut Turn, event: Event) {
+        match event {
+            Event::Batch { token, batch } => self.on_batch(token, batch),
+            Event::Envelopes { from, boot, envelopes } => {
+                if self.replica.membership.voters.contains(&from) {
+                    self.heard.note(from, boot, self.now);
+                }
+                for envelope in envelopes {
+                    self.on_envelope(turn, from, boot, envelope);
+                }
+            }
+            Event::Written(id) => self.swap(turn, Input::Written(id)),
+        }
+    }
+
+    fn on_envelope(&mut self, turn: &mut Turn, from: NodeId, boot: Boot, envelope: Envelope) {
+        if envelope.group != self.settings.group {
+            return;
+        }
+        match envelope.content {
+            Content::Raft { term, message } => {
+                self.swap(turn, Input::Message { from, term, message })
+            }
+            Content::Forward(forward) => self.on_forward(from, boot, forward),
+            Content::ForwardReply(reply) => self.on_forward_reply(from, boot, reply),
+        }
+    }
+
+    /// The current state object takes the input and leaves the next one in its place.
+    pub(crate) fn swap(&mut self, turn: &mut Turn, input: Input) {
+        hops::received(&self.replica, self.state(), &input);
+        let state = self.state.take().expect("a state between inputs");
+        self.state = Some(state.step(&mut self.replica, turn, input));
+    }
+
+    /// Does what the turn asks, field by field from the top; the log is applied by `apply`.
+    fn perform(&mut self, effects: Effects) {
+        let Effects { sends, write, promises, answers, commit: _, decisions } = effects;
+        let group = self.settings.group;
+        for (to, term, message) in sends {
+            hops::sent(&self.replica, to, &message);
+            self.outbox.sends.add(to, group, Content::Raft { term, message });
+        }
+        if write.is_some() || !promises.is_empty() {
+            let mut parcels = Parcels::default();
+            for (to, term, message) in promises {
+                hops::sent(&self.replica, to, &message);
+                parcels.add(to, group, Content::Raft { term, message });
+            }
+            self.outbox.jobs.push(Job { write, promises: parcels.take() });
+        }
+        for (id, answer) in answers {
+            self.on_answer(id, answer);
+        }
+        self.outbox.decisions.extend(decisions);
+    }
+
+    fn on_answer(&mut self, id: RequestId, answer: Answer) {
+        if self.requests.get(id).is_none() {
+            return; // a read that expired while the rules had it
+        }
+        match answer {
+            Answer::Appended(position) => {
+                let operations = self.requests.take_operations(id);
+                self.applier.wait_for(position, id, operations);
+                self.requests.set(id, Stage::Appended(position));
+            }
+            Answer::ReadAt(index) => self.read_at(id, index),
+            Answer::NotLeader => self.not_appended(id),
+            Answer::Busy => self.reply(id, Outcome::Busy),
+        }
+    }
+
+    /// Applies what is committed, within the budget, and answers whom that finishes.
+    fn apply(&mut self) {
+        let commit = self.replica.commit_index();
+        let budget = self.settings.apply_budget;
+        for finished in self.applier.apply(self.replica.log(), commit, budget) {
+            match finished {
+                Finished::Applied { id, position, replies } => {
+                    self.reply(id, Outcome::Done { replies, position: Some(position) });
+                }
+                Finished::Read { id, replies } => {
+                    self.reply(id, Outcome::Done { replies, position: None });
+                }
+                Finished::Replaced { id, operations } => {
+                    self.requests.put_operations(id, operations);
+                    self.not_appended(id);
+                }
+            }
+        }
+    }
+
+    /// The request is answered and gone.
+    pub(crate) fn reply(&mut self, id: RequestId, outcome: Outcome) {
+        let Some(request) = self.release(id) else { return };
+        match request.requester {
+            Requester::Client(token) => self.outbox.replies.push((token, outcome)),
+            Requester::Peer { node, number, .. } => {
+                if let Some(outcome) = for_peer(outcome, request.writes) {
+                    self.reply_to_peer(node, number, outcome);
+                }
+            }
+        }
+    }
+
+    /// Nobody knows the request any longer.
+    pub(crate) fn release(&mut self, id: RequestId) -> Option<Request> {
+        let request = self.requests.remove(id)?;
+        match request.stage {
+            Stage::Forwarded(copy) => self.copies.forget(copy.number),
+            Stage::Appended(position) => self.applier.forget_proposal(position),
+            Stage::ReadAt(index) => self.applier.forget_read(index, id),
+            Stage::Unplaced { .. } | Stage::Asked => {}
+        }
+        Some(request)
+    }
+}

@@ -1,0 +1,213 @@
+//! The follower: answers leaders and candidates, and asks for an election when it hears no leader
+//! (paper, section 5.2). Must never start anything else by itself.
+
+use messages::{
+    AppendEntries, AppendEntriesReply, AppendOutcome, Entry, Heartbeat, HeartbeatReply, LogIndex,
+    LogTime, Message, NodeId, RequestVote,
+};
+
+use crate::{Decision, PreCandidate, Replica, Role, State, Time, Turn, voting};
+
+/// A follower's own facts.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Follower {
+    leader: Option<Heard>,
+    /// None on a node that does not vote: it never stands.
+    deadline: Option<Time>,
+}
+
+/// The leader of the present term, and when it was last heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Heard {
+    leader: NodeId,
+    at: Time,
+}
+
+impl Follower {
+    /// A follower that knows no leader.
+    pub(crate) fn new(replica: &mut Replica, turn: &mut Turn) -> Follower {
+        turn.decide(Decision::Became(Role::Follower, replica.term()));
+        let mut follower = Follower { leader: None, deadline: None };
+        follower.put_off_election(replica, turn);
+        follower
+    }
+
+    /// The same follower in a new term, whose leader it does not know yet. Its deadline stays: a
+    /// term alone is no sign of a leader.
+    pub(crate) fn into_leaderless(self) -> Follower {
+        Follower { leader: None, ..self }
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        self.deadline
+    }
+
+    pub(crate) fn leader(&self) -> Option<NodeId> {
+        self.leader.map(|heard| heard.leader)
+    }
+
+    /// Whether a leader was heard within the least election timeout.
+    pub(crate) fn hears_leader(&self, replica: &Replica, now: Time) -> bool {
+        self.leader.is_some_and(|heard| now < heard.at + replica.config.election)
+    }
+
+    pub(crate) fn on_message(
+        mut self,
+        replica: &mut Replica,
+        turn: &mut Turn,
+        from: NodeId,
+        message: Message,
+    ) -> State {
+        match message {
+            Message::PreVote(request) => voting::answer_pre_vote(replica, turn, from, request),
+            Message::RequestVote(request) => self.on_request_vote(replica, turn, from, request),
+            Message::AppendEntries(request) => self.on_append_entries(replica, turn, from, request),
+            Message::Heartbeat(heartbeat) => self.on_heartbeat(replica, turn, from, heartbeat),
+            // Answers to a candidacy or leadership that this node has left.
+            Message::PreVoteReply(_)
+            | Message::RequestVoteReply(_)
+            | Message::AppendEntriesReply(_)
+            | Message::HeartbeatReply(_) => {}
+        }
+        State::Follower(self)
+    }
+
+    pub(crate) fn on_timeout(self, replica: &mut Replica, turn: &mut Turn) -> State {
+        PreCandidate::probe(replica, turn)
+    }
+
+    fn on_request_vote(
+        &mut self,
+        replica: &mut Replica,
+        turn: &mut Turn,
+        from: NodeId,
+        request: RequestVote,
+    ) {
+        // "If election timeout elapses without receiving AppendEntries RPC from current leader or
+        // granting vote to candidate: convert to candidate" (paper, Figure 2, followers).
+        if voting::answer_request_vote(replica, turn, from, request) {
+            self.put_off_election(replica, turn);
+        }
+    }
+
+    pub(crate) fn on_append_entries(
+        &mut self,
+        replica: &mut Replica,
+        turn: &mut Turn,
+        from: NodeId,
+        request: AppendEntries,
+    ) {
+        if !self.hear(replica, turn, from) {
+            return;
+        }
+        let Some(outcome) = splice(replica, turn, from, &request) else { return };
+        if let AppendOutcome::Matched(matched) = outcome {
+            // "set commitIndex = min(leaderCommit, index of last new entry)" (paper, Figure 2):
+            // only what this message proved to match.
+            replica.commit(turn, request.commit.min(matched));
+        }
+        let reply = AppendEntriesReply { outcome };
+        turn.promise(from, replica.term(), Message::AppendEntriesReply(reply));
+    }
+
+    pub(crate) fn on_heartbeat(
+        &mut self,
+        replica: &mut Replica,
+        turn: &mut Turn,
+        from: NodeId,
+        heartbeat: Heartbeat,
+    ) {
+        if heartbeat.commit > replica.log.last().index {
+            turn.decide(Decision::Impossible(from, "a heartbeat commits beyond what matched"));
+            return;
+        }
+        if !self.hear(replica, turn, from) {
+            return;
+        }
+        replica.commit(turn, heartbeat.commit);
+        let reply = HeartbeatReply { round: heartbeat.round };
+        turn.send(from, replica.term(), Message::HeartbeatReply(reply));
+    }
+
+    /// Notes the leader of this term; false if another already leads it.
+    fn hear(&mut self, replica: &mut Replica, turn: &mut Turn, from: NodeId) -> bool {
+        if self.leader().is_some_and(|leader| leader != from) {
+            turn.decide(Decision::Impossible(from, "two leaders in one term"));
+            return false;
+        }
+        self.leader = Some(Heard { leader: from, at: turn.now });
+        self.put_off_election(replica, turn);
+        true
+    }
+
+    fn put_off_election(&mut self, replica: &mut Replica, turn: &Turn) {
+        self.deadline = replica.is_voter().then(|| replica.election_deadline(turn.now));
+    }
+}
+
+/// Makes the log equal the leader's up to the request's last entry, if it holds what the request
+/// builds on. None for a request that no honest leader sends.
+fn splice(
+    replica: &mut Replica,
+    turn: &mut Turn,
+    from: NodeId,
+    request: &AppendEntries,
+) -> Option<AppendOutcome> {
+    if let Err(why) = check(replica, request) {
+        turn.decide(Decision::Impossible(from, why));
+        return None;
+    }
+    if !replica.log.holds(request.previous) {
+        turn.decide(Decision::Mismatched(from, request.previous));
+        return Some(AppendOutcome::Mismatched {
+            rejected: request.previous.index,
+            try_at: replica.log.last_not_above(request.previous),
+        });
+    }
+    let held = request.entries.iter().take_while(|entry| replica.log.holds(entry.position)).count();
+    let new = &request.entries[held..];
+    if let Some(first) = new.first() {
+        let last = replica.log.last().index;
+        let before = replica.log.entry(LogIndex(first.position.index.0 - 1));
+        if before.is_some_and(|entry| first.time < entry.time) {
+            turn.decide(Decision::Impossible(from, "log time falls along the entries"));
+            return None;
+        }
+        if first.position.index <= last {
+            // "If an existing entry conflicts with a new one (same index but different terms),
+            // delete the existing entry and all that follow it" (paper, Figure 2): never because a
+            // message is merely shorter than the log.
+            if first.position.index <= replica.commit_index {
+                turn.decide(Decision::Impossible(from, "committed entries are never replaced"));
+                return None;
+            }
+            turn.decide(Decision::Truncated(first.position));
+            replica.log.truncate(first.position.index);
+        }
+        new.iter().for_each(|entry| replica.log.append(entry.clone()));
+    }
+    Some(AppendOutcome::Matched(LogIndex(request.previous.index.0 + request.entries.len() as u64)))
+}
+
+/// What every honest leader's request fulfils: entries follow `previous` without a gap, terms and
+/// times never fall, no entry is of a later term than the leader's.
+fn check(replica: &Replica, request: &AppendEntries) -> Result<(), &'static str> {
+    let mut last = request.previous;
+    let mut time = LogTime(0);
+    if last.term > replica.term() {
+        return Err("an append builds on a later term than its sender's");
+    }
+    for Entry { position, time: entry_time, .. } in &request.entries {
+        if last.index.0.checked_add(1) != Some(position.index.0) {
+            return Err("a gap between entries");
+        }
+        if position.term < last.term || position.term > replica.term() {
+            return Err("terms fall along the entries, or pass their leader's");
+        }
+        if *entry_time < time {
+            return Err("log time falls along the entries");
+        }
+        (last, time) = (*position, *entry_time);
+    }
+    Ok(())
+}

@@ -1,0 +1,161 @@
+//! The leader: takes proposals, replicates its log, says what is committed and when a read may run
+//! (paper, sections 5.3, 5.4.2 and 8). Must never build anything but in `finish`, from the turn's
+//! final state.
+//!
+//! Split by concern: `progress` (one follower's replication), `replicate`, `commit`, `heartbeat`
+//! (rounds and check-quorum), `reads` (read index), `clock` (log time).
+
+mod clock;
+mod commit;
+mod heartbeat;
+mod progress;
+mod reads;
+mod replicate;
+
+use std::collections::BTreeMap;
+
+use messages::{Item, LogIndex, Message, NodeId, Payload, Term};
+
+use self::clock::LogClock;
+use self::heartbeat::Rounds;
+use self::progress::Progress;
+use self::reads::Reads;
+use crate::{
+    Answer, Decision, Follower, Replica, RequestId, Role, State, Time, Turn, WallTime, voting,
+};
+
+/// A leader's own facts.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Leader {
+    progress: BTreeMap<NodeId, Progress>,
+    /// The blank entry of this term. Nothing is read before it is committed (paper, section 8).
+    blank: LogIndex,
+    rounds: Rounds,
+    reads: Reads,
+    clock: LogClock,
+    /// Bytes of the entries after the commit index.
+    uncommitted_bytes: usize,
+}
+
+impl Leader {
+    /// Takes office, `median_wall` being the median clock of those who voted.
+    pub(crate) fn elected(replica: &mut Replica, turn: &mut Turn, median_wall: WallTime) -> Leader {
+        turn.decide(Decision::Became(Role::Leader, replica.term()));
+        let clock = LogClock::start(replica.log.last_time(), median_wall, turn.now);
+        let next = replica.log.last().index.next();
+        // "reinitialized after election ... initialized to leader last log index + 1" (Figure 2).
+        let progress =
+            replica.peers().into_iter().map(|peer| (peer, Progress::new(next))).collect();
+        let mut leader = Leader {
+            progress,
+            blank: next,
+            rounds: Rounds::start(turn.now),
+            reads: Reads::default(),
+            clock,
+            uncommitted_bytes: commit::uncommitted_bytes(replica),
+        };
+        // "having each leader commit a blank no-op entry into the log at the start of its term"
+        // (paper, section 8).
+        leader.append(replica, turn, Payload::Blank);
+        leader
+    }
+
+    pub(crate) fn deadline(&self) -> Time {
+        self.rounds.deadline()
+    }
+
+    /// How far this follower's log is known to match.
+    pub(crate) fn matched(&self, follower: NodeId) -> Option<LogIndex> {
+        self.progress.get(&follower).map(Progress::matched)
+    }
+
+    pub(crate) fn on_message(
+        mut self,
+        replica: &mut Replica,
+        turn: &mut Turn,
+        from: NodeId,
+        message: Message,
+    ) -> State {
+        match message {
+            Message::PreVote(request) => voting::answer_pre_vote(replica, turn, from, request),
+            Message::RequestVote(request) => {
+                voting::answer_request_vote(replica, turn, from, request); // its vote is its own
+            }
+            Message::AppendEntries(_) | Message::Heartbeat(_) => {
+                turn.decide(Decision::Impossible(from, "two leaders in one term"));
+            }
+            Message::AppendEntriesReply(reply) => {
+                self.on_append_entries_reply(replica, turn, from, reply.outcome);
+            }
+            Message::HeartbeatReply(reply) => self.on_heartbeat_reply(turn, from, reply),
+            // Votes that came after the majority.
+            Message::PreVoteReply(_) | Message::RequestVoteReply(_) => {}
+        }
+        State::Leader(self)
+    }
+
+    /// A heartbeat is due, which `finish` sees to, or no quorum has answered for too long.
+    pub(crate) fn on_timeout(self, replica: &mut Replica, turn: &mut Turn) -> State {
+        if self.hears_quorum(replica, turn.now) {
+            return State::Leader(self);
+        }
+        // "a leader steps down if an election timeout elapses without a successful round of
+        // heartbeats to a majority of its cluster" (thesis, section 6.2).
+        turn.decide(Decision::LostQuorum);
+        State::Follower(self.into_follower(replica, turn))
+    }
+
+    pub(crate) fn on_propose(
+        &mut self,
+        replica: &mut Replica,
+        turn: &mut Turn,
+        id: RequestId,
+        only_in: Option<Term>,
+        items: Vec<Item>,
+    ) {
+        let payload = Payload::Command(items);
+        let answer = if only_in.is_some_and(|term| term != replica.term()) {
+            Answer::NotLeader
+        } else if self.uncommitted_bytes > 0
+            && self.uncommitted_bytes + payload.size() > replica.config.uncommitted_bytes
+        {
+            Answer::Busy
+        } else {
+            Answer::Appended(self.append(replica, turn, payload))
+        };
+        turn.answer(id, answer);
+    }
+
+    pub(crate) fn on_read(&mut self, id: RequestId) {
+        self.reads.wait(id);
+    }
+
+    /// Once a turn, from the final state: commit, then heartbeats and reads, then appends.
+    pub(crate) fn finish(&mut self, replica: &mut Replica, turn: &mut Turn) {
+        self.advance_commit(replica, turn);
+        self.beat(replica, turn);
+        self.confirm_reads(turn);
+        self.replicate(replica, turn);
+    }
+
+    /// Leaves office: reads that wait may be asked elsewhere.
+    pub(crate) fn into_follower(self, replica: &mut Replica, turn: &mut Turn) -> Follower {
+        for id in self.reads.into_requests() {
+            turn.answer(id, Answer::NotLeader);
+        }
+        Follower::new(replica, turn)
+    }
+
+    fn append(
+        &mut self,
+        replica: &mut Replica,
+        turn: &Turn,
+        payload: Payload,
+    ) -> messages::LogPosition {
+        let time = self.clock.read(turn.now, turn.wall);
+        let position = replica.append(time, payload);
+        let entry = replica.log.entry(position.index).expect("the entry just appended");
+        self.uncommitted_bytes += entry.size();
+        position
+    }
+}

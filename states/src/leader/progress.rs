@@ -1,0 +1,160 @@
+//! How far one follower is. Must never send more because of stale news: replies that say nothing
+//! new change nothing, and silence is repaired by time.
+//!
+//! Invariant: `matched < next ≤ last + 1`.
+
+use std::collections::VecDeque;
+
+use messages::{AppendEntries, LogIndex, LogPosition, Round};
+
+use crate::{Replica, Time};
+
+/// A probe asks where the logs meet; it carries no more than this, since much of it may be refused.
+const PROBE_BYTES: usize = 4096;
+
+/// What a leader knows of one follower (paper, Figure 2: nextIndex and matchIndex).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Progress {
+    matched: LogIndex,
+    next: LogIndex,
+    echoed: Round,
+    flow: Flow,
+}
+
+/// How entries are sent.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Flow {
+    /// One at a time, until one matches.
+    Probe { asked: Option<Time> },
+    /// Many in flight, without waiting for replies.
+    Replicate { in_flight: VecDeque<InFlight>, news: Time },
+}
+
+/// One append under way.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct InFlight {
+    last: LogIndex,
+    bytes: usize,
+}
+
+impl Progress {
+    /// A follower of which nothing is known.
+    pub fn new(next: LogIndex) -> Progress {
+        Progress { matched: LogIndex(0), next, echoed: Round(0), flow: Flow::Probe { asked: None } }
+    }
+
+    /// The follower's log equals the leader's up to here, durably.
+    pub fn matched(&self) -> LogIndex {
+        self.matched
+    }
+
+    /// The newest heartbeat round that the follower echoed.
+    pub fn echoed(&self) -> Round {
+        self.echoed
+    }
+
+    /// The follower echoed this round.
+    pub fn on_echo(&mut self, round: Round) {
+        self.echoed = self.echoed.max(round);
+    }
+
+    /// The follower holds everything up to `index`.
+    pub fn on_matched(&mut self, index: LogIndex, now: Time) {
+        let is_news = index > self.matched;
+        self.matched = self.matched.max(index);
+        match &mut self.flow {
+            Flow::Probe { .. } => {
+                self.next = self.matched.next();
+                self.flow = Flow::Replicate { in_flight: VecDeque::new(), news: now };
+            }
+            Flow::Replicate { in_flight, news } => {
+                while in_flight.pop_front_if(|append| append.last <= self.matched).is_some() {}
+                self.next = self.next.max(self.matched.next());
+                if is_news {
+                    *news = now;
+                }
+            }
+        }
+        self.check();
+    }
+
+    /// The follower does not hold what an append built on, at `rejected`; `meet` is where the logs
+    /// may meet.
+    pub fn on_mismatched(&mut self, rejected: LogIndex, meet: LogPosition) {
+        if rejected <= self.matched {
+            return; // an old refusal: by now it holds that
+        }
+        match &self.flow {
+            Flow::Probe { .. } if rejected.next() == self.next => {
+                self.next = meet.index.next().min(rejected).max(self.matched.next());
+                self.flow = Flow::Probe { asked: None };
+            }
+            Flow::Probe { .. } => {} // answers an earlier probe
+            // An append was lost on the way, and those behind it could not match.
+            Flow::Replicate { .. } => self.probe(),
+        }
+        self.check();
+    }
+
+    /// Falls back to probing if the follower owes an answer and has said nothing new for two
+    /// heartbeats; says whether it did.
+    pub fn repair_silence(&mut self, replica: &Replica, now: Time) -> bool {
+        let Flow::Replicate { in_flight, news } = &self.flow else { return false };
+        let patience = replica.config.heartbeat;
+        if in_flight.is_empty() || now < *news + patience + patience {
+            return false;
+        }
+        self.probe();
+        true
+    }
+
+    /// The append that may leave now, if any.
+    pub fn next_append(&mut self, replica: &Replica, now: Time) -> Option<AppendEntries> {
+        let limit = match &self.flow {
+            // A probe is repeated at most once per heartbeat.
+            Flow::Probe { asked: Some(at) } if now < *at + replica.config.heartbeat => return None,
+            Flow::Probe { .. } => PROBE_BYTES,
+            Flow::Replicate { in_flight, .. } => {
+                let bytes: usize = in_flight.iter().map(|append| append.bytes).sum();
+                if self.next > replica.log.last().index
+                    || in_flight.len() >= replica.config.window_messages
+                    || bytes >= replica.config.window_bytes
+                {
+                    return None;
+                }
+                replica.config.append_bytes
+            }
+        };
+        let previous_index = LogIndex(self.next.0 - 1);
+        let previous_term = replica.log.term_at(previous_index).expect("next ≤ last + 1");
+        let previous = LogPosition { term: previous_term, index: previous_index };
+        let entries = replica.log.slice(self.next, limit).to_vec();
+        self.note_sent(now, &entries);
+        Some(AppendEntries { previous, entries, commit: replica.commit_index })
+    }
+
+    fn note_sent(&mut self, now: Time, entries: &[messages::Entry]) {
+        match &mut self.flow {
+            Flow::Probe { asked } => *asked = Some(now),
+            Flow::Replicate { in_flight, news } => {
+                if in_flight.is_empty() {
+                    *news = now; // the wait for an answer begins
+                }
+                if let Some(last) = entries.last() {
+                    let bytes = entries.iter().map(|entry| entry.size()).sum();
+                    in_flight.push_back(InFlight { last: last.position.index, bytes });
+                    self.next = last.position.index.next();
+                }
+            }
+        }
+    }
+
+    fn probe(&mut self) {
+        self.next = self.matched.next();
+        self.flow = Flow::Probe { asked: None };
+    }
+
+    fn check(&self) {
+        assert!(self.matched < self.next, "matched < next");
+    }
+}

@@ -1,0 +1,225 @@
+//! The state object that a server holds, and the one door into the rules. Dispatches, and applies
+//! what holds in every state: who is listened to, and the rule of terms. Must never hold a rule of
+//! one role.
+
+use messages::{
+    AppendEntriesReply, AppendOutcome, HeartbeatReply, LogIndex, Message, NodeId, Term,
+};
+
+use crate::{
+    Answer, Candidate, Decision, Follower, Input, Leader, PreCandidate, Refusal, Replica, Role,
+    Time, Turn, WriteId, voting,
+};
+
+/// Terms rise by one with each election; a jump beyond this is no honest node's.
+const LARGEST_TERM_JUMP: u64 = 1 << 40;
+
+/// A node's state object: the server holds one and swaps it on a transition.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Answers leaders and candidates.
+    Follower(Follower),
+    /// Asks whether it would be voted for.
+    PreCandidate(PreCandidate),
+    /// Asks for votes.
+    Candidate(Candidate),
+    /// Replicates its log.
+    Leader(Leader),
+}
+
+impl State {
+    /// The state in which a node starts (paper, section 5.2: "When servers start up, they begin as
+    /// followers").
+    pub fn new(replica: &mut Replica, turn: &mut Turn) -> State {
+        State::Follower(Follower::new(replica, turn))
+    }
+
+    /// Takes one input and returns the next state. What must be done is in `turn.effects`.
+    pub fn step(self, replica: &mut Replica, turn: &mut Turn, input: Input) -> State {
+        match input {
+            Input::Message { from, term, message } => {
+                self.on_message(replica, turn, from, term, message)
+            }
+            Input::Timeout => self.on_timeout(replica, turn),
+            Input::Written(id) => self.on_written(replica, turn, id),
+            Input::Propose { id, only_in, items } => {
+                if let State::Leader(mut leader) = self {
+                    leader.on_propose(replica, turn, id, only_in, items);
+                    return State::Leader(leader);
+                }
+                turn.answer(id, Answer::NotLeader);
+                self
+            }
+            Input::Read(id) => {
+                if let State::Leader(mut leader) = self {
+                    leader.on_read(id);
+                    return State::Leader(leader);
+                }
+                turn.answer(id, Answer::NotLeader);
+                self
+            }
+        }
+    }
+
+    /// Ends a turn: what depends on the final state of all its inputs is done once, here.
+    pub fn finish(&mut self, replica: &mut Replica, turn: &mut Turn) {
+        match self {
+            State::Leader(leader) => leader.finish(replica, turn),
+            State::Follower(_) | State::PreCandidate(_) | State::Candidate(_) => {}
+        }
+        replica.hand_out_write(turn);
+    }
+
+    /// When the state wants `Input::Timeout`; none for a node that does not vote.
+    pub fn deadline(&self) -> Option<Time> {
+        match self {
+            State::Follower(follower) => follower.deadline(),
+            State::PreCandidate(candidate) => Some(candidate.deadline()),
+            State::Candidate(candidate) => candidate.deadline(),
+            State::Leader(leader) => Some(leader.deadline()),
+        }
+    }
+
+    /// The state's name.
+    pub fn role(&self) -> Role {
+        match self {
+            State::Follower(_) => Role::Follower,
+            State::PreCandidate(_) => Role::PreCandidate,
+            State::Candidate(_) => Role::Candidate,
+            State::Leader(_) => Role::Leader,
+        }
+    }
+
+    /// The leader of the present term, if known.
+    pub fn leader(&self, replica: &Replica) -> Option<NodeId> {
+        match self {
+            State::Follower(follower) => follower.leader(),
+            State::PreCandidate(_) | State::Candidate(_) => None,
+            State::Leader(_) => Some(replica.id),
+        }
+    }
+
+    /// How far a follower's log is known to match; only a leader knows.
+    pub fn matched(&self, follower: NodeId) -> Option<LogIndex> {
+        match self {
+            State::Leader(leader) => leader.matched(follower),
+            State::Follower(_) | State::PreCandidate(_) | State::Candidate(_) => None,
+        }
+    }
+
+    /// Whether a leader is there, so that no election is called for (thesis, section 4.2.3).
+    fn hears_leader(&self, replica: &Replica, now: Time) -> bool {
+        match self {
+            State::Follower(follower) => follower.hears_leader(replica, now),
+            State::PreCandidate(_) | State::Candidate(_) => false,
+            State::Leader(leader) => leader.hears_quorum(replica, now),
+        }
+    }
+
+    fn on_message(
+        self,
+        replica: &mut Replica,
+        turn: &mut Turn,
+        from: NodeId,
+        term: Term,
+        message: Message,
+    ) -> State {
+        if message.is_reply() && !replica.membership.voters.contains(&from) {
+            turn.decide(Decision::StrangerIgnored(from));
+            return self;
+        }
+        if matches!(message, Message::PreVote(_) | Message::RequestVote(_))
+            && self.hears_leader(replica, turn.now)
+        {
+            // "If a server receives a RequestVote request within the minimum election timeout of
+            // hearing from a current leader, it does not update its term or grant its vote"
+            // (thesis, section 4.2.3).
+            voting::refuse(replica, turn, from, term, &message, Refusal::HearsLeader);
+            return self;
+        }
+        if term.0.saturating_sub(replica.term().0) > LARGEST_TERM_JUMP {
+            turn.decide(Decision::Impossible(from, "a term far beyond this node's"));
+            return self;
+        }
+        let state = if term > replica.term() {
+            // "If RPC request or response contains term T > currentTerm: set currentTerm = T,
+            // convert to follower" (paper, Figure 2, rules for all servers).
+            replica.adopt_term(turn, term);
+            self.into_follower(replica, turn)
+        } else {
+            self
+        };
+        if term < replica.term() {
+            answer_older_term(replica, turn, from, term, message);
+            return state;
+        }
+        match state {
+            State::Follower(follower) => follower.on_message(replica, turn, from, message),
+            State::PreCandidate(candidate) => candidate.on_message(replica, turn, from, message),
+            State::Candidate(candidate) => candidate.on_message(replica, turn, from, message),
+            State::Leader(leader) => leader.on_message(replica, turn, from, message),
+        }
+    }
+
+    fn on_timeout(self, replica: &mut Replica, turn: &mut Turn) -> State {
+        match self {
+            State::Follower(follower) => follower.on_timeout(replica, turn),
+            State::PreCandidate(candidate) => candidate.on_timeout(replica, turn),
+            State::Candidate(candidate) => candidate.on_timeout(replica, turn),
+            State::Leader(leader) => leader.on_timeout(replica, turn),
+        }
+    }
+
+    fn on_written(self, replica: &mut Replica, turn: &mut Turn, id: WriteId) -> State {
+        replica.log.written(id);
+        match self {
+            State::Candidate(candidate) => candidate.on_written(replica, turn, id),
+            // What a follower wrote speaks through its promises; what a leader wrote counts when
+            // the turn is finished.
+            State::Follower(_) | State::PreCandidate(_) | State::Leader(_) => self,
+        }
+    }
+
+    /// A follower that knows no leader, in the term just adopted.
+    fn into_follower(self, replica: &mut Replica, turn: &mut Turn) -> State {
+        match self {
+            State::Follower(follower) => State::Follower(follower.into_leaderless()),
+            State::PreCandidate(_) | State::Candidate(_) => {
+                State::Follower(Follower::new(replica, turn))
+            }
+            State::Leader(leader) => State::Follower(leader.into_follower(replica, turn)),
+        }
+    }
+}
+
+/// Answers a message of an older term, so that its sender learns of ours; older replies say nothing.
+fn answer_older_term(
+    replica: &mut Replica,
+    turn: &mut Turn,
+    from: NodeId,
+    term: Term,
+    message: Message,
+) {
+    let own_term = replica.term();
+    match message {
+        Message::PreVote(_) | Message::RequestVote(_) => {
+            voting::refuse(replica, turn, from, term, &message, Refusal::OldTerm);
+        }
+        Message::AppendEntries(request) => {
+            let outcome = AppendOutcome::Mismatched {
+                rejected: request.previous.index,
+                try_at: replica.log.last_not_above(request.previous),
+            };
+            let reply = AppendEntriesReply { outcome };
+            turn.promise(from, own_term, Message::AppendEntriesReply(reply));
+        }
+        Message::Heartbeat(heartbeat) => {
+            let reply = HeartbeatReply { round: heartbeat.round };
+            turn.send(from, own_term, Message::HeartbeatReply(reply));
+        }
+        Message::PreVoteReply(_)
+        | Message::RequestVoteReply(_)
+        | Message::AppendEntriesReply(_)
+        | Message::HeartbeatReply(_) => {}
+    }
+}

@@ -1,0 +1,298 @@
+//! The Redis door's parser: the same requests however the bytes are cut, Redis's words for garbage,
+//! and limits that hold before memory is taken.
+
+use raft::doors::resp::parser::{Parser, Progress, ProtocolError};
+use raft::store::arguments::Arguments;
+
+const LIMIT: usize = 1 << 20;
+
+type Request = Vec<Vec<u8>>;
+
+/// Requests of `pieces`, up to the error if there is one.
+fn parse(pieces: &[&[u8]], limit: usize) -> (Vec<Request>, Option<ProtocolError>) {
+    let mut parser = Parser::new(limit);
+    let (mut requests, mut output) = (Vec::new(), Vec::new());
+    for mut piece in pieces.iter().copied() {
+        loop {
+            match parser.read(&mut piece, &mut output) {
+                Ok(Progress::Request) => {
+                    let arguments = Arguments::decode(&output).expect("a whole request");
+                    requests.push(arguments.map(<[u8]>::to_vec).collect());
+                    output.clear();
+                }
+                Ok(Progress::Partial) => break,
+                Err(error) => return (requests, Some(error)),
+            }
+            assert!(output.len() <= limit, "the parser holds more than a request may have");
+        }
+    }
+    (requests, None)
+}
+
+fn whole(bytes: &[u8]) -> (Vec<Request>, Option<ProtocolError>) {
+    parse(&[bytes], LIMIT)
+}
+
+/// A parser of arrays and plain inline words as one would write it first: it needs all bytes at
+/// once and begins again with every request.
+fn simple(bytes: &[u8]) -> (Vec<Request>, bool) {
+    let mut requests = Vec::new();
+    let mut at = 0;
+    loop {
+        match simple_request(bytes, &mut at) {
+            Some(Ok(request)) if request.is_empty() => {}
+            Some(Ok(request)) => requests.push(request),
+            Some(Err(())) => return (requests, true),
+            None => return (requests, false),
+        }
+    }
+}
+
+fn simple_line(bytes: &[u8], at: &mut usize, end: u8) -> Option<String> {
+    let length = bytes[*at..].iter().position(|&byte| byte == end)?;
+    let line = bytes[*at..*at + length].iter().map(|&byte| char::from(byte)).collect();
+    *at += length + 1;
+    Some(line)
+}
+
+fn simple_length(line: &str) -> Option<i64> {
+    let number: i64 = line.parse().ok()?;
+    (number.to_string() == line).then_some(number)
+}
+
+fn simple_request(bytes: &[u8], at: &mut usize) -> Option<Result<Request, ()>> {
+    if *bytes.get(*at)? != b'*' {
+        let line = simple_line(bytes, at, b'\n')?;
+        if line.contains(['"', '\'']) {
+            return Some(Err(()));
+        }
+        return Some(Ok(line
+            .split([' ', '\t', '\r'])
+            .map(|word| word.trim_start_matches(['\x0b', '\x0c']))
+            .filter(|word| !word.is_empty())
+            .map(|word| word.chars().map(|letter| letter as u8).collect())
+            .collect()));
+    }
+    *at += 1;
+    let count = simple_line(bytes, at, b'\r')?;
+    bytes.get(*at)?;
+    *at += 1;
+    let Some(count) = simple_length(&count).filter(|&count| count <= 1 << 20) else {
+        return Some(Err(()));
+    };
+    let mut request = Vec::new();
+    for _ in 0..count {
+        if *bytes.get(*at)? != b'$' {
+            return Some(Err(()));
+        }
+        *at += 1;
+        let length = simple_line(bytes, at, b'\r')?;
+        bytes.get(*at)?;
+        *at += 1;
+        let Some(length) = simple_length(&length).filter(|length| (0..=1 << 20).contains(length))
+        else {
+            return Some(Err(()));
+        };
+        let length = length as usize;
+        bytes.get(*at + length + 1)?;
+        request.push(bytes[*at..*at + length].to_vec());
+        *at += length + 2;
+    }
+    Some(Ok(request))
+}
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) % limit as u64) as usize
+    }
+}
+
+/// Requests of both forms, sometimes with bytes changed.
+fn some_input(random: &mut Random) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for _ in 0..random.below(6) {
+        if random.below(4) == 0 {
+            for _ in 0..random.below(5) {
+                let word = [&b"get"[..], b"a", b" ", b"\t", b"x\x0by", b"\xff"][random.below(6)];
+                bytes.extend_from_slice(word);
+                bytes.push(b' ');
+            }
+            bytes.extend_from_slice([&b"\r\n"[..], b"\n"][random.below(2)]);
+        } else {
+            let count = random.below(5);
+            bytes.extend_from_slice(format!("*{count}\r\n").as_bytes());
+            for _ in 0..count {
+                let length = [0, 1, 3, 17, 130, 300][random.below(6)];
+                bytes.extend_from_slice(format!("${length}\r\n").as_bytes());
+                bytes.extend((0..length).map(|_| b"ab\r\n$*0\0\xff"[random.below(9)]));
+                bytes.extend_from_slice(b"\r\n");
+            }
+        }
+    }
+    if random.below(3) == 0 && !bytes.is_empty() {
+        let near = random.below(bytes.len());
+        let marks = bytes[near..].iter().position(|byte| b"*$".contains(byte));
+        let at = (near + marks.unwrap_or(0) + random.below(2)).min(bytes.len() - 1);
+        bytes[at] = b"$*0123456789-\r\n a"[random.below(17)];
+    }
+    if random.below(3) == 0 {
+        bytes.truncate(random.below(bytes.len() + 1));
+    }
+    bytes
+}
+
+#[test]
+fn any_cut_of_the_bytes_gives_the_requests_of_a_simple_parser() {
+    let mut random = Random(7);
+    let (mut requests, mut errors) = (0, 0);
+    for _ in 0..6000 {
+        let bytes = some_input(&mut random);
+        let (expected, fails) = simple(&bytes);
+        let mut pieces = Vec::new();
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at(1 + random.below(rest.len()));
+            pieces.push(piece);
+            rest = after;
+        }
+        let single: Vec<&[u8]> = bytes.chunks(1).collect();
+        for cut in [&[&bytes[..]][..], &pieces, &single] {
+            let (parsed, error) = parse(cut, LIMIT);
+            let input = bytes.escape_ascii();
+            assert_eq!(parsed, expected, "requests of {input}");
+            // Where a byte can only be wrong, the simple parser may still wait for its line to end.
+            assert!(error.is_some() >= fails, "{error:?} for {input}");
+        }
+        requests += expected.len();
+        errors += usize::from(fails);
+    }
+    assert!(requests > 3000 && errors > 150, "{requests} requests and {errors} errors tell little");
+}
+
+fn error_text(bytes: &[u8]) -> String {
+    let (_, error) = whole(bytes);
+    let single: Vec<&[u8]> = bytes.chunks(1).collect();
+    assert_eq!(parse(&single, LIMIT).1, error, "cut or not, the error is the same");
+    let text = error.map_or(b"none".to_vec(), ProtocolError::text);
+    text.into_iter().map(char::from).collect()
+}
+
+#[test]
+fn garbage_gets_the_words_of_redis() {
+    for (bytes, words) in [
+        (&b"*x\r\n"[..], "invalid multibulk length"),
+        (b"*\r\n", "invalid multibulk length"),
+        (b"*+1\r\n", "invalid multibulk length"),
+        (b"*01\r\n", "invalid multibulk length"),
+        (b"*1048577\r\n", "invalid multibulk length"),
+        (b"*99999999999999999999999\r\n", "invalid multibulk length"),
+        (b"*1\r\n$-1\r\n", "invalid bulk length"),
+        (b"*1\r\n$x\r\n", "invalid bulk length"),
+        (b"*1\r\n$\r\n", "invalid bulk length"),
+        (b"*1\r\n$4294967296\r\n", "invalid bulk length"),
+        (b"*1\r\n$9223372036854775808\r\n", "invalid bulk length"),
+        (b"*1\r\nx", "expected '$', got 'x'"),
+        (b"*1\r\n:1\r\n", "expected '$', got ':'"),
+        (b"get \"a\r\n", "unbalanced quotes in request"),
+        (b"get 'a\r\n", "unbalanced quotes in request"),
+        (b"get \"a\"b\r\n", "unbalanced quotes in request"),
+        (b"get \"a\\\r\n", "unbalanced quotes in request"),
+    ] {
+        assert_eq!(
+            error_text(bytes).trim_start_matches("ERR Protocol error: "),
+            words,
+            "{}",
+            bytes.escape_ascii()
+        );
+    }
+}
+
+#[test]
+fn requests_before_the_garbage_are_kept() {
+    let (requests, error) = whole(b"*1\r\n$4\r\nPING\r\nget a\r\n*x\r\n");
+    assert_eq!(requests, [vec![b"PING".to_vec()], vec![b"get".to_vec(), b"a".to_vec()]]);
+    assert_eq!(error, Some(ProtocolError::InvalidCount));
+}
+
+#[test]
+fn arrays_of_nothing_are_no_requests() {
+    let (requests, error) = whole(b"*0\r\n*-1\r\n*-5\r\n\r\n  \r\nPING\r\n");
+    assert_eq!((requests, error), (vec![vec![b"PING".to_vec()]], None));
+}
+
+#[test]
+fn inline_words_are_quoted_as_in_redis() {
+    for (line, word) in [
+        (&br#""a b""#[..], &b"a b"[..]),
+        (br#""\x41\n\t\r\a\b\q\\\"""#, b"A\n\t\r\x07\x08q\\\""),
+        (br#"'a\'b\n'"#, b"a'b\\n"),
+        (br#"a"b c""#, b"ab c"),
+        (br#""""#, b""),
+        (br#""\xg1""#, b"xg1"),
+        (b"a\x0bb", b"a\x0bb"),
+    ] {
+        let (requests, error) = whole(&[b"echo ", line, b" \r\n"].concat());
+        let expected = vec![vec![b"echo".to_vec(), word.to_vec()]];
+        assert_eq!((requests, error), (expected, None), "{}", line.escape_ascii());
+    }
+}
+
+#[test]
+fn an_inline_request_ends_at_64_kib() {
+    let longest = [&[b'a'; 64 << 10][..], b"\n"].concat();
+    assert_eq!(whole(&longest).0[0][0].len(), 64 << 10);
+    for bytes in [[&b"a"[..], &longest].concat(), vec![b'a'; 1 << 20]] {
+        assert_eq!(error_text(&bytes), "ERR Protocol error: too big inline request");
+    }
+}
+
+#[test]
+fn a_length_without_end_is_refused() {
+    let digits = vec![b'1'; 70 << 10];
+    assert_eq!(
+        error_text(&[b"*", &digits[..]].concat()),
+        "ERR Protocol error: too big mbulk count string"
+    );
+    assert_eq!(
+        error_text(&[b"*1\r\n$", &digits[..]].concat()),
+        "ERR Protocol error: too big bulk count string"
+    );
+}
+
+#[test]
+fn limits_hold_before_a_byte_of_the_argument_has_come() {
+    let refused = |bytes: &[u8], limit| parse(&[bytes], limit).1;
+    assert_eq!(refused(b"*1\r\n$101\r\n", 100), Some(ProtocolError::InvalidLength));
+    assert_eq!(refused(b"*1\r\n$98\r\n", 100), None);
+    assert_eq!(
+        refused(b"*2\r\n$50\r\n", 100),
+        None,
+        "half the limit for the first of two is no reason yet"
+    );
+    let first = [b"*2\r\n$50\r\n", &[b'a'; 50][..], b"\r\n$50\r\n"].concat();
+    assert_eq!(refused(&first, 100), Some(ProtocolError::RequestTooLong));
+    assert_eq!(
+        refused(&[&[b'a'; 100][..], b"\r\n"].concat(), 100),
+        Some(ProtocolError::RequestTooLong)
+    );
+}
+
+#[test]
+fn nesting_is_refused_at_the_second_level() {
+    let nested = b"*1\r\n".repeat(200_000);
+    assert_eq!(error_text(&nested), "ERR Protocol error: expected '$', got '*'");
+}
+
+#[test]
+fn a_million_empty_arguments_stay_within_the_limit() {
+    let mut bytes = b"*1048576\r\n".to_vec();
+    bytes.extend_from_slice(&b"$0\r\n\r\n".repeat(1 << 20));
+    assert_eq!(whole(&bytes).1, Some(ProtocolError::RequestTooLong));
+}
