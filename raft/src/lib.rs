@@ -1,8 +1,11 @@
-//! Raft as a program and as a library: the key-value store that it replicates, and the doors that
-//! clients come in by.
+//! Raft as a program and as a library: a replicated state machine of your own, or the key-value
+//! store that comes with it.
 //!
 //! - [`store`]: the key-value machine;
-//! - [`doors`]: what clients speak.
+//! - [`doors`]: what clients speak;
+//! - [`client`]: a small client of the same protocol;
+//! - [`config`], [`cluster`], [`status`]: a node's settings, a cluster's founding, what a node tells;
+//! - [`render`], [`print`], [`units`], [`exit`]: what the program's commands share.
 
 #[cfg(feature = "program")]
 pub mod client;
@@ -14,6 +17,8 @@ pub mod config;
 pub mod doors;
 #[cfg(feature = "program")]
 pub mod exit;
+#[cfg(feature = "program")]
+pub mod logging;
 #[cfg(feature = "program")]
 pub mod print;
 #[cfg(feature = "program")]

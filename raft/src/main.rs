@@ -41,6 +41,11 @@ fn dispatch(options: Options) -> anyhow::Result<()> {
 /// for a usage error.
 fn parse() -> anyhow::Result<Options> {
     let version = version();
+    // clap would print it by itself, and panic or pass an odd error when that fails.
+    if std::env::args_os().nth(1).is_some_and(|word| word == "--version" || word == "-V") {
+        print::line(format_args!("raft {version}"))?;
+        return Err(exit::Failure::quiet(0).into());
+    }
     let matches =
         Options::clap().version(version.as_str()).get_matches_from_safe(std::env::args_os());
     let error = match matches {
@@ -48,7 +53,7 @@ fn parse() -> anyhow::Result<Options> {
         Err(error) => error,
     };
     match error.kind {
-        ErrorKind::HelpDisplayed | ErrorKind::VersionDisplayed => {
+        ErrorKind::HelpDisplayed => {
             print::line(error.message.trim_end())?;
             Err(exit::Failure::quiet(0).into())
         }

@@ -1,1 +1,37 @@
+//! The production server, codec, gate and log on one thread and virtual time, from a seed.
+//!
+//! A seed draws the size of a cluster and the kinds and strength of its trouble: loss, duplication,
+//! delay, reordering, partitions, pauses, crashes that lose what was not synced. Clients ask all the
+//! while. After every turn the properties of the paper's Figure 3 are checked, and every answer
+//! against what was committed; in the end trouble stops and the cluster must come together again.
+//!
+//! In reading order: [`trouble`] (what is drawn) · [`world`] (what happens) · `node`, `network`,
+//! `clients`, [`disk`], [`journal`] (who is there) · [`checks`] (what must hold).
+
+pub mod checks;
+mod clients;
+// pub mod disk;
+pub mod journal;
+mod network;
+// mod node;
+pub mod trouble;
+// pub mod world;
+
+pub use clients::Outcomes;
+// pub use world::{Report, World};
+
+use crate::checks::Violation;
+
+/// A seed that failed.
+#[derive(Debug)]
+pub struct Failure {
+    /// What did not hold.
+    pub violation: Violation,
+    /// What was drawn.
+    pub trouble: String,
+    /// The last events.
+    pub trace: Vec<String>,
+    /// The nodes at that moment.
+    pub nodes: Vec<String>,
+}
 

@@ -1,0 +1,315 @@
+//! One simulated node: the production server, gate and log, over a simulated disk, run by virtual
+//! time. Must never keep anything over a crash but its disk.
+
+use std::collections::BTreeMap;
+
+use messages::{Boot, ClusterId, Envelope, LogIndex, Membership, NodeId};
+use rand::RngExt;
+use servers::gate::Gate;
+use servers::host::{Batch, Outcome, Token};
+use servers::outbox::{Job, Parcel};
+use servers::server::{Event, Server, Settings};
+use servers::storage::{self, Expected, Identity, Superblock};
+use servers::transport::Lane;
+use states::random::SplitMix64;
+use states::{Config, Decision, Replica, Role, Time, WallTime};
+
+use crate::checks::Violation;
+use crate::disk::{Fate, SimulatedDisk};
+use crate::journal::Journal;
+
+/// What founds a cluster.
+pub struct Cluster {
+    id: ClusterId,
+    membership: Membership,
+}
+
+impl Cluster {
+    /// Draws ids for a cluster of so many nodes.
+    pub fn draw(random: &mut SplitMix64, nodes: usize) -> Cluster {
+        let mut voters = std::collections::BTreeSet::new();
+        while voters.len() < nodes {
+            voters.insert(NodeId(random.random_range(1..1_000)));
+        }
+        Cluster { id: ClusterId(random.random()), membership: Membership { voters } }
+    }
+
+    /// The nodes' ids.
+    pub fn ids(&self) -> impl Iterator<Item = NodeId> {
+        self.membership.voters.iter().copied()
+    }
+}
+
+/// A node, running or not.
+pub struct Node {
+    id: NodeId,
+    disk: SimulatedDisk,
+    /// Rises with each start.
+    run: u32,
+    /// How much faster its clock runs, out of 10,000.
+    drift: u32,
+    paused: bool,
+    up: Option<Up>,
+}
+
+/// What a crash takes away.
+struct Up {
+    boot: Boot,
+    server: Server<Journal>,
+    gate: Gate,
+    rounds: storage::Rounds<SimulatedDisk>,
+    mailbox: Vec<Event>,
+    queued: Vec<Job>,
+    syncing: bool,
+    /// When its next turn is, if one is due.
+    turn_at: Option<u64>,
+    waiting: BTreeMap<Token, usize>,
+    next_token: u64,
+    committed: LogIndex,
+}
+
+/// What a turn left to be done, and what it changed.
+pub struct TurnEnd {
+    /// Events taken.
+    pub inputs: u64,
+    /// Frames that may leave at once.
+    pub sends: Vec<Parcel>,
+    /// For the writer.
+    pub jobs: Vec<Job>,
+    /// For clients.
+    pub replies: Vec<(usize, Outcome)>,
+    /// Why.
+    pub decisions: Vec<Decision>,
+    /// The node's role after it.
+    pub role: Role,
+    /// The node's commit index before it.
+    pub committed_before: LogIndex,
+}
+
+impl Node {
+    /// A node whose folder was just founded.
+    pub fn found(cluster: &Cluster, id: NodeId, drift: u32) -> Node {
+        let mut disk = SimulatedDisk::new();
+        let identity =
+            Identity { cluster: cluster.id, node: id, membership: cluster.membership.clone() };
+        Superblock::found(&mut disk, &identity, &storage::Options::default(), id.0)
+            .expect("a healthy disk");
+        Node { id, disk, run: 0, drift, paused: false, up: None }
+    }
+
+    /// Whether it runs (it may be paused).
+    pub fn is_up(&self) -> bool {
+        self.up.is_some()
+    }
+
+    /// Its clock at this moment of the world's time.
+    pub fn clock(&self, now: u64) -> u64 {
+        now + now / 10_000 * u64::from(self.drift)
+    }
+
+    /// The world's time at which its clock shows `time`.
+    fn world_time(&self, time: Time) -> u64 {
+        time.0 / (10_000 + u64::from(self.drift)) * 10_000
+    }
+
+    /// Starts on what its disk holds.
+    pub fn start(&mut self, cluster: &Cluster, seed: u64, now: u64) -> Result<(), Violation> {
+        self.run += 1;
+        let expected = Expected { cluster: cluster.id, node: Some(self.id) };
+        let options = storage::Options { first_segment: 16 << 10, segment: 64 << 10 };
+        let opened = storage::open(self.disk.clone(), &expected, &options, seed)
+            .map_err(|error| format!("node {} cannot start: {error}", self.id))?;
+        let replica = Replica::recovered(
+            self.id,
+            cluster.membership.clone(),
+            Config { append_bytes: 64 << 10, ..Config::default() },
+            seed,
+            opened.recovered.hard_state,
+            opened.recovered.entries,
+        );
+        let settings = Settings { boot: opened.boot, apply_budget: 64, ..Settings::default() };
+        let (time, wall) = self.times(now);
+        self.up = Some(Up {
+            boot: opened.boot,
+            server: Server::new(settings, replica, Journal::default(), time, wall),
+            gate: Gate::new(cluster.id, self.id),
+            rounds: storage::Rounds::new(opened.wal),
+            mailbox: Vec::new(),
+            queued: Vec::new(),
+            syncing: false,
+            turn_at: None,
+            waiting: BTreeMap::new(),
+            next_token: 0,
+            committed: LogIndex(0),
+        });
+        Ok(())
+    }
+
+    fn times(&self, now: u64) -> (Time, WallTime) {
+        let time = self.clock(now);
+        (Time(time), WallTime(1_700_000_000_000_000 + time))
+    }
+
+    /// Loses all but its disk, and of that what was not synced, sector by sector; the clients whose
+    /// batches died with it.
+    pub fn crash(&mut self, random: &mut SplitMix64) -> Vec<usize> {
+        self.paused = false;
+        let Some(up) = self.up.take() else { return Vec::new() };
+        drop(up.server);
+        self.disk.crash(|| match random.random_range(0..10) {
+            0..4 => Fate::Kept,
+            4..9 => Fate::Lost,
+            _ => Fate::Torn,
+        });
+        up.waiting.into_values().collect()
+    }
+
+    /// Stops taking turns and syncing; what arrives waits.
+    pub fn pause(&mut self) {
+        self.paused = true;
+    }
+
+    /// Goes on; false if it was not paused.
+    pub fn resume(&mut self) -> bool {
+        std::mem::take(&mut self.paused) && self.is_up()
+    }
+
+    /// A frame arrives; false if nobody is there or the gate refused it.
+    pub fn take_frame(&mut self, frame: &[u8]) -> bool {
+        let Some(up) = &mut self.up else { return false };
+        let Some((from, boot, envelopes)) = up.gate.admit(frame) else { return false };
+        up.mailbox.push(Event::Envelopes { from, boot, envelopes });
+        true
+    }
+
+    /// A client's batch arrives.
+    pub fn take_batch(&mut self, client: usize, batch: Batch) {
+        let Some(up) = &mut self.up else { return };
+        let token = Token(up.next_token);
+        up.next_token += 1;
+        up.waiting.insert(token, client);
+        up.mailbox.push(Event::Batch { token, batch });
+    }
+
+    /// Notes that a turn is wanted; the run it belongs to, unless an earlier one is due already.
+    pub fn wants_turn(&mut self, at: u64) -> Option<u32> {
+        let up = self.up.as_mut()?;
+        if up.turn_at.is_some_and(|due| due <= at) {
+            return None;
+        }
+        up.turn_at = Some(at);
+        Some(self.run)
+    }
+
+    /// Takes a turn with all that has arrived, if this one is still due.
+    pub fn turn(&mut self, run: u32, now: u64) -> Option<TurnEnd> {
+        let (time, wall) = self.times(now);
+        let up = self.up.as_mut().filter(|_| run == self.run)?;
+        if up.turn_at != Some(now) {
+            return None;
+        }
+        up.turn_at = None;
+        if self.paused {
+            return None;
+        }
+        let events = std::mem::take(&mut up.mailbox);
+        let inputs = events.len().max(1) as u64;
+        up.server.receive(time, wall, events);
+        let outbox = up.server.outbox();
+        let sends = outbox.sends.take();
+        let jobs = std::mem::take(&mut outbox.jobs);
+        let decisions = std::mem::take(&mut outbox.decisions);
+        let replies = std::mem::take(&mut outbox.replies)
+            .into_iter()
+            .filter_map(|(token, outcome)| Some((up.waiting.remove(&token)?, outcome)))
+            .collect();
+        let committed = up.server.replica().commit_index();
+        let committed_before = std::mem::replace(&mut up.committed, committed);
+        let role = up.server.state().role();
+        Some(TurnEnd { inputs, sends, jobs, replies, decisions, role, committed_before })
+    }
+
+    /// When it wants a turn though nothing happens.
+    pub fn deadline(&self) -> Option<u64> {
+        let deadline = self.up.as_ref()?.server.deadline()?;
+        Some(self.world_time(deadline) + 1)
+    }
+
+    /// Its facts, if it runs.
+    pub fn replica(&self) -> Option<&Replica> {
+        self.up.as_ref().map(|up| up.server.replica())
+    }
+
+    /// These certainly never left.
+    pub fn not_sent(&mut self, to: NodeId, envelopes: &[Envelope]) {
+        if let Some(up) = &mut self.up {
+            up.server.not_sent(to, envelopes);
+        }
+    }
+
+    /// A frame as it leaves.
+    pub fn seal(&self, to: NodeId, lane: Lane, envelopes: &[Envelope]) -> Vec<u8> {
+        let up = self.up.as_ref().expect("only a node that runs sends");
+        up.gate.seal(up.boot, to, lane, envelopes)
+    }
+
+    /// Work for the writer.
+    pub fn queue(&mut self, jobs: Vec<Job>) {
+        if let Some(up) = &mut self.up {
+            up.queued.extend(jobs);
+        }
+    }
+
+    /// The writer takes all that is queued and writes it; the run in which its sync must end.
+    pub fn stage(&mut self) -> Result<Option<u32>, Violation> {
+        let Some(up) = self.up.as_mut().filter(|_| !self.paused) else { return Ok(None) };
+        if up.syncing || up.queued.is_empty() {
+            return Ok(None);
+        }
+        up.syncing = true;
+        for job in std::mem::take(&mut up.queued) {
+            up.rounds.stage(job).map_err(|error| error.to_string())?;
+        }
+        Ok(Some(self.run))
+    }
+
+    /// The sync returns: the promises that it lets go.
+    pub fn sync(&mut self, run: u32) -> Result<Option<Vec<Parcel>>, Violation> {
+        let Some(up) = self.up.as_mut().filter(|_| run == self.run) else { return Ok(None) };
+        let done = up.rounds.sync().map_err(|error| error.to_string())?;
+        up.syncing = false;
+        up.mailbox.extend(done.written.map(Event::Written));
+        Ok(Some(done.promises))
+    }
+
+    /// All that nodes must agree on when nothing happens any more.
+    pub fn summary(&self) -> Option<(LogIndex, u64, LogIndex, u64)> {
+        let up = self.up.as_ref()?;
+        let replica = up.server.replica();
+        let applied = up.server.status().applied_index;
+        let digest = servers::machine::StateMachine::digest(up.server.machine());
+        Some((replica.log().last().index, replica.term().0, applied, digest))
+    }
+
+    /// A line about it.
+    pub fn describe(&self) -> String {
+        match &self.up {
+            None => format!("{} is down", self.id),
+            Some(up) => {
+                let status = up.server.status();
+                format!(
+                    "{} {:?} term={} leader={:?} last={} durable={} commit={} applied={}{}",
+                    self.id,
+                    status.role,
+                    status.term,
+                    status.leader,
+                    status.last,
+                    status.durable,
+                    status.commit_index,
+                    status.applied_index,
+                    if self.paused { " paused" } else { "" }
+                )
+            }
+        }
+    }
+}

@@ -1,0 +1,480 @@
+//! One simulated cluster: nodes, network, clients and trouble on one thread and virtual time. Must
+//! never read a clock, nor draw chance from anything but the seed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use messages::{Envelope, NodeId};
+use rand::RngExt;
+use servers::host::Batch;
+use servers::outbox::Parcel;
+use states::random::SplitMix64;
+use states::{Role, Time};
+
+use crate::checks::{Checks, Violation};
+use crate::clients::{Clients, Outcomes};
+use crate::network::Network;
+use crate::node::{Cluster, Node, TurnEnd};
+use crate::trouble::Trouble;
+
+/// Something that happens at a moment of virtual time.
+enum Event {
+    Frame { to: usize, frame: Vec<u8> },
+    Turn { node: usize, run: u32 },
+    Sync { node: usize, run: u32 },
+    Ask { client: usize },
+    Fault,
+    Heal,
+    Restart { node: usize },
+    Resume { node: usize },
+}
+
+/// What a run did, for reports.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Turns of servers.
+    pub turns: u64,
+    /// Inputs into servers.
+    pub steps: u64,
+    /// Committed entries.
+    pub commits: u64,
+    /// Terms that had a leader.
+    pub elections: u64,
+    /// Crashes of nodes.
+    pub crashes: u64,
+    /// Partitions begun.
+    pub partitions: u64,
+    /// Pauses begun.
+    pub pauses: u64,
+    /// Frames handed to the network.
+    pub frames: u64,
+    /// Batches of clients by outcome.
+    pub outcomes: Outcomes,
+    /// Depends on everything that happened: equal for equal runs.
+    pub digest: u64,
+}
+
+impl Report {
+    /// Adds what another run did.
+    pub fn add(&mut self, other: &Report) {
+        self.turns += other.turns;
+        self.steps += other.steps;
+        self.commits += other.commits;
+        self.elections += other.elections;
+        self.crashes += other.crashes;
+        self.partitions += other.partitions;
+        self.pauses += other.pauses;
+        self.frames += other.frames;
+        self.outcomes.done += other.outcomes.done;
+        self.outcomes.refused += other.outcomes.refused;
+        self.outcomes.uncertain += other.outcomes.uncertain;
+        self.digest = self.digest.wrapping_add(other.digest); // seeds end in any order
+    }
+}
+
+impl Outcomes {
+    fn total(self) -> u64 {
+        self.done + self.refused + self.uncertain
+    }
+}
+
+/// A cluster in the middle of its run.
+pub struct World {
+    now: u64,
+    sequence: u64,
+    events: BTreeMap<(u64, u64), Event>,
+    random: SplitMix64,
+    trouble: Trouble,
+    cluster: Cluster,
+    nodes: Vec<Node>,
+    network: Network,
+    clients: Clients,
+    checks: Checks,
+    report: Report,
+    trace: Option<Vec<String>>,
+}
+
+/// How many of the last events a trace keeps.
+const TRACE: usize = 200;
+
+impl World {
+    /// A cluster just founded, as the seed draws it.
+    pub fn new(seed: u64, trace: bool) -> World {
+        let mut random = SplitMix64::new(seed);
+        let trouble = Trouble::draw(&mut random);
+        let cluster = Cluster::draw(&mut random, trouble.nodes);
+        let nodes = cluster
+            .ids()
+            .map(|id| Node::found(&cluster, id, random.random_range(0..=trouble.clock_drift)))
+            .collect();
+        let clients = Clients::new(trouble.clients);
+        let mut world = World {
+            now: 1_000_000,
+            sequence: 0,
+            events: BTreeMap::new(),
+            random,
+            trouble,
+            cluster,
+            nodes,
+            network: Network::default(),
+            clients,
+            checks: Checks::default(),
+            report: Report::default(),
+            trace: trace.then(Vec::new),
+        };
+        for node in 0..world.nodes.len() {
+            let at = world.now + world.random.random_range(0..100_000);
+            world.schedule(at, Event::Restart { node });
+        }
+        for client in 0..world.trouble.clients {
+            world.schedule(world.now, Event::Ask { client });
+        }
+        world.schedule_fault();
+        world
+    }
+
+    /// The trouble that the seed drew.
+    pub fn trouble(&self) -> &Trouble {
+        &self.trouble
+    }
+
+    /// The last events, if a trace was asked for.
+    pub fn trace(&self) -> &[String] {
+        self.trace.as_deref().unwrap_or_default()
+    }
+
+    /// A line about each node.
+    pub fn nodes(&self) -> Vec<String> {
+        self.nodes.iter().map(Node::describe).collect()
+    }
+
+    /// Runs until the servers have taken so many inputs, then ends all trouble and sees the cluster
+    /// come together again.
+    pub fn run(&mut self, steps: u64) -> Result<Report, Violation> {
+        while self.report.steps < steps && self.report.turns < 4 * steps {
+            self.happen()?;
+        }
+        self.quiet_phase()?;
+        self.report.commits = self.checks.committed();
+        self.report.elections = self.checks.elections() as u64;
+        self.report.outcomes = self.clients.outcomes;
+        Ok(self.report.clone())
+    }
+
+    /// Liveness: when trouble ends, a leader is elected, what is asked is answered, and all nodes
+    /// come to hold and apply the same.
+    fn quiet_phase(&mut self) -> Result<(), Violation> {
+        self.trouble = self.trouble.calm();
+        self.network.heal();
+        for node in 0..self.nodes.len() {
+            self.resume(node)?;
+            if !self.nodes[node].is_up() {
+                self.restart(node)?;
+            }
+        }
+        let begun = self.now;
+        let answered = self.clients.outcomes.done;
+        let frames = self.report.frames;
+        // Ten election timeouts to elect, then the longest wait of a request, then some traffic.
+        while self.now < begun + 10_000_000 {
+            self.happen()?;
+        }
+        if self.clients.outcomes.done < answered + self.trouble.clients as u64 {
+            return Err("liveness: ten quiet seconds, and clients were not answered".to_string());
+        }
+        let asked = self.clients.outcomes.total() - answered;
+        let bound = 40_000 + asked * 60 * self.nodes.len() as u64;
+        if self.report.frames - frames > bound {
+            return Err("storm: far more frames than requests and heartbeats need".to_string());
+        }
+        self.settle()
+    }
+
+    /// Without new requests, all nodes come to the same log, all of it applied.
+    fn settle(&mut self) -> Result<(), Violation> {
+        self.events.retain(|_, event| !matches!(event, Event::Ask { .. }));
+        let begun = self.now;
+        while self.now < begun + 5_000_000 {
+            self.happen()?;
+        }
+        let digests: BTreeSet<_> = self.nodes.iter().map(Node::summary).collect();
+        if digests.len() != 1 {
+            return Err(format!("liveness: nodes did not converge: {:?}", self.nodes()));
+        }
+        Ok(())
+    }
+
+    fn schedule(&mut self, at: u64, event: Event) {
+        self.sequence += 1;
+        self.events.insert((at, self.sequence), event);
+    }
+
+    /// The next event.
+    fn happen(&mut self) -> Result<(), Violation> {
+        let Some(((at, _), event)) = self.events.pop_first() else {
+            return Err("liveness: nothing will ever happen again".to_string());
+        };
+        self.now = self.now.max(at);
+        match event {
+            Event::Frame { to, frame } => self.on_frame(to, frame),
+            Event::Turn { node, run } => self.on_turn(node, run)?,
+            Event::Sync { node, run } => self.on_sync(node, run)?,
+            Event::Ask { client } => self.on_ask(client),
+            Event::Fault => self.on_fault()?,
+            Event::Heal => self.network.heal(),
+            Event::Restart { node } => self.restart(node)?,
+            Event::Resume { node } => self.resume(node)?,
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, line: impl FnOnce() -> String) {
+        let now = self.now;
+        if let Some(trace) = &mut self.trace {
+            if trace.len() == TRACE {
+                trace.remove(0);
+            }
+            trace.push(format!("{:>10.3} ms  {}", now as f64 / 1000.0, line()));
+        }
+    }
+
+    fn on_frame(&mut self, to: usize, frame: Vec<u8>) {
+        if self.nodes[to].take_frame(&frame) {
+            self.wake(to);
+        }
+    }
+
+    /// The node takes a turn soon; what arrives until then is taken with it.
+    fn wake(&mut self, node: usize) {
+        let at = self.now + self.random.random_range(5..200);
+        self.schedule_turn(node, at);
+    }
+
+    fn schedule_turn(&mut self, node: usize, at: u64) {
+        if let Some(run) = self.nodes[node].wants_turn(at) {
+            self.schedule(at, Event::Turn { node, run });
+        }
+    }
+
+    fn on_turn(&mut self, node: usize, run: u32) -> Result<(), Violation> {
+        let Some(turn) = self.nodes[node].turn(run, self.now) else { return Ok(()) };
+        self.report.turns += 1;
+        self.report.steps += turn.inputs;
+        let dies = self.random.random_range(0..10_000) < self.trouble.crash_in_turn;
+        // A crash may come between any two effects: only the first of these are done.
+        let effects = if dies { self.random.random_range(0..3) } else { 3 };
+        self.check(node, &turn)?;
+        if effects > 0 {
+            for parcel in turn.sends {
+                self.send(node, parcel);
+            }
+        }
+        if effects > 1 {
+            self.nodes[node].queue(turn.jobs);
+            self.begin_sync(node)?;
+        }
+        if effects > 2 {
+            for (client, outcome) in turn.replies {
+                self.note(|| format!("client {client}: {outcome:?}"));
+                self.clients.on_outcome(client, outcome, &mut self.checks)?;
+                let at = self.now + self.random.random_range(0..20_000);
+                self.schedule(at, Event::Ask { client });
+            }
+        }
+        if dies {
+            return self.crash(node);
+        }
+        if let Some(at) = self.nodes[node].deadline() {
+            let at = at.max(self.now + 1);
+            self.schedule_turn(node, at);
+        }
+        Ok(())
+    }
+
+    fn check(&mut self, node: usize, turn: &TurnEnd) -> Result<(), Violation> {
+        let Some(replica) = self.nodes[node].replica() else { return Ok(()) };
+        let log = replica.log();
+        for job in &turn.jobs {
+            if let Some(write) = &job.write {
+                self.checks.on_written(log, &write.entries)?;
+            }
+        }
+        if turn.role == Role::Leader {
+            self.checks.on_leader(replica.id, replica.term(), log)?;
+        }
+        self.checks.on_commit(log, turn.committed_before, replica.commit_index())?;
+        let facts = (replica.id, replica.term(), log.last(), replica.commit_index());
+        let line = format!("{facts:?} {}", turn.inputs);
+        self.report.digest = crate::journal::chain(self.report.digest, line.as_bytes());
+        let role = turn.role;
+        let decisions = turn.decisions.clone();
+        self.note(|| {
+            let (id, term, last, commit) = facts;
+            format!("{id}@{term} {role:?} last={last} commit={commit} {decisions:?}")
+        });
+        Ok(())
+    }
+
+    fn send(&mut self, from: usize, (to, lane, envelopes): Parcel) {
+        let Some(target) = self.cluster.place(to) else { return };
+        self.report.frames += 1;
+        if self.network.is_cut(from, target) && self.random.random_bool(0.5) {
+            // The transport knew that there was no connection.
+            self.nodes[from].not_sent(to, &envelopes);
+            return;
+        }
+        self.note(|| format!("{from} → {target} {}", describe(&envelopes)));
+        let link = (from, target, lane);
+        let frame = self.nodes[from].seal(to, lane, &envelopes);
+        let arrivals = self.network.arrivals(&mut self.random, &self.trouble, self.now, link);
+        for at in arrivals {
+            self.schedule(at, Event::Frame { to: target, frame: frame.clone() });
+        }
+    }
+
+    /// The writer takes all that is queued, if it is idle.
+    fn begin_sync(&mut self, node: usize) -> Result<(), Violation> {
+        if let Some(run) = self.nodes[node].stage()? {
+            let at = self.now + self.random.random_range(20..=self.trouble.sync.max(21));
+            self.schedule(at, Event::Sync { node, run });
+        }
+        Ok(())
+    }
+
+    fn on_sync(&mut self, node: usize, run: u32) -> Result<(), Violation> {
+        let Some(promises) = self.nodes[node].sync(run)? else { return Ok(()) };
+        for parcel in promises {
+            self.send(node, parcel);
+        }
+        self.wake(node);
+        self.begin_sync(node)
+    }
+
+    fn on_ask(&mut self, client: usize) {
+        if self.clients.is_waiting(client) {
+            return;
+        }
+        let node = self.random.random_range(0..self.nodes.len());
+        if !self.nodes[node].is_up() {
+            let at = self.now + 50_000;
+            self.schedule(at, Event::Ask { client });
+            return;
+        }
+        let floor = self.checks.acknowledged();
+        let (operations, stale) =
+            self.clients.ask(client, &mut self.random, &self.trouble, floor);
+        self.note(|| format!("client {client} asks node {node}: {operations:?}"));
+        let arrived = Time(self.nodes[node].clock(self.now));
+        self.nodes[node].take_batch(client, Batch { arrived, operations, stale });
+        self.wake(node);
+    }
+
+    fn schedule_fault(&mut self) {
+        if self.trouble.fault_every > 0 {
+            let at = self.now + self.random.random_range(1..2 * self.trouble.fault_every);
+            self.schedule(at, Event::Fault);
+        }
+    }
+
+    fn on_fault(&mut self) -> Result<(), Violation> {
+        if self.trouble.fault_every == 0 {
+            return Ok(());
+        }
+        self.schedule_fault();
+        let ends = self.now + self.random.random_range(10_000..self.trouble.fault_length);
+        let total: u32 = self.trouble.kinds.iter().sum();
+        if total == 0 {
+            return Ok(());
+        }
+        let mut pick = self.random.random_range(0..total);
+        let kinds = self.trouble.kinds;
+        let kind = kinds.iter().position(|weight| {
+            let hit = pick < *weight;
+            pick = pick.saturating_sub(*weight);
+            hit
+        });
+        let node = self.random.random_range(0..self.nodes.len());
+        match kind.expect("a kind within the total weight") {
+            0 => self.partition(ends),
+            1 => self.crash_until(node, ends)?,
+            2 => {
+                for node in 0..self.nodes.len() {
+                    self.crash_until(node, ends)?;
+                }
+            }
+            _ => {
+                self.report.pauses += 1;
+                self.nodes[node].pause();
+                self.schedule(ends, Event::Resume { node });
+            }
+        }
+        Ok(())
+    }
+
+    /// Cuts links: between two random halves, or single links in one direction.
+    fn partition(&mut self, ends: u64) {
+        self.report.partitions += 1;
+        let sides: Vec<bool> = self.nodes.iter().map(|_| self.random.random_bool(0.5)).collect();
+        let one_way = self.random.random_bool(0.3);
+        for from in 0..self.nodes.len() {
+            for to in 0..self.nodes.len() {
+                if sides[from] != sides[to] && !(one_way && sides[from]) {
+                    self.network.cut(from, to);
+                }
+            }
+        }
+        self.note(|| format!("partition {sides:?}, one way: {one_way}"));
+        self.schedule(ends, Event::Heal);
+    }
+
+    fn crash_until(&mut self, node: usize, ends: u64) -> Result<(), Violation> {
+        if self.nodes[node].is_up() {
+            self.crash(node)?;
+            self.events.retain(|_, event| !matches!(event, Event::Restart { node: other } if *other == node));
+            self.schedule(ends, Event::Restart { node });
+        }
+        Ok(())
+    }
+
+    fn crash(&mut self, node: usize) -> Result<(), Violation> {
+        self.note(|| format!("node {node} crashes"));
+        self.report.crashes += 1;
+        for client in self.nodes[node].crash(&mut self.random) {
+            self.clients.lose(client);
+            let at = self.now + self.random.random_range(0..50_000);
+            self.schedule(at, Event::Ask { client });
+        }
+        let at = self.now + self.random.random_range(1_000..1_000_000);
+        self.schedule(at, Event::Restart { node });
+        Ok(())
+    }
+
+    fn restart(&mut self, node: usize) -> Result<(), Violation> {
+        if self.nodes[node].is_up() {
+            return Ok(());
+        }
+        let seed = self.random.random();
+        self.nodes[node].start(&self.cluster, seed, self.now)?;
+        self.note(|| format!("node {node} starts"));
+        self.schedule_turn(node, self.now + 1);
+        Ok(())
+    }
+
+    fn resume(&mut self, node: usize) -> Result<(), Violation> {
+        if self.nodes[node].resume() {
+            self.schedule_turn(node, self.now + 1);
+            self.begin_sync(node)?;
+        }
+        Ok(())
+    }
+}
+
+fn describe(envelopes: &[Envelope]) -> String {
+    envelopes.iter().map(|envelope| format!("{:?}", envelope.content)).collect::<Vec<_>>().join("; ")
+}
+
+/// Where a node stands in the cluster's list.
+impl Cluster {
+    fn place(&self, id: NodeId) -> Option<usize> {
+        self.ids().position(|other| other == id)
+    }
+}

@@ -1,0 +1,433 @@
+//! What every transport promises (`servers::transport`), asked of each: the one in memory, and
+//! ZeroMQ on real sockets. `sockets` is about what only sockets meet.
+
+mod sockets;
+
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
+
+use messages::NodeId;
+use servers::transport::memory::Hub;
+use servers::transport::zeromq::ZeroMq;
+use servers::transport::{Lane, MAX_FRAME, OpenError, Sent, Transport, readable};
+use tokio::time::timeout;
+use unit_tests::ports::{self, Ports};
+
+const A: NodeId = NodeId(0xa);
+const B: NodeId = NodeId(0xb);
+
+/// Long enough for anything that should happen at all, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a test looks at something that should not happen: several heartbeats of ZeroMQ.
+const A_WHILE: Duration = Duration::from_millis(700);
+/// Between two tries at something that raises no event.
+const PACE: Duration = Duration::from_millis(2);
+
+/// Where two nodes live, so that one of them can come back at its place.
+enum Place {
+    Memory(Hub),
+    ZeroMq(Ports),
+}
+
+impl Place {
+    fn memory() -> Place {
+        Place::Memory(Hub::new())
+    }
+
+    fn zeromq() -> Place {
+        Place::ZeroMq(ports::block(2))
+    }
+
+    fn open(&self, id: NodeId) -> Box<dyn Transport> {
+        match self {
+            Place::Memory(hub) => Box::new(hub.join(id)),
+            Place::ZeroMq(ports) => {
+                let (own, other, peer) = if id == A { (0, 1, B) } else { (1, 0, A) };
+                let peers = [(peer, ports.address(other).to_string())];
+                Box::new(ZeroMq::open(&ports.address(own).to_string(), peers).expect("opened"))
+            }
+        }
+    }
+
+    /// Two nodes that have heard each other on both lanes.
+    async fn open_both(&self) -> (Box<dyn Transport>, Box<dyn Transport>) {
+        let (mut a, mut b) = (self.open(A), self.open(B));
+        for lane in [Lane::Control, Lane::Log] {
+            meet(&mut *a, B, &mut *b, lane).await;
+            meet(&mut *b, A, &mut *a, lane).await;
+        }
+        (a, b)
+    }
+}
+
+/// Runs a test as a node runs: on one thread.
+fn run(test: impl Future<Output = ()>) {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async { timeout(PATIENCE * 2, test).await.expect("no test takes so long") });
+}
+
+fn numbered(number: u64) -> Vec<u8> {
+    number.to_le_bytes().to_vec()
+}
+
+fn number_of(frame: &[u8]) -> u64 {
+    u64::from_le_bytes(*frame.first_chunk().expect("a number"))
+}
+
+/// The next frame, if one comes within that time.
+async fn next_within(transport: &mut dyn Transport, time: Duration) -> Option<Vec<u8>> {
+    let frame = async {
+        loop {
+            if let Some(frame) = transport.receive() {
+                return frame.to_vec();
+            }
+            readable(transport).await;
+        }
+    };
+    timeout(time, frame).await.ok()
+}
+
+/// The next frame; there must be one.
+async fn next(transport: &mut dyn Transport) -> Vec<u8> {
+    next_within(transport, PATIENCE).await.expect("a frame arrives")
+}
+
+/// Greets until a greeting arrives, and takes all greetings off the wire.
+async fn meet(from: &mut dyn Transport, to: NodeId, at: &mut dyn Transport, lane: Lane) {
+    let mut under_way = 0;
+    let greet = async {
+        loop {
+            under_way += u32::from(from.send(to, lane, b"greeting".to_vec()) == Sent::Queued);
+            from.flush();
+            if next_within(at, PACE).await.is_some() {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, greet).await.expect("the peers meet");
+    for _ in 1..under_way {
+        assert_eq!(next(at).await, b"greeting");
+    }
+}
+
+/// Sends `total` numbered frames, each again for as long as it is dropped, and takes what arrives:
+/// every number, once, in order.
+async fn stream(a: &mut dyn Transport, b: &mut dyn Transport, lane: Lane, total: u64) {
+    let (mut sent, mut received) = (0, 0);
+    while received < total {
+        while sent < total && a.send(B, lane, numbered(sent)) == Sent::Queued {
+            sent += 1;
+        }
+        a.flush();
+        while let Some(frame) = b.receive() {
+            assert_eq!(number_of(&frame), received, "in order, none missing, none twice");
+            received += 1;
+        }
+        if received < sent {
+            let _ = timeout(PACE, readable(b)).await;
+        }
+    }
+    assert_eq!(sent, total);
+    assert!(b.receive().is_none(), "nothing more than was sent");
+}
+
+/// Sends frames of 64 KiB, numbered from zero, until one is dropped; how many were not.
+fn fill(a: &mut dyn Transport, lane: Lane) -> u64 {
+    for number in 0.. {
+        let mut frame = numbered(number);
+        frame.resize(64 << 10, 0);
+        if a.send(B, lane, frame) == Sent::Dropped {
+            return number;
+        }
+        assert!(number < 1_000, "64 MiB and no end");
+    }
+    unreachable!("the loop ends by returning")
+}
+
+async fn order_is_kept_within_a_lane(place: Place) {
+    let (mut a, mut b) = place.open_both().await;
+    stream(&mut *a, &mut *b, Lane::Log, 10_000).await;
+    stream(&mut *a, &mut *b, Lane::Control, 10_000).await;
+}
+
+#[test]
+fn memory_keeps_order_within_a_lane() {
+    run(order_is_kept_within_a_lane(Place::memory()));
+}
+
+#[test]
+fn zeromq_keeps_order_within_a_lane() {
+    run(order_is_kept_within_a_lane(Place::zeromq()));
+}
+
+async fn a_full_lane_holds_no_other_back(place: Place) {
+    let (mut a, mut b) = place.open_both().await;
+    let filled = fill(&mut *a, Lane::Log);
+    assert_eq!(a.send(B, Lane::Control, b"urgent".to_vec()), Sent::Queued);
+
+    let mut before = 0;
+    while next(&mut *b).await != b"urgent" {
+        before += 1;
+    }
+    let mut after = 0;
+    while before + after < filled {
+        a.flush();
+        after += u64::from(next_within(&mut *b, PACE).await.is_some());
+    }
+    assert!(after > 0, "urgent came after all {before} that had been sent before it");
+}
+
+#[test]
+fn memory_lanes_are_independent() {
+    run(a_full_lane_holds_no_other_back(Place::memory()));
+}
+
+#[test]
+fn zeromq_lanes_are_independent() {
+    run(a_full_lane_holds_no_other_back(Place::zeromq()));
+}
+
+async fn a_peer_that_never_reads_costs_no_more_than_this(place: Place, bound: u64) {
+    let (mut a, mut b) = place.open_both().await;
+    let mut taken = 0;
+    // 100 MiB in all, with time in between for what makes room by itself.
+    for number in 0..1_600 {
+        let mut frame = numbered(number);
+        frame.resize(64 << 10, 0);
+        if a.send(B, Lane::Log, frame) == Sent::Queued {
+            taken += 1;
+        } else {
+            let _ = timeout(PACE / 4, readable(&mut *a)).await;
+        }
+    }
+    assert_eq!(a.send(B, Lane::Log, vec![0; 64 << 10]), Sent::Dropped, "at last nothing is taken");
+    assert!(taken * (64 << 10) <= bound, "{taken} frames of 64 KiB were taken");
+    assert_eq!(a.counts().full, 1_601 - taken, "each drop is counted");
+
+    // What was taken arrives once the peer reads, in order.
+    let mut last = None;
+    for _ in 0..taken {
+        let number = loop {
+            a.flush();
+            if let Some(frame) = next_within(&mut *b, PACE).await {
+                break Some(number_of(&frame));
+            }
+        };
+        assert!(number > last, "{number:?} after {last:?}");
+        last = number;
+    }
+    stream(&mut *a, &mut *b, Lane::Log, 100).await;
+}
+
+#[test]
+fn memory_survives_a_peer_that_never_reads() {
+    run(a_peer_that_never_reads_costs_no_more_than_this(Place::memory(), 16 << 20));
+}
+
+/// 64 frames at each end, 8 MiB of backlog, and what the kernel keeps for a connection.
+#[test]
+fn zeromq_survives_a_peer_that_never_reads() {
+    run(a_peer_that_never_reads_costs_no_more_than_this(Place::zeromq(), 32 << 20));
+}
+
+async fn nothing_stale_reaches_a_peer_that_returns(place: Place) {
+    const FRESH: u64 = 1_000_000;
+    let (mut a, b) = place.open_both().await;
+    // It goes with frames at every stage: unread, in the kernel, in queues, in the backlog.
+    fill(&mut *a, Lane::Log);
+    drop(b);
+
+    let mut dropped_in_a_row = 0;
+    for number in 10_000.. {
+        match a.send(B, Lane::Log, numbered(number)) {
+            Sent::Dropped => dropped_in_a_row += 1,
+            Sent::Queued => dropped_in_a_row = 0,
+        }
+        let left = a.flush();
+        if dropped_in_a_row >= 500 && !left {
+            break;
+        }
+        let _ = timeout(PACE / 4, readable(&mut *a)).await;
+    }
+
+    let mut b = place.open(B);
+    let mut number = FRESH;
+    let first = loop {
+        let _ = a.send(B, Lane::Log, numbered(number));
+        a.flush();
+        number += 1;
+        if let Some(frame) = next_within(&mut *b, PACE).await {
+            break number_of(&frame);
+        }
+    };
+    assert!(first >= FRESH, "frame {first} was sent before the peer returned");
+    let mut last = first;
+    while let Some(frame) = next_within(&mut *b, A_WHILE).await {
+        assert!(number_of(&frame) > last, "{} after {last}", number_of(&frame));
+        last = number_of(&frame);
+    }
+    stream(&mut *a, &mut *b, Lane::Log, 100).await;
+}
+
+#[test]
+fn memory_delivers_nothing_stale() {
+    run(nothing_stale_reaches_a_peer_that_returns(Place::memory()));
+}
+
+#[test]
+fn zeromq_delivers_nothing_stale() {
+    run(nothing_stale_reaches_a_peer_that_returns(Place::zeromq()));
+}
+
+async fn who_is_not_there_is_sent_nothing(place: Place) {
+    let mut a = place.open(A);
+    for number in 0..100 {
+        assert_eq!(a.send(B, Lane::Control, numbered(number)), Sent::Dropped, "not there");
+        assert_eq!(a.send(NodeId(99), Lane::Log, numbered(number)), Sent::Dropped, "unknown");
+    }
+    assert!(!a.flush(), "nothing waits");
+    assert_eq!(a.counts().unconnected, 200);
+}
+
+#[test]
+fn memory_sends_nothing_to_who_is_not_there() {
+    run(who_is_not_there_is_sent_nothing(Place::memory()));
+}
+
+#[test]
+fn zeromq_sends_nothing_to_who_is_not_there() {
+    run(who_is_not_there_is_sent_nothing(Place::zeromq()));
+}
+
+async fn the_largest_frame_passes_and_none_larger(place: Place) {
+    let (mut a, mut b) = place.open_both().await;
+    assert_eq!(a.send(B, Lane::Log, vec![7; MAX_FRAME + 1]), Sent::Dropped);
+    assert_eq!(a.counts().oversize, 1);
+    let largest: Vec<u8> = (0..MAX_FRAME).map(|place| (place % 251) as u8).collect();
+    assert_eq!(a.send(B, Lane::Log, largest.clone()), Sent::Queued);
+    assert!(next(&mut *b).await == largest, "it arrives as it was sent");
+    assert_eq!(a.send(B, Lane::Log, Vec::new()), Sent::Queued);
+    assert_eq!(next(&mut *b).await, b"", "the smallest, too");
+}
+
+#[test]
+fn memory_carries_frames_up_to_the_limit() {
+    run(the_largest_frame_passes_and_none_larger(Place::memory()));
+}
+
+#[test]
+fn zeromq_carries_frames_up_to_the_limit() {
+    run(the_largest_frame_passes_and_none_larger(Place::zeromq()));
+}
+
+/// Waits for a frame; how often the waiting task ran, and how often it ran for nothing.
+async fn next_counting(transport: &mut dyn Transport) -> (u32, u32) {
+    let (mut polls, mut in_vain) = (0, 0);
+    loop {
+        poll_fn(|context| {
+            polls += 1;
+            transport.poll_readable(context)
+        })
+        .await;
+        match transport.receive() {
+            Some(_) => return (polls, in_vain),
+            None => in_vain += 1,
+        }
+    }
+}
+
+async fn waiting_costs_nothing(place: Place) {
+    let (mut a, mut b) = place.open_both().await;
+    let (mut polls, mut in_vain) = (0, 0);
+    for number in 0..300 {
+        // The first poll finds nothing, so that each frame is truly waited for.
+        let early = poll_fn(|context| Poll::Ready(b.poll_readable(context))).await;
+        assert!(early.is_pending(), "ready before frame {number} was sent");
+        assert_eq!(a.send(B, Lane::Control, numbered(number)), Sent::Queued);
+        let (more, more_in_vain) = next_counting(&mut *b).await;
+        polls += more;
+        in_vain += more_in_vain;
+    }
+    assert!(polls <= 4 * 300, "{polls} polls for 300 frames");
+    assert_eq!(in_vain, 0, "ready without a frame");
+
+    let mut polls = 0;
+    let idle = poll_fn(|context| {
+        polls += 1;
+        b.poll_readable(context)
+    });
+    assert!(timeout(A_WHILE, idle).await.is_err(), "readable, but nothing was sent");
+    assert!(polls <= 4, "{polls} polls while nothing was sent");
+}
+
+#[test]
+fn memory_waits_without_work() {
+    run(waiting_costs_nothing(Place::memory()));
+}
+
+#[test]
+fn zeromq_waits_without_work() {
+    run(waiting_costs_nothing(Place::zeromq()));
+}
+
+/// What has arrived but was not taken in one turn is still announced in the next.
+async fn what_is_left_is_announced_again(place: Place) {
+    let (mut a, mut b) = place.open_both().await;
+    for number in 0..20 {
+        assert_eq!(a.send(B, Lane::Log, numbered(number)), Sent::Queued);
+    }
+    for number in 0..20 {
+        timeout(PATIENCE, readable(&mut *b)).await.expect("readable again");
+        let frame = b.receive().expect("readable means that there is one");
+        assert_eq!(number_of(&frame), number);
+    }
+}
+
+#[test]
+fn memory_announces_what_is_left() {
+    run(what_is_left_is_announced_again(Place::memory()));
+}
+
+#[test]
+fn zeromq_announces_what_is_left() {
+    run(what_is_left_is_announced_again(Place::zeromq()));
+}
+
+#[test]
+fn memory_connects_threads() {
+    let hub = Hub::new();
+    let (mut a, mut b) = (hub.join(A), hub.join(B));
+    let echo = std::thread::spawn(move || {
+        run(async {
+            for _ in 0..1_000 {
+                let frame = next(&mut b).await;
+                assert_eq!(b.send(A, Lane::Log, frame), Sent::Queued);
+            }
+        });
+    });
+    run(async {
+        for number in 0..1_000 {
+            assert_eq!(a.send(B, Lane::Log, numbered(number)), Sent::Queued);
+            assert_eq!(number_of(&next(&mut a).await), number);
+        }
+    });
+    echo.join().expect("the other thread is content");
+}
+
+#[test]
+fn memory_knows_the_latest_of_one_name() {
+    run(async {
+        let hub = Hub::new();
+        let (mut a, mut old) = (hub.join(A), hub.join(B));
+        let mut new = hub.join(B);
+        assert_eq!(a.send(B, Lane::Log, b"news".to_vec()), Sent::Queued);
+        assert!(old.receive().is_none());
+        assert_eq!(next(&mut new).await, b"news");
+        drop(old);
+        assert_eq!(a.send(B, Lane::Log, b"more".to_vec()), Sent::Queued, "the new one stays");
+        drop(new);
+        assert_eq!(a.send(B, Lane::Log, b"late".to_vec()), Sent::Dropped);
+    });
+}

@@ -1,0 +1,206 @@
+//! What only sockets meet: strangers, other services on a peer's port, a port in use, and an exit
+//! with work undone.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc;
+
+use super::*;
+
+/// A connection made by hand. Nothing on it may take long.
+fn stranger(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("connected");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    stream
+}
+
+/// How ZMTP 3.0 begins, with a security mechanism.
+fn zmtp_greeting(mechanism: &[u8]) -> Vec<u8> {
+    let mut greeting = vec![0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0x7f, 3, 0];
+    greeting.extend_from_slice(mechanism);
+    greeting.resize(64, 0);
+    greeting
+}
+
+/// A ZMTP peer by hand: greeting, then its one command, READY, as a DEALER.
+fn zmtp_dealer() -> Vec<u8> {
+    let mut bytes = zmtp_greeting(b"NULL");
+    bytes.extend_from_slice(b"\x04\x1c\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER");
+    bytes
+}
+
+/// Reads until the other end closes or resets the connection.
+fn is_cut_off(mut stream: TcpStream) -> bool {
+    let mut rest = Vec::new();
+    match stream.read_to_end(&mut rest) {
+        Ok(_) => true,
+        Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+    }
+}
+
+fn zeromq_ports(place: &Place) -> &Ports {
+    match place {
+        Place::ZeroMq(ports) => ports,
+        Place::Memory(_) => panic!("memory has no ports"),
+    }
+}
+
+#[test]
+fn garbage_is_a_frame_for_the_gate_or_is_cut_off() {
+    run(async {
+        let place = Place::zeromq();
+        let (mut a, mut b) = place.open_both().await;
+        let address = zeromq_ports(&place).address(1);
+
+        let mut garbage: Vec<Vec<u8>> = vec![
+            b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec(),
+            b"*1\r\n$4\r\nPING\r\n".to_vec(),
+            zmtp_greeting(b"NULL")[..20].to_vec(),
+            zmtp_greeting(b"CURVE"),
+            [zmtp_greeting(b"NULL"), vec![0xff; 300]].concat(),
+            [zmtp_dealer(), vec![0xff; 300]].concat(),
+            vec![0xff; 64],
+            Vec::new(),
+        ];
+        let mut random = 1_u64;
+        for length in 0..60 {
+            let bytes = (0..length * 5).map(|_| {
+                random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                (random >> 56) as u8
+            });
+            garbage.push(bytes.collect());
+        }
+        let mut strangers = Vec::new();
+        for bytes in garbage {
+            let mut stream = stranger(address);
+            // The other end may already have had enough.
+            let _ = stream.write_all(&bytes);
+            strangers.push(stream);
+        }
+        // ZMTP 1.0 knows no greeting: an empty name, then a frame.
+        stranger(address).write_all(b"\x01\x00\x06\x00hello").expect("written");
+
+        let mut arrived = Vec::new();
+        while let Some(frame) = next_within(&mut *b, A_WHILE).await {
+            arrived.push(frame);
+        }
+        assert!(
+            arrived.iter().any(|frame| frame == b"hello"),
+            "as a frame, for the gate to refuse"
+        );
+        drop(strangers);
+        stream(&mut *a, &mut *b, Lane::Log, 1_000).await;
+        stream(&mut *a, &mut *b, Lane::Control, 1_000).await;
+    });
+}
+
+#[test]
+fn messages_of_other_than_one_part_are_dropped_and_counted() {
+    run(async {
+        let place = Place::zeromq();
+        let (_a, mut b) = place.open_both().await;
+        let mut stream = stranger(zeromq_ports(&place).address(1));
+        let two_parts = b"\x01\x03one\x00\x03two";
+        let three_parts = b"\x01\x03one\x01\x03two\x00\x05three";
+        let bytes = [&zmtp_dealer()[..], two_parts, three_parts, b"\x00\x05alone"].concat();
+        stream.write_all(&bytes).expect("written");
+        assert_eq!(next(&mut *b).await, b"alone");
+        assert_eq!(b.counts().malformed, 2);
+    });
+}
+
+#[test]
+fn an_oversize_frame_is_cut_off() {
+    run(async {
+        let place = Place::zeromq();
+        let (mut a, mut b) = place.open_both().await;
+        let mut oversize = zmtp_dealer();
+        oversize.push(2); // a length of eight bytes follows
+        oversize.extend_from_slice(&(MAX_FRAME as u64 + 1).to_be_bytes());
+        let mut stream = stranger(zeromq_ports(&place).address(1));
+        stream.write_all(&oversize).expect("written");
+        assert!(is_cut_off(stream), "at the length, before any of the frame");
+        self::stream(&mut *a, &mut *b, Lane::Log, 100).await;
+    });
+}
+
+/// ZeroMQ never reconnects to what once broke the protocol; the transport does.
+#[test]
+fn another_service_on_a_peers_port_for_a_moment_does_no_lasting_harm() {
+    run(async {
+        let place = Place::zeromq();
+        let other = TcpListener::bind(zeromq_ports(&place).address(1)).expect("bound");
+        let mut a = place.open(A);
+        // One connection for each lane is answered with a mechanism that ZeroMQ refuses.
+        let service = std::thread::spawn(move || {
+            for _ in 0..2 {
+                let (mut stream, _) = other.accept().expect("a connection");
+                stream.write_all(&zmtp_greeting(b"PLAIN")).expect("written");
+                stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+                assert!(is_cut_off(stream), "refused");
+            }
+        });
+        service.join().expect("both lanes were refused");
+        let mut b = place.open(B);
+        meet(&mut *a, B, &mut *b, Lane::Control).await;
+        meet(&mut *a, B, &mut *b, Lane::Log).await;
+        stream(&mut *a, &mut *b, Lane::Log, 100).await;
+    });
+}
+
+#[test]
+fn a_port_in_use_is_an_error_that_names_the_address() {
+    run(async {
+        let ports = ports::block(1);
+        let address = ports.address(0).to_string();
+        let first = ZeroMq::open(&address, []).expect("opened");
+        assert_eq!(first.local_address().expect("an address"), ports.address(0));
+        let Err(error) = ZeroMq::open(&address, []) else { panic!("two listen at one address") };
+        assert!(matches!(&error, OpenError::Listen { address: at, error }
+            if *at == address && error.kind() == std::io::ErrorKind::AddrInUse));
+        let text = error.to_string();
+        assert!(text.contains(&address) && text.contains("in use"), "{text}");
+    });
+}
+
+#[test]
+fn addresses_that_make_no_sense_are_errors() {
+    run(async {
+        for address in ["", "nonsense", "127.0.0.1", "127.0.0.1:port", "127.0.0.1:99999"] {
+            let error = ZeroMq::open(address, []).err();
+            assert!(matches!(error, Some(OpenError::Resolve { .. })), "{address:?}: {error:?}");
+        }
+        let error = ZeroMq::open("192.0.2.1:11000", []).err();
+        assert!(matches!(error, Some(OpenError::Listen { .. })), "not of this machine: {error:?}");
+        for address in ["", "nonsense", "127.0.0.1", "two words:1", "nul\0:1", "host:port"] {
+            let ports = ports::block(1);
+            let peers = [(B, address.to_owned())];
+            let error = ZeroMq::open(&ports.address(0).to_string(), peers).err();
+            let named = matches!(&error, Some(OpenError::Peer { peer: B, address: of, .. })
+                if of == address);
+            assert!(named, "{address:?}: {error:?}");
+        }
+    });
+}
+
+/// Dropped with frames in every queue, beside a peer that never answered.
+#[test]
+fn an_exit_waits_for_nobody() {
+    let (done, is_done) = mpsc::channel();
+    std::thread::spawn(move || {
+        run(async {
+            let place = Place::zeromq();
+            let (mut a, b) = place.open_both().await;
+            fill(&mut *a, Lane::Log);
+            drop(a);
+            let alone = ports::block(2);
+            let peers = [(B, alone.address(1).to_string())];
+            let mut lonely = ZeroMq::open(&alone.address(0).to_string(), peers).expect("opened");
+            let _ = lonely.send(B, Lane::Log, numbered(0));
+            drop(lonely);
+            drop(b);
+        });
+        done.send(()).expect("somebody waits");
+    });
+    is_done.recv_timeout(PATIENCE).expect("the exit does not hang");
+}
