@@ -142,7 +142,8 @@ fn lines_from_arguments_and_from_a_file() {
 
 #[test]
 fn without_a_majority_nothing_is_counted_and_a_restart_heals() {
-    let script = "incr hits\nkill 1\nkill 2\nincr hits\nrestart 1\nget hits\nrestart 1\nkill 1\nkill 1\n";
+    let script =
+        "incr hits\nkill 1\nkill 2\nincr hits\nrestart 1\nget hits\nrestart 1\nkill 1\nkill 1\n";
     let output = play(script, &[]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let answers = answers(&output);

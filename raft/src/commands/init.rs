@@ -15,24 +15,31 @@ use crate::options::{self, PEER_PORT_OFFSET};
 
 /// Runs the subcommand.
 pub fn init(options: options::Init) -> anyhow::Result<()> {
-    let members = members(&options.members)?;
-    let cluster = ClusterId(random());
-    let nodes: Vec<Node> = members
-        .iter()
-        .map(|member| Node::new(&options.folder, cluster, member, &members))
-        .collect();
-    refuse_to_overwrite(&nodes)?;
-    let mut made = Vec::new();
-    if let Err(failure) = write_all(&options.folder, &nodes, &mut made) {
-        remove(&made);
-        return Err(failure.into());
-    }
+    let (cluster, nodes) = found_cluster(&options.folder, &options.members)?;
     print::text(report(&options.folder, cluster, &nodes))?;
     Ok(())
 }
 
+/// Founds a cluster of nodes whose clients reach them at these addresses, all of it in `folder`.
+pub fn found_cluster(
+    folder: &Path,
+    addresses: &[(String, u16)],
+) -> Result<(ClusterId, Vec<Node>), Failure> {
+    let members = members(addresses)?;
+    let cluster = ClusterId(random());
+    let nodes: Vec<Node> =
+        members.iter().map(|member| Node::new(folder, cluster, member, &members)).collect();
+    refuse_to_overwrite(&nodes)?;
+    let mut made = Vec::new();
+    if let Err(failure) = write_all(folder, &nodes, &mut made) {
+        remove(&made);
+        return Err(failure);
+    }
+    Ok((cluster, nodes))
+}
+
 /// A node to be written.
-struct Node {
+pub struct Node {
     config: Config,
     file: PathBuf,
     data: PathBuf,

@@ -48,8 +48,9 @@ pub fn found(folder: &Path, first_port: u16, nodes: u16, pace: Pace) -> anyhow::
     let addresses: Vec<(String, u16)> =
         (0..nodes).map(|number| ("127.0.0.1".to_owned(), first_port + number)).collect();
     init::found_cluster(folder, &addresses)?;
-    let nodes = addresses.iter().zip(1..).map(|((host, port), number)| {
-        Node::new(number, format!("{host}:{port}"), folder, pace)
-    });
+    let nodes = addresses
+        .iter()
+        .zip(1..)
+        .map(|((host, port), number)| Node::new(number, format!("{host}:{port}"), folder, pace));
     Ok(nodes.collect())
 }
