@@ -4,6 +4,7 @@
 //! of, and knows those by descriptors, because numbers are used again.
 
 use std::ffi::OsString;
+use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -65,11 +66,13 @@ impl Guard {
     }
 
     /// Lets it do its work now, and waits for that.
-    pub fn release(mut self) -> anyhow::Result<()> {
+    pub fn release(&mut self) -> anyhow::Result<()> {
         self.pipe = None;
         let status = self.process.wait().context("cannot wait for the guard process")?;
         if !status.success() {
-            bail!("the guard process failed; look for {}", self.folder.display());
+            // Somebody killed it.
+            remove(&self.folder)
+                .with_context(|| format!("cannot remove {}", self.folder.display()))?;
         }
         Ok(())
     }
@@ -81,6 +84,13 @@ impl Guard {
             bail!("the guard process is gone");
         }
         Ok(line)
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // Whoever wanted to know how it went has called this before.
+        let _ = self.release();
     }
 }
 
@@ -111,6 +121,13 @@ fn take_orders(folder: &Path, input: impl BufRead, watched: &mut Vec<OwnedFd>) -
         output.flush()?;
     }
     Ok(())
+}
+
+fn remove(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn kill_all(watched: &[OwnedFd]) {

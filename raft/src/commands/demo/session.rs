@@ -29,6 +29,8 @@ pub struct Session {
     pub cluster: Cluster,
     /// To the cluster: one connection to one node, as long as that works.
     connection: Option<(usize, Client)>,
+    /// Where the last write over it stands.
+    position: Option<String>,
     /// To each node, for `at`: what `READONLY` does there stays there.
     direct: Vec<Option<Client>>,
 }
@@ -37,7 +39,7 @@ impl Session {
     /// A session with a cluster that runs.
     pub fn new(cluster: Cluster) -> Session {
         let direct = cluster.nodes.iter().map(|_| None).collect();
-        Session { cluster, connection: None, direct }
+        Session { cluster, connection: None, position: None, direct }
     }
 
     /// Runs a line to its end. An error is a line that failed.
@@ -85,15 +87,15 @@ impl Session {
 
     /// Asks the nodes in turn until one takes the command.
     fn call(&mut self, words: &[Vec<u8>]) -> anyhow::Result<(Reply, Duration)> {
-        let mut refusal = None;
-        for _ in 0..=self.cluster.nodes.len() {
-            let (number, connection) = self.connect(refusal.map(|(number, _)| number))?;
+        let mut refusals = Vec::new();
+        for number in self.order() {
             let start = Instant::now();
-            match connection.call(words) {
+            let called = self.connect(number).and_then(|connection| connection.call(words));
+            match called {
                 Ok(reply) => return Ok((reply, start.elapsed())),
                 Err(CallError::NotSent(error)) => {
                     self.disconnect(number);
-                    refusal = Some((number, reason(&error)));
+                    refusals.push(format!("node {number}: {}", reason(&error)));
                 }
                 Err(CallError::Unknown(error)) => {
                     self.disconnect(number);
@@ -105,45 +107,44 @@ impl Session {
                 }
             }
         }
-        let (number, reason) = refusal.unwrap_or((0, "no node answers".to_owned()));
-        bail!("node {number}: {reason}; not sent, safe to repeat")
-    }
-
-    /// The connection for client commands; a new one goes to a node that is awake, the one after
-    /// `last` first.
-    fn connect(&mut self, last: Option<usize>) -> anyhow::Result<(usize, &mut Client)> {
-        if self.connection.is_none() {
-            let nodes = self.cluster.nodes.len();
-            let order = (0..nodes).map(|step| (last.unwrap_or(0) + step) % nodes + 1);
-            let mut error = anyhow!("no node runs; 'restart 1' starts one");
-            for number in order {
-                let node = &self.cluster.nodes[number - 1];
-                if !node.is_awake() {
-                    continue;
-                }
-                match Client::connect(&node.address, self.cluster.pace.client_patience()) {
-                    Ok(client) => {
-                        self.connection = Some((number, client));
-                        break;
-                    }
-                    Err(why) => error = anyhow!("node {number}: {}; not sent", reason(&why)),
-                }
-            }
-            if self.connection.is_none() {
-                return Err(error);
-            }
+        match &refusals[..] {
+            [] => bail!("no node runs; 'restart 1' starts one"),
+            _ => bail!("{}; not sent, safe to repeat", refusals.join(", ")),
         }
-        let (number, client) = self.connection.as_mut().expect("just made");
-        Ok((*number, client))
     }
 
-    /// Where the last command stands in the log, if it was a write and the node says so.
+    /// Which nodes to ask: the one that is connected, else the leader; then the others.
+    fn order(&mut self) -> Vec<usize> {
+        let connected = self.connection.as_ref().map(|(number, _)| *number);
+        let first = connected.or_else(|| self.cluster.leader().map(|(number, _)| number));
+        let awake = self.cluster.nodes.iter().filter(|node| node.is_awake());
+        let mut order: Vec<usize> = awake.map(|node| node.number).collect();
+        order.sort_by_key(|number| Some(*number) != first);
+        order
+    }
+
+    /// The connection for client commands, made to this node if there is none to it.
+    fn connect(&mut self, number: usize) -> Result<&mut Client, CallError> {
+        if self.connection.as_ref().is_none_or(|(connected, _)| *connected != number) {
+            let address = &self.cluster.nodes[number - 1].address;
+            let patience = self.cluster.pace.client_patience();
+            let client = Client::connect(address, patience).map_err(CallError::NotSent)?;
+            self.connection = Some((number, client));
+            self.position = None;
+        }
+        Ok(&mut self.connection.as_mut().expect("just made").1)
+    }
+
+    /// Where the last command stands in the log, if it was a write and the node knows.
     fn position(&mut self) -> Option<String> {
         let (_, connection) = self.connection.as_mut()?;
-        match connection.call(&["raft.position"]) {
-            Ok(Reply::Bulk(position)) => Some(String::from_utf8_lossy(&position).into_owned()),
+        let position = match connection.call(&["raft.position"]) {
+            Ok(Reply::Bulk(position)) => Some(render::plain(&String::from_utf8_lossy(&position))),
             _ => None,
-        }
+        };
+        // The node tells of the last write, which need not have been the last command.
+        let before = std::mem::replace(&mut self.position, position.clone());
+        position.filter(|position| before.as_ref() != Some(position))
     }
 
     /// Asks one node; what it answers is the answer, an error too.
