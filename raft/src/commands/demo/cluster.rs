@@ -94,8 +94,9 @@ impl Cluster {
         let awake = self.nodes.iter().filter(|node| node.is_awake()).count();
         let needed = self.nodes.len() / 2 + 1;
         let all = self.nodes.len();
-        (awake < needed)
-            .then(|| format!("no leader is possible: {awake} of {all} nodes run, {needed} needed"))
+        (awake < needed).then(|| {
+            format!("no leader is possible: {awake} of {all} nodes awake, {needed} needed")
+        })
     }
 
     /// Waits until a node leads and has committed what its log held when it was first seen to lead.

@@ -72,16 +72,16 @@ impl Line {
         let first = first.to_ascii_lowercase();
         match first.as_str() {
             "at" => at(rest, nodes),
-            "status" => alone(rest, "status", Line::Status),
+            "status" => alone(rest, Line::Status),
             "log" => log(rest),
-            "kill" => Ok(Line::Kill(target(rest, "kill", nodes)?)),
-            "pause" => Ok(Line::Pause(target(rest, "pause", nodes)?)),
-            "restart" => Ok(Line::Restart(node(rest, "restart", nodes)?)),
-            "resume" => Ok(Line::Resume(node(rest, "resume", nodes)?)),
-            "help" => alone(rest, "help", Line::Help),
-            "quit" | "exit" => alone(rest, "quit", Line::Quit),
-            word if PLANNED.contains(&word) => {
-                Err(format!("'{word}' is planned and not there yet; 'help' lists what is"))
+            "kill" => Ok(Line::Kill(target(rest, nodes)?)),
+            "pause" => Ok(Line::Pause(target(rest, nodes)?)),
+            "restart" => Ok(Line::Restart(node(rest, nodes)?)),
+            "resume" => Ok(Line::Resume(node(rest, nodes)?)),
+            "help" => alone(rest, Line::Help),
+            "quit" | "exit" => alone(rest, Line::Quit),
+            planned if PLANNED.contains(&planned) => {
+                Err("planned and not there yet; 'help' lists what is".to_owned())
             }
             _ => Ok(Line::Client(words(line)?)),
         }
@@ -90,9 +90,9 @@ impl Line {
 
 fn at(rest: &str, nodes: usize) -> Result<Line, String> {
     let (number, command) = split_first(rest);
-    let number = node(number, "at", nodes)?;
+    let number = node(number, nodes)?;
     if command.is_empty() {
-        return Err("'at' expects a node and a command, as in: at 2 get a".to_owned());
+        return Err("expected a node and a command, as in: at 2 get a".to_owned());
     }
     Ok(Line::At(number, words(command)?))
 }
@@ -102,29 +102,29 @@ fn log(rest: &str) -> Result<Line, String> {
         "" => Ok(Line::Log(LOG_ENTRIES)),
         count => match count.parse() {
             Ok(count) if (1..=1000).contains(&count) => Ok(Line::Log(count)),
-            _ => Err(format!("'log' expects how many entries, 1 to 1000, not '{count}'")),
+            _ => Err(format!("expected how many entries, 1 to 1000, not '{count}'")),
         },
     }
 }
 
-fn alone(rest: &str, word: &str, line: Line) -> Result<Line, String> {
+fn alone(rest: &str, line: Line) -> Result<Line, String> {
     match rest {
         "" => Ok(line),
-        more => Err(format!("'{word}' stands alone; '{more}' is too much")),
+        more => Err(format!("expected nothing more, not '{more}'")),
     }
 }
 
-fn target(text: &str, word: &str, nodes: usize) -> Result<Target, String> {
+fn target(text: &str, nodes: usize) -> Result<Target, String> {
     if text.eq_ignore_ascii_case("leader") {
         return Ok(Target::Leader);
     }
-    node(text, word, nodes).map(Target::Node).map_err(|error| format!("{error}, or 'leader'"))
+    node(text, nodes).map(Target::Node).map_err(|error| format!("{error}, or leader"))
 }
 
-fn node(text: &str, word: &str, nodes: usize) -> Result<usize, String> {
+fn node(text: &str, nodes: usize) -> Result<usize, String> {
     match text.parse() {
         Ok(number) if (1..=nodes).contains(&number) => Ok(number),
-        _ => Err(format!("'{word}' expects a node, 1 to {nodes}, not '{text}'")),
+        _ => Err(format!("expected a node, 1 to {nodes}, not '{text}'")),
     }
 }
 
@@ -174,12 +174,12 @@ mod tests {
             ("kill", "not ''"),
             ("kill 4", "1 to 3"),
             ("kill 0", "1 to 3"),
-            ("restart leader", "'restart' expects a node"),
-            ("at 2", "expects a node and a command"),
+            ("restart leader", "expected a node, 1 to 3, not 'leader'"),
+            ("at 2", "expected a node and a command"),
             ("at 9 get a", "1 to 3"),
             ("log many", "not 'many'"),
             ("log 0", "1 to 1000"),
-            ("status now", "stands alone"),
+            ("status now", "not 'now'"),
             ("set a \"open", "quote"),
         ] {
             let error = Line::parse(text, 3).expect_err(text);
