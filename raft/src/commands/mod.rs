@@ -3,6 +3,8 @@
 pub mod check_config;
 pub mod cli;
 pub mod demo;
+mod folder;
+mod hosting;
 pub mod init;
 pub mod inspect;
 pub mod run;

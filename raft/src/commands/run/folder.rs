@@ -9,6 +9,8 @@ use raft::exit::{self, Failure};
 use servers::founding;
 use servers::storage::{Disk, FolderDisk, Identity, OpenError, Options, Superblock};
 
+use crate::commands::folder::failure;
+
 /// Opens the folder for this identity; founds it if it is empty. `fresh`: empties it first. `seed`
 /// must be random.
 pub fn open(
@@ -18,15 +20,17 @@ pub fn open(
     fresh: bool,
     seed: u64,
 ) -> anyhow::Result<FolderDisk> {
-    let mut disk = FolderDisk::create(folder)?;
+    let mut disk = FolderDisk::create(folder).map_err(failure)?;
     if fresh {
         empty(&mut disk).with_context(|| format!("cannot empty {}", folder.display()))?;
     }
     match Superblock::read(&disk) {
         Ok(found) if found.identity == *identity => {}
         Ok(found) => return Err(foreign(folder, &found.identity, identity).into()),
-        Err(OpenError::Empty { .. }) => founding::found(&mut disk, identity, options, seed)?,
-        Err(error) => return Err(error.into()),
+        Err(OpenError::Empty { .. }) => {
+            founding::found(&mut disk, identity, options, seed).map_err(failure)?;
+        }
+        Err(error) => return Err(failure(error).into()),
     }
     Ok(disk)
 }
