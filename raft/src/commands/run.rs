@@ -116,18 +116,21 @@ async fn live(
     changes: UnboundedReceiver<Change>,
 ) -> anyhow::Result<()> {
     let mailbox = node.mailbox().clone();
-    let ended = tokio::select! {
-        failure = counter::tell(&options.port.to_string(), &mailbox, changes) => Err(failure),
+    let name = options.port.to_string();
+    let ended = node.ended();
+    tokio::pin!(ended);
+    let why = tokio::select! {
+        failure = counter::tell(&name, &mailbox, changes) => Err(failure.into()),
         () = add(options, &mailbox) => Ok(()),
-        stopped = asked_to_stop() => Ok(stopped?),
-        failed = node.ended() => return failed.map_err(storage_failure),
+        asked = asked_to_stop() => asked,
+        failed = &mut ended => return failed.map_err(storage_failure),
     };
-    node.stop();
+    mailbox.stop();
     tokio::select! {
-        stopped = node.ended() => stopped.map_err(storage_failure)?,
+        stopped = ended => stopped.map_err(storage_failure)?,
         again = asked_to_stop() => again?,
     }
-    Ok(ended?)
+    why
 }
 
 async fn add(options: &options::Run, mailbox: &Mailbox) {
