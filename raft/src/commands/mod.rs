@@ -3,8 +3,11 @@
 pub mod check_config;
 pub mod cli;
 pub mod demo;
+mod folder;
 pub mod init;
 pub mod inspect;
+mod listen;
 pub mod run;
 pub mod serve;
+mod signals;
 pub mod status;
