@@ -19,7 +19,7 @@ fn run(store: &mut Store, line: &str) -> String {
 
 /// Runs lines of `command => reply`; the reply's own lines are divided by `|`.
 fn script(store: &mut Store, lines: &str) {
-    for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
+    for line in lines.lines().map(str::trim_start).filter(|line| !line.is_empty()) {
         let (command, expected) = line.split_once(" => ").expect("command => reply");
         let reply = run(store, command).replace("\r\n", "|");
         assert_eq!(reply.trim_end_matches('|'), expected, "{command}");

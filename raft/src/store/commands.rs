@@ -108,11 +108,16 @@ pub fn all() -> &'static [Command] {
     &TABLE
 }
 
+/// Whether an arity, as Redis states it, allows `count` arguments.
+pub fn takes(arity: i32, count: usize) -> bool {
+    let least = arity.unsigned_abs() as usize;
+    if arity < 0 { count >= least } else { count == least }
+}
+
 impl Command {
     /// Whether it takes `count` arguments, its name included.
     pub fn takes(&self, count: usize) -> bool {
-        let least = self.arity.unsigned_abs() as usize;
-        if self.arity < 0 { count >= least } else { count == least }
+        takes(self.arity, count)
     }
 
     /// Whether it changes the store.
