@@ -186,7 +186,7 @@ fn init_writes_files_that_pass_and_prints_how_to_start_them() {
 }
 
 #[test]
-fn init_draws_one_cluster_id_and_an_id_for_each_node() {
+fn init_writes_the_same_of_the_cluster_for_each_node() {
     let folder = tempfile::tempdir().expect("a folder");
     let cluster = founded(folder.path());
     let part = |name: &str| {
@@ -197,13 +197,9 @@ fn init_draws_one_cluster_id_and_an_id_for_each_node() {
     };
     assert_eq!(part("n1.toml"), part("n2.toml"));
     assert_eq!(part("n1.toml"), part("n3.toml"));
-    let ids: Vec<String> = part("n1.toml")
-        .lines()
-        .filter(|line| line.starts_with("id = "))
-        .map(String::from)
-        .collect();
-    assert_eq!(ids.len(), 4, "a cluster and three nodes");
-    assert!(ids.iter().all(|id| ids.iter().filter(|other| *other == id).count() == 1), "{ids:?}");
+    let other = tempfile::tempdir().expect("a folder");
+    let other = fs::read_to_string(founded(other.path()).join("n1.toml")).expect("a file");
+    assert!(!other.contains(&part("n1.toml")), "another cluster, another id");
 }
 
 #[test]
@@ -296,7 +292,7 @@ fn check_config_says_where_each_value_comes_from() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("n1.toml");
     let text = "[node]\nname = \"1\"\ndata = \"/data\"\n[cluster]\nid = \"00000000000000c1\"\n\
-                [[cluster.members]]\nname = \"1\"\nid = \"000000000000000a\"\n\
+                [[cluster.members]]\nname = \"1\"\n\
                 client = \"127.0.0.1:11001\"\npeer = \"127.0.0.1:21001\"\n";
     fs::write(&file, text).expect("the file");
     let shown = file.to_str().expect("text");
@@ -325,7 +321,7 @@ fn check_config_says_where_each_value_comes_from() {
     let mut expected: String =
         lines.iter().map(|(value, origin)| format!("{value:33}  # {origin}\n")).collect();
     expected.push_str(&format!(
-        "# member \"1\": id 000000000000000a, clients 127.0.0.1:11001, peers 127.0.0.1:21001  # \
+        "# member \"1\": clients 127.0.0.1:11001, peers 127.0.0.1:21001  # \
          {shown}:6\n"
     ));
     succeeded(&output, &expected);

@@ -285,6 +285,14 @@ fn limits_hold_before_a_byte_of_the_argument_has_come() {
 }
 
 #[test]
+fn a_claimed_length_takes_no_memory() {
+    let (mut parser, mut output) = (Parser::new(LIMIT), Vec::new());
+    let mut bytes = &b"*1000000\r\n$1000000\r\nx"[..];
+    assert_eq!(parser.read(&mut bytes, &mut output), Ok(Progress::Partial));
+    assert!(output.capacity() < 1000, "{} bytes for one that came", output.capacity());
+}
+
+#[test]
 fn nesting_is_refused_at_the_second_level() {
     let nested = b"*1\r\n".repeat(200_000);
     assert_eq!(error_text(&nested), "ERR Protocol error: expected '$', got '*'");

@@ -6,62 +6,71 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use messages::{ClusterId, NodeId};
+use messages::ClusterId;
 use raft::config::{self, Config, Member};
 use raft::exit::{self, Failure};
 use raft::print;
+use servers::founding::{self, Founder};
+use servers::storage;
 
+use super::folder;
 use crate::options::{self, PEER_PORT_OFFSET};
 
 /// Runs the subcommand.
 pub fn init(options: options::Init) -> anyhow::Result<()> {
-    let (cluster, nodes) = found_cluster(&options.folder, &options.members)?;
-    print::text(report(&options.folder, cluster, &nodes))?;
+    let cluster = found_cluster(&options.folder, &options.members)?;
+    print::text(report(&options.folder, &cluster))?;
     Ok(())
 }
 
-/// Founds a cluster of nodes whose clients reach them at these addresses, all of it in `folder`.
-pub fn found_cluster(
-    folder: &Path,
-    addresses: &[(String, u16)],
-) -> Result<(ClusterId, Vec<Node>), Failure> {
-    let members = members(addresses)?;
-    let cluster = ClusterId(random());
-    let nodes: Vec<Node> =
-        members.iter().map(|member| Node::new(folder, cluster, member, &members)).collect();
+/// A founded cluster.
+#[derive(Clone, Debug)]
+pub struct Founded {
+    /// Its id, drawn at random.
+    pub cluster: ClusterId,
+    /// Its nodes, in the order given: 1, 2, 3, ...
+    pub nodes: Vec<FoundedNode>,
+}
+
+/// What was written for a node.
+#[derive(Clone, Debug)]
+pub struct FoundedNode {
+    /// What people call it.
+    pub name: String,
+    /// Where clients reach it.
+    pub client: String,
+    /// Its configuration.
+    pub file: PathBuf,
+    /// Its data folder.
+    pub data: PathBuf,
+}
+
+/// Founds a cluster in a folder: a member for each host and client port. All of it, or nothing.
+pub fn found_cluster(folder: &Path, members: &[(String, u16)]) -> Result<Founded, Failure> {
+    let members = name_members(members)?;
+    let nodes: Vec<FoundedNode> = members.iter().map(|member| node(folder, member)).collect();
     refuse_to_overwrite(&nodes)?;
     let mut made = Vec::new();
-    if let Err(failure) = write_all(folder, &nodes, &mut made) {
-        remove(&made);
-        return Err(failure);
-    }
-    Ok((cluster, nodes))
-}
-
-/// A node to be written.
-pub struct Node {
-    config: Config,
-    file: PathBuf,
-    data: PathBuf,
-}
-
-impl Node {
-    fn new(folder: &Path, cluster: ClusterId, member: &Member, members: &[Member]) -> Node {
-        let stem = format!("n{}", member.name);
-        let config = Config {
-            name: member.name.clone(),
-            data: PathBuf::from(&stem),
-            cluster,
-            members: members.to_vec(),
-            client_listen: member.client.clone(),
-            peer_listen: member.peer.clone(),
-            ..Config::default()
-        };
-        Node { config, file: folder.join(format!("{stem}.toml")), data: folder.join(&stem) }
+    match write_all(folder, &nodes, &members, &mut made) {
+        Ok(cluster) => Ok(Founded { cluster, nodes }),
+        Err(failure) => {
+            remove(&made);
+            Err(failure)
+        }
     }
 }
 
-fn members(addresses: &[(String, u16)]) -> Result<Vec<Member>, Failure> {
+fn node(folder: &Path, member: &Member) -> FoundedNode {
+    let stem = format!("n{}", member.name);
+    FoundedNode {
+        name: member.name.clone(),
+        client: member.client.clone(),
+        file: folder.join(format!("{stem}.toml")),
+        data: folder.join(&stem),
+    }
+}
+
+fn name_members(addresses: &[(String, u16)]) -> Result<Vec<Member>, Failure> {
     let mut taken = BTreeSet::new();
     let mut members = Vec::new();
     for (position, (host, port)) in addresses.iter().enumerate() {
@@ -76,18 +85,12 @@ fn members(addresses: &[(String, u16)]) -> Result<Vec<Member>, Failure> {
                 return Err(Failure::new(exit::USAGE, text));
             }
         }
-        let name = (position + 1).to_string();
-        members.push(Member { name, id: NodeId(random()), client, peer });
+        members.push(Member { name: (position + 1).to_string(), client, peer });
     }
     Ok(members)
 }
 
-/// Zero stands for nobody.
-fn random() -> u64 {
-    rand::random::<u64>().max(1)
-}
-
-fn refuse_to_overwrite(nodes: &[Node]) -> Result<(), Failure> {
+fn refuse_to_overwrite(nodes: &[FoundedNode]) -> Result<(), Failure> {
     let mut paths = nodes.iter().flat_map(|node| [&node.file, &node.data]);
     match paths.find(|path| path.symlink_metadata().is_ok()) {
         Some(path) => {
@@ -102,22 +105,52 @@ fn refuse_to_overwrite(nodes: &[Node]) -> Result<(), Failure> {
     }
 }
 
-fn write_all(folder: &Path, nodes: &[Node], made: &mut Vec<PathBuf>) -> Result<(), Failure> {
+fn write_all(
+    folder: &Path,
+    nodes: &[FoundedNode],
+    members: &[Member],
+    made: &mut Vec<PathBuf>,
+) -> Result<ClusterId, Failure> {
     fs::create_dir_all(folder).map_err(|error| cannot_create(folder, &error))?;
     for node in nodes {
         fs::create_dir(&node.data).map_err(|error| cannot_create(&node.data, &error))?;
         made.push(node.data.clone());
-        found(node)?;
-        let text = config::template(&node.config);
+    }
+    let cluster = found_folders(nodes)?;
+    for (node, member) in nodes.iter().zip(members) {
+        let text = config::template(&configuration(cluster, node, member, members));
         write_new(&node.file, &text, made).map_err(|error| cannot_create(&node.file, &error))?;
     }
     let synced = File::open(folder).and_then(|folder| folder.sync_all());
-    synced.map_err(|error| cannot_create(folder, &error))
+    synced.map_err(|error| cannot_create(folder, &error))?;
+    Ok(cluster)
 }
 
-/// Founds the data folder: it knows from now on whose it is.
-fn found(_node: &Node) -> Result<(), Failure> {
-    Ok(())
+/// From now on each data folder knows whose it is.
+fn found_folders(nodes: &[FoundedNode]) -> Result<ClusterId, Failure> {
+    let founders: Vec<Founder> = nodes
+        .iter()
+        .map(|node| Founder { name: node.name.clone(), folder: node.data.clone() })
+        .collect();
+    let identities = founding::found_cluster(&founders, &storage::Options::default());
+    Ok(identities.map_err(folder::failure)?[0].cluster)
+}
+
+fn configuration(
+    cluster: ClusterId,
+    node: &FoundedNode,
+    member: &Member,
+    members: &[Member],
+) -> Config {
+    Config {
+        name: node.name.clone(),
+        data: PathBuf::from(format!("n{}", node.name)),
+        cluster,
+        members: members.to_vec(),
+        client_listen: member.client.clone(),
+        peer_listen: member.peer.clone(),
+        ..Config::default()
+    }
 }
 
 fn write_new(path: &Path, text: &str, made: &mut Vec<PathBuf>) -> io::Result<()> {
@@ -139,29 +172,24 @@ fn remove(made: &[PathBuf]) {
     }
 }
 
-fn report(folder: &Path, cluster: ClusterId, nodes: &[Node]) -> String {
+fn report(folder: &Path, Founded { cluster, nodes }: &Founded) -> String {
     let plural = if nodes.len() == 1 { "node" } else { "nodes" };
-    let mut text = format!(
-        "founded cluster {:016x} of {} {plural} in {}\nstart each:\n",
-        cluster.0,
-        nodes.len(),
-        folder.display()
-    );
+    let (number, shown) = (nodes.len(), folder.display());
+    let mut text = format!("founded cluster {:016x} of {number} {plural} in {shown}\n", cluster.0);
+    let hosts: BTreeSet<&str> =
+        nodes.iter().filter_map(|node| Some(node.client.rsplit_once(':')?.0)).collect();
+    if hosts.len() > 1 {
+        text.push_str("copy to each node's host, the folder beside the file:\n");
+        for node in nodes {
+            let (file, data) = (node.file.display(), node.data.display());
+            text.push_str(&format!("  {}: {file} and {data}\n", node.client));
+        }
+    }
+    text.push_str("start each:\n");
     for node in nodes {
         text.push_str(&format!("  raft serve --config {}\n", node.file.display()));
     }
-    let hosts: BTreeSet<&str> = nodes
-        .iter()
-        .filter_map(|node| Some(node.config.client_listen.rsplit_once(':')?.0))
-        .collect();
-    if hosts.len() > 1 {
-        text.push_str("first copy each file, with the folder beside it, to its host:\n");
-        for node in nodes {
-            let (file, data) = (node.file.display(), node.data.display());
-            text.push_str(&format!("  {file} and {data} for {}\n", node.config.client_listen));
-        }
-    }
-    let addresses: Vec<&str> = nodes.iter().map(|node| &*node.config.client_listen).collect();
+    let addresses: Vec<&str> = nodes.iter().map(|node| &*node.client).collect();
     text.push_str(&format!("then:\n  raft cli --at {}\n", addresses.join(",")));
     text
 }

@@ -7,6 +7,8 @@ mod folder;
 mod hosting;
 pub mod init;
 pub mod inspect;
+mod listen;
 pub mod run;
 pub mod serve;
+mod signals;
 pub mod status;
