@@ -1,11 +1,11 @@
 //! A node with its client door, for the subcommands that run one. Must never take an address or a
 //! limit from anywhere but the configuration.
 
-use std::collections::BTreeMap;
-use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
+use std::time::Duration;
 
+use messages::NodeId;
 use raft::config::Config;
 use raft::doors::resp::{self, Backend, Door};
 use raft::exit::{self, Failure};
@@ -15,27 +15,28 @@ use servers::mailbox::Mailbox;
 use servers::node::{Network, Node, NodeSettings, StartError};
 use servers::run::{OnLeadership, now, wall};
 use servers::server::Settings;
-use servers::storage::{Expected, Options};
+use servers::storage::{Expected, Identity, Options};
 use states::Micros;
 
-use super::folder;
+use super::{folder, listen};
 
 /// How long a client may take none of its replies before it is closed: a multiple of any time-out.
-const WRITE_STALL: std::time::Duration = std::time::Duration::from_secs(60);
+const WRITE_STALL: Duration = Duration::from_secs(60);
 
 /// How the log is laid out.
 pub fn log_options(config: &Config) -> Options {
     Options { segment: config.segment, ..Options::default() }
 }
 
-/// Starts the node that the configuration describes; its folder was founded before.
+/// Starts the node that the configuration describes; its folder was founded before, as this node's.
 pub fn start<M: StateMachine + 'static>(
     config: &Config,
+    identity: &Identity,
     machine: M,
     on_leadership: OnLeadership,
 ) -> Result<Node, Failure> {
-    let listener = listen(&config.client_listen)?;
-    let door = door_settings(config, &listener)?;
+    let door = door_settings(config, identity)?;
+    let listener = listen::for_clients(&config.client_listen)?;
     let settings = NodeSettings {
         folder: config.data.clone(),
         expected: Expected { cluster: config.cluster, name: config.name.clone() },
@@ -56,38 +57,21 @@ pub fn start<M: StateMachine + 'static>(
     })
 }
 
-fn listen(address: &str) -> Result<TcpListener, Failure> {
-    let listener = TcpListener::bind(address).and_then(|listener| {
-        listener.set_nonblocking(true)?;
-        Ok(listener)
-    });
-    listener.map_err(|error| {
-        let what = match error.kind() {
-            io::ErrorKind::AddrInUse => "the port is in use; stop what listens there".to_owned(),
-            _ => error.to_string(),
-        };
-        let text = format!("cannot listen for clients at {address}: {what}");
-        Failure::new(exit::FAILED, text)
-    })
-}
-
-fn door_settings(config: &Config, listener: &TcpListener) -> Result<resp::Settings, Failure> {
-    let member = |member: &raft::config::Member| {
-        let (name, client) = (member.name.clone(), member.client.clone());
-        (member.id, resp::Member { name, client })
+fn door_settings(config: &Config, identity: &Identity) -> Result<resp::Settings, Failure> {
+    let address = |name: &String| {
+        let member = config.members.iter().find(|member| member.name == *name);
+        member.map(|member| member.client.clone()).unwrap_or_default()
     };
-    let members: BTreeMap<_, _> = config.members.iter().map(member).collect();
-    let me = config.me().ok_or_else(|| {
-        Failure::new(exit::CONFIGURATION, format!("node {} is no member", config.name))
-    })?;
-    let address = listener.local_addr();
-    let address = address.map_err(|error| Failure::new(exit::FAILED, error.to_string()))?;
+    let member = |(id, name): (&NodeId, &String)| {
+        (*id, resp::Member { name: name.clone(), client: address(name) })
+    };
     Ok(resp::Settings {
-        node: me.id,
-        members,
-        port: address.port(),
+        node: identity.node,
+        members: identity.members.iter().map(member).collect(),
+        port: listen::resolve("client.listen", &config.client_listen)?.port(),
         max_request: usize::try_from(config.max_request).unwrap_or(usize::MAX),
-        max_clients: usize::try_from(config.max_clients).unwrap_or(usize::MAX),
+        max_clients: usize::try_from(listen::reserve_descriptors(config.max_clients))
+            .unwrap_or(usize::MAX),
         write_stall: WRITE_STALL,
         clock: now,
         wall,

@@ -19,11 +19,11 @@ use servers::host::Status;
 use servers::mailbox::Mailbox;
 use servers::node::Node;
 use servers::storage::Identity;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use self::watched::{Change, Watched};
 use super::hosting;
+use super::signals::{self, Stop};
 use crate::options::{self, PEER_PORT_OFFSET};
 
 /// Runs the subcommand.
@@ -35,14 +35,15 @@ pub fn run(options: options::Run) -> anyhow::Result<()> {
     // Whose folder it is; opened again by the node.
     drop(folder::open(&config.data, &identity, &log, options.fresh, rand::random())?);
     logging::start(&config.name, config.log_level, config.log_format);
+    let stop = signals::take_over().context("cannot wait for signals")?;
     let (sender, changes) = unbounded_channel();
     let machine = Watched::new(Store::new(), counter::question(), sender);
     let on_leadership = |now: servers::status::Leadership| logging::stands(now.term, now.role);
-    let node = hosting::start(&config, machine, Box::new(on_leadership))?;
+    let node = hosting::start(&config, &identity, machine, Box::new(on_leadership))?;
     print::text(first_lines(&options, &config, &node.status()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("cannot start")?;
-    runtime.block_on(live(&options, node, changes))
+    runtime.block_on(live(&options, node, stop, changes))
 }
 
 /// All ports of the cluster, the node's own first.
@@ -65,16 +66,16 @@ fn ports(options: &options::Run) -> Result<Vec<u16>, Failure> {
 fn config(options: &options::Run, identity: &Identity) -> Config {
     let data = PathBuf::from("raft-data").join(options.port.to_string());
     let address = |port: u16| format!("127.0.0.1:{port}");
-    let member = |(id, name): (&messages::NodeId, &String)| {
+    let member = |name: &String| {
         let port: u16 = name.parse().expect("the founding names nodes by their ports");
         let (client, peer) = (address(port), address(port + PEER_PORT_OFFSET));
-        Member { name: name.clone(), id: *id, client, peer }
+        Member { name: name.clone(), client, peer }
     };
     Config {
         name: options.port.to_string(),
         data: options.data.clone().unwrap_or(data),
         cluster: identity.cluster,
-        members: identity.members.iter().map(member).collect(),
+        members: identity.members.values().map(member).collect(),
         peer_listen: address(options.port + PEER_PORT_OFFSET),
         client_listen: address(options.port),
         log_level: LevelFilter::Warn, // the lines on stdout say the rest
@@ -113,6 +114,7 @@ fn first_lines(options: &options::Run, config: &Config, status: &Status) -> Stri
 async fn live(
     options: &options::Run,
     mut node: Node,
+    mut stop: Stop,
     changes: UnboundedReceiver<Change>,
 ) -> anyhow::Result<()> {
     let mailbox = node.mailbox().clone();
@@ -122,14 +124,11 @@ async fn live(
     let why = tokio::select! {
         failure = counter::tell(&name, &mailbox, changes) => Err(failure.into()),
         () = add(options, &mailbox) => Ok(()),
-        asked = asked_to_stop() => asked,
+        () = stop.requested() => Ok(()),
         failed = &mut ended => return failed.map_err(storage_failure),
     };
     mailbox.stop();
-    tokio::select! {
-        stopped = ended => stopped.map_err(storage_failure)?,
-        again = asked_to_stop() => again?,
-    }
+    ended.await.map_err(storage_failure)?;
     why
 }
 
@@ -138,16 +137,6 @@ async fn add(options: &options::Run, mailbox: &Mailbox) {
         return std::future::pending().await;
     }
     counter::add(mailbox, options.by, options.every).await;
-}
-
-async fn asked_to_stop() -> anyhow::Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
-    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-    Ok(())
 }
 
 fn storage_failure(error: servers::storage::WalError) -> anyhow::Error {
