@@ -23,10 +23,13 @@ fn told(line: &str) -> Option<Told> {
     Some(Told { node, role: role.to_owned(), value })
 }
 
+/// Fast enough for a test, slow enough that a value is still being told when the next comes.
+const FAST: [&str; 2] = ["--every", "50ms"];
+
 fn run(folder: &Path, port: u16, peers: &[u16], more: &[&str]) -> Command {
     let mut command = raft();
     command.arg("run").arg(port.to_string()).args(peers.iter().map(u16::to_string));
-    command.args(["--every", "50ms"]).args(more).current_dir(folder);
+    command.args(more).current_dir(folder);
     command
 }
 
@@ -58,7 +61,7 @@ fn a_counter_in_three_terminals() {
     let folder = tempfile::tempdir().expect("a folder");
     let all = [ports.port(0), ports.port(1), ports.port(2)];
     let others = |at: usize| [all[(at + 1) % 3], all[(at + 2) % 3]];
-    let start = |at: usize| Process::start(&mut run(folder.path(), all[at], &others(at), &[]));
+    let start = |at: usize| Process::start(&mut run(folder.path(), all[at], &others(at), &FAST));
     let mut nodes: Vec<Process> = (0..3).map(start).collect();
 
     let first = nodes[0].line().expect("a first line");
@@ -107,10 +110,15 @@ fn a_counter_in_three_terminals() {
 fn a_cluster_of_one_goes_on_where_it_was() {
     let ports = Ports::claim();
     let folder = tempfile::tempdir().expect("a folder");
-    let mut node = Process::start(&mut run(folder.path(), ports.port(0), &[], &[]));
+    let mut node = Process::start(&mut run(folder.path(), ports.port(0), &[], &FAST));
     let reached = reach(&mut node, 3).value;
     node.kill();
-    let mut node = Process::start(&mut run(folder.path(), ports.port(0), &[], &["--by", "10"]));
+    let mut node = Process::start(&mut run(
+        folder.path(),
+        ports.port(0),
+        &[],
+        &["--by", "10", "--every", "50ms"],
+    ));
     let told = next_told(&mut node);
     assert!(told.value >= reached, "{told:?}");
     assert_eq!(next_told(&mut node).value, told.value + 10);
@@ -127,10 +135,10 @@ fn a_folder_of_other_ports_is_refused() {
     let ports = Ports::claim();
     let folder = tempfile::tempdir().expect("a folder");
     let (own, peer) = (ports.port(0), ports.port(1));
-    let mut node = Process::start(&mut run(folder.path(), own, &[], &[]));
+    let mut node = Process::start(&mut run(folder.path(), own, &[], &FAST));
     next_told(&mut node);
     node.kill();
-    let output = run(folder.path(), own, &[peer], &[]).output().expect("the program starts");
+    let output = run(folder.path(), own, &[peer], &FAST).output().expect("the program starts");
     assert_eq!(output.status.code(), Some(65), "{output:?}");
     let error = String::from_utf8(output.stderr).expect("text");
     assert_eq!(error.lines().count(), 1, "{error}");
