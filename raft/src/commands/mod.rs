@@ -3,7 +3,7 @@
 pub mod check_config;
 pub mod cli;
 pub mod demo;
-mod folder;
+mod foreground;
 pub mod init;
 pub mod inspect;
 mod listen;
