@@ -125,6 +125,8 @@ impl<'de, T: Record> Visitor<'de> for Fields<T> {
         write!(f, "the array of {}", T::NAME)
     }
 
+    // Inlined, here and in `take`: a quarter of the time that a batch of entries takes.
+    #[inline]
     fn visit_seq<A: SeqAccess<'de>>(self, mut fields: A) -> Result<T, A::Error> {
         let record = T::take(&mut fields)?;
         while fields.next_element::<IgnoredAny>()?.is_some() {}
@@ -150,6 +152,7 @@ macro_rules! record {
         impl Record for $name {
             const NAME: &'static str = stringify!($name);
 
+            #[inline]
             fn take<'de, A: SeqAccess<'de>>(fields: &mut A) -> Result<Self, A::Error> {
                 $(let $field = field!($name, fields, $field $(, $default)?);)+
                 Ok($name { $($field),+ })
@@ -182,6 +185,7 @@ macro_rules! kinds {
         impl Record for $name {
             const NAME: &'static str = stringify!($name);
 
+            #[inline]
             fn take<'de, A: SeqAccess<'de>>(fields: &mut A) -> Result<Self, A::Error> {
                 let kind: u64 = field!($name, fields, kind);
                 match kind {

@@ -129,7 +129,7 @@ impl<M: StateMachine> Applier<M> {
         let mut finished = Vec::new();
         let mut left = budget;
         while left > 0 {
-            if self.progress.is_none() && self.run_read(&mut left, &mut finished) {
+            if self.run_read(&mut left, &mut finished) {
                 continue;
             }
             if self.applied >= commit {

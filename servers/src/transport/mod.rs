@@ -85,6 +85,8 @@ pub struct Counts {
     pub lost: u64,
     /// Received, but not in the form of a frame.
     pub malformed: u64,
+    /// Received over a connection that has no name, or lost it to a newer one.
+    pub unnamed: u64,
 }
 
 /// Why a transport could not be opened.

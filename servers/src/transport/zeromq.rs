@@ -3,8 +3,13 @@
 //!
 //! **Simplex lanes.** One ROUTER receives; for each peer and lane one DEALER sends. So each pair of
 //! nodes has two connections a lane, one each way; a full lane is seen by its sender alone, and
-//! nothing ever arrives on a socket that sends. DEALERs have no routing id of their own: the ROUTER
-//! then names each *connection*, and no two can shadow each other.
+//! nothing ever arrives on a socket that sends.
+//!
+//! **Order.** Each DEALER gives itself a name (routing id), for its node and lane. When it connects
+//! again, the ROUTER gives the name to the new connection, and to the old one, of which frames may
+//! still wait unread, a number. Frames with a number for a name are dropped: they are stale, or of
+//! somebody who is no node. So order holds across reconnects. (No proof of identity: anybody can
+//! take any name.)
 //!
 //! **Wake-ups.** The ROUTER's descriptor only says "something happened", once; any call on the
 //! socket may swallow that. So [`poll_readable`](Transport::poll_readable) sleeps only if, after the
@@ -23,9 +28,8 @@
 //! counting frames paces this without a clock.
 //!
 //! Bounds a peer, whatever it does: outbound `HIGH_WATER` frames and `BACKLOG_BYTES` a lane; inbound
-//! `HIGH_WATER` frames a connection, none above [`MAX_FRAME`]. What order frames have is that of one
-//! connection: after a reconnect, what still waits unread from the old one may come between.
-//! ZeroMQ puts no limit on the number of *parts* of one message: that is for firewalls (as is the
+//! `HIGH_WATER` frames a connection, none above [`MAX_FRAME`]. A connection that is not read for
+//! about a second while it is full is cut by ZeroMQ's own heartbeats. ZeroMQ puts no limit on the number of *parts* of one message: that is for firewalls (as is the
 //! port itself: there is no authentication here).
 
 use std::collections::{BTreeMap, VecDeque};
@@ -92,9 +96,20 @@ struct Link {
     backlog: VecDeque<Vec<u8>>,
     backlog_bytes: usize,
     context: zmq::Context,
-    name: String,
+    names: Names,
+    /// How often it was opened before.
+    reopened: u32,
+}
+
+/// What a link's sockets are called.
+#[derive(Clone)]
+struct Names {
+    /// At the peer: this node and the lane.
+    own: String,
+    /// In this process: the peer and the lane.
+    peer: String,
+    /// Where the peer listens, `host:port`.
     address: String,
-    opened: u32,
 }
 
 /// What is known of a link's connection.
@@ -110,7 +125,8 @@ enum Standing {
 }
 
 impl ZeroMq {
-    /// Listens for peers at `listen` and connects to `peers`, each `host:port`.
+    /// Opens the end of `node`: listens for peers at `listen` and connects to `peers`, each
+    /// `host:port`.
     ///
     /// # Errors
     /// If the address cannot be listened at, one of a peer makes no sense, or there are no more
@@ -119,6 +135,7 @@ impl ZeroMq {
     /// # Panics
     /// Outside a tokio runtime with I/O enabled.
     pub fn open(
+        node: NodeId,
         listen: &str,
         peers: impl IntoIterator<Item = (NodeId, String)>,
     ) -> Result<ZeroMq, OpenError> {
@@ -128,8 +145,12 @@ impl ZeroMq {
         let mut links = BTreeMap::new();
         for (peer, address) in peers {
             for lane in [Lane::Control, Lane::Log] {
-                let name = format!("{lane:?}-{peer}");
-                let link = Link::open(&context, name, address.clone(), 0).map_err(|error| {
+                let names = Names {
+                    own: format!("{node} {lane:?}"),
+                    peer: format!("{peer} {lane:?}"),
+                    address: address.clone(),
+                };
+                let link = Link::open(&context, names, 0).map_err(|error| {
                     let (address, error) = (address.clone(), error.into());
                     OpenError::Peer { peer, address, error }
                 })?;
@@ -181,6 +202,8 @@ impl Transport for ZeroMq {
     fn receive(&mut self) -> Option<Bytes> {
         for _ in 0..SKIPPED_AT_ONCE {
             let routing_id = self.receive_part()?;
+            // Numbers begin with a zero byte, which no name does.
+            let is_named = routing_id.first().is_some_and(|byte| *byte != 0);
             let mut more = routing_id.get_more();
             let mut frame = None;
             let mut parts = 0_u32;
@@ -191,6 +214,7 @@ impl Transport for ZeroMq {
                 frame = Some(part);
             }
             match frame {
+                _ if !is_named => self.counts.unnamed += 1,
                 Some(frame) if parts == 1 => return Some(into_bytes(frame)),
                 _ => self.counts.malformed += 1,
             }
@@ -231,16 +255,13 @@ impl Transport for ZeroMq {
 }
 
 impl Link {
-    /// Opens the sockets of a link, the `opened`th time.
-    fn open(
-        context: &zmq::Context,
-        name: String,
-        address: String,
-        opened: u32,
-    ) -> zmq::Result<Link> {
+    fn open(context: &zmq::Context, names: Names, reopened: u32) -> zmq::Result<Link> {
+        if names.address.contains('\0') {
+            return Err(zmq::Error::EINVAL); // the binding would panic
+        }
         let dealer = context.socket(SocketType::DEALER)?;
         let monitor = context.socket(SocketType::PAIR)?;
-        let endpoint = format!("inproc://{name}-{opened}");
+        let endpoint = format!("inproc://{} {reopened}", names.peer);
         let events = [
             SocketEvent::HANDSHAKE_SUCCEEDED,
             SocketEvent::DISCONNECTED,
@@ -252,37 +273,19 @@ impl Link {
         // Without a limit: at one, ZeroMQ would block its own I/O thread.
         monitor.set_rcvhwm(0)?;
         monitor.connect(&endpoint)?;
-        let standing = Standing::Connecting;
-        let (backlog, backlog_bytes, context) = (VecDeque::new(), 0, context.clone());
-        let link = Link {
+
+        dealer_options(&dealer, &names)?;
+        dealer.connect(&format!("tcp://{}", names.address))?;
+        Ok(Link {
             dealer,
             monitor,
-            standing,
-            backlog,
-            backlog_bytes,
-            context,
-            name,
-            address,
-            opened,
-        };
-        link.connect()?;
-        Ok(link)
-    }
-
-    fn connect(&self) -> zmq::Result<()> {
-        let dealer = &self.dealer;
-        common_options(dealer)?;
-        dealer.set_immediate(true)?;
-        dealer.set_sndhwm(HIGH_WATER)?;
-        dealer.set_rcvhwm(1)?;
-        dealer.set_sndbuf(SEND_BUFFER)?;
-        dealer.set_sndtimeo(0)?;
-        dealer.set_rcvtimeo(0)?;
-        dealer.set_reconnect_ivl(RECONNECT_MILLIS)?;
-        dealer.set_reconnect_ivl_max(RECONNECT_MAX_MILLIS)?;
-        dealer.set_connect_timeout(CONNECT_MILLIS)?;
-        dealer.set_ipv6(self.address.starts_with('['))?;
-        dealer.connect(&format!("tcp://{}", self.address))
+            standing: Standing::Connecting,
+            backlog: VecDeque::new(),
+            backlog_bytes: 0,
+            context: context.clone(),
+            names,
+            reopened,
+        })
     }
 
     fn send(&mut self, frame: Vec<u8>, counts: &mut Counts) -> Sent {
@@ -365,9 +368,9 @@ impl Link {
             return;
         }
         *dropped = 0;
-        let (name, address) = (self.name.clone(), self.address.clone());
         // Without descriptors for it the old one stays, and is tried again.
-        if let Ok(link) = Link::open(&self.context, name, address, self.opened.wrapping_add(1)) {
+        let reopened = self.reopened.wrapping_add(1);
+        if let Ok(link) = Link::open(&self.context, self.names.clone(), reopened) {
             *self = link;
         }
     }
@@ -377,7 +380,8 @@ impl Drop for Link {
     /// Silences the monitor before its receiving end goes: an event that nobody can receive would
     /// block ZeroMQ's I/O thread. (A second call ends the first monitor; zero asks for no events.)
     fn drop(&mut self) {
-        let _ = self.dealer.monitor(&format!("inproc://{}-{}-end", self.name, self.opened), 0);
+        let nowhere = format!("inproc://{} {} end", self.names.peer, self.reopened);
+        let _ = self.dealer.monitor(&nowhere, 0);
     }
 }
 
@@ -410,11 +414,26 @@ fn router_options(router: &Socket, address: SocketAddr) -> zmq::Result<()> {
     common_options(router)?;
     router.set_rcvhwm(HIGH_WATER)?;
     router.set_sndhwm(1)?;
-    // For peers of other makes that name themselves: the latest connection of a name holds.
+    // The latest connection of a name has it.
     router.set_router_handover(true)?;
     router.set_router_mandatory(true)?;
     router.set_backlog(128)?;
     router.set_ipv6(address.is_ipv6())
+}
+
+fn dealer_options(dealer: &Socket, names: &Names) -> zmq::Result<()> {
+    common_options(dealer)?;
+    dealer.set_identity(names.own.as_bytes())?;
+    dealer.set_immediate(true)?;
+    dealer.set_sndhwm(HIGH_WATER)?;
+    dealer.set_rcvhwm(1)?;
+    dealer.set_sndbuf(SEND_BUFFER)?;
+    dealer.set_sndtimeo(0)?;
+    dealer.set_rcvtimeo(0)?;
+    dealer.set_reconnect_ivl(RECONNECT_MILLIS)?;
+    dealer.set_reconnect_ivl_max(RECONNECT_MAX_MILLIS)?;
+    dealer.set_connect_timeout(CONNECT_MILLIS)?;
+    dealer.set_ipv6(names.address.starts_with('['))
 }
 
 /// Options of both kinds of sockets. Must be set before they bind or connect.
