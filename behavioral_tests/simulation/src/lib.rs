@@ -10,7 +10,7 @@
 
 pub mod checks;
 mod clients;
-// pub mod disk;
+pub mod disk;
 pub mod journal;
 mod network;
 // mod node;
@@ -18,6 +18,7 @@ pub mod trouble;
 // pub mod world;
 
 pub use clients::Outcomes;
+pub use disk::{Fate, SimulatedDisk};
 // pub use world::{Report, World};
 
 use crate::checks::Violation;
@@ -34,4 +35,3 @@ pub struct Failure {
     /// The nodes at that moment.
     pub nodes: Vec<String>,
 }
-
