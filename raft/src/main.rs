@@ -33,6 +33,7 @@ fn dispatch(options: Options) -> anyhow::Result<()> {
         Options::CheckConfig(options) => commands::check_config::check_config(options),
         Options::Status(options) => commands::status::status(options),
         Options::Inspect(options) => commands::inspect::inspect(options),
+        Options::Guard(_) => commands::demo::guard::guard(),
     }
 }
 

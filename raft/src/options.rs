@@ -27,6 +27,7 @@ pub enum Options {
     CheckConfig(CheckConfig),
     Status(Status),
     Inspect(Inspect),
+    Guard(Guard),
 }
 
 /// A whole cluster in one command: real nodes, real sockets, a prompt to try things out
@@ -124,6 +125,9 @@ pub struct Serve {
     /// text or json, instead of log.format
     #[structopt(long, value_name = "FORMAT")]
     pub log_format: Option<String>,
+    /// Ends when the process PID, which started it, ends
+    #[structopt(long, value_name = "PID", hidden = true)]
+    pub guarded: Option<u32>,
 }
 
 /// A prompt against a running cluster, or one command
@@ -161,6 +165,11 @@ pub struct Status {
     #[structopt(long)]
     pub watch: bool,
 }
+
+/// For `raft demo` alone: what it leaves behind when it is killed, this removes
+#[derive(Debug, StructOpt)]
+#[structopt(setting = AppSettings::Hidden)]
+pub struct Guard {}
 
 /// The log of a stopped node, entry by entry, or what is damaged in it
 #[derive(Debug, StructOpt)]
