@@ -40,7 +40,7 @@ fn dispatch(options: Options) -> anyhow::Result<()> {
 /// Reads the command line. Help and version go to stdout and end well; clap itself would exit with 1
 /// for a usage error.
 fn parse() -> anyhow::Result<Options> {
-    let version = version();
+    let version = commands::version();
     // clap would print it by itself, and panic or pass an odd error when that fails.
     if std::env::args_os().nth(1).is_some_and(|word| word == "--version" || word == "-V") {
         print::line(format_args!("raft {version}"))?;
@@ -77,12 +77,6 @@ fn usage_text(message: &str) -> String {
 fn is_subcommand(word: &str) -> bool {
     let names = ["demo", "run", "init", "serve", "cli", "check-config", "status", "inspect"];
     names.contains(&word)
-}
-
-fn version() -> String {
-    let (major, minor, patch) = zmq::version();
-    let curve = if zmq::has("curve").unwrap_or(false) { "with CURVE" } else { "without CURVE" };
-    format!("{} (libzmq {major}.{minor}.{patch} {curve})", env!("CARGO_PKG_VERSION"))
 }
 
 /// One line on stderr; a closed stderr is nobody's problem.

@@ -89,8 +89,12 @@ impl<M: StateMachine> Server<M> {
         }
         let requester = Requester::Peer { node: from, number, only_in };
         let expires = self.now + self.settings.client_timeout;
-        if self.requests.add(Request::new(requester, operations, self.now, expires)).is_none() {
-            self.reply_to_peer(from, number, ForwardOutcome::NotAppended(NotAppended::Busy));
+        match self.requests.add(Request::new(requester, operations, self.now, expires)) {
+            Some(id) => self.from_peers.push(id),
+            None => {
+                let busy = ForwardOutcome::NotAppended(NotAppended::Busy);
+                self.reply_to_peer(from, number, busy);
+            }
         }
     }
 

@@ -6,16 +6,22 @@
 //! - [`proposals`]: the requests that wait, each with its time limit; [`forward`]: passing them to
 //!   the leader; [`applier`]: what becomes of them when entries are applied;
 //! - [`outbox`]: what a turn leaves to be done; [`status`]: how a server sees itself;
-//! - [`gate`]: which frames enter; [`storage`], [`transport`]: the other edges.
+//! - [`mailbox`]: the way in; [`run`]: the real driver; [`node`]: a whole node on its thread;
+//! - [`gate`]: which frames enter; [`storage`], [`transport`]: the other edges;
+//! - [`founding`]: how a cluster begins.
 
 pub mod applier;
 pub mod forward;
+pub mod founding;
 pub mod gate;
 mod hops;
 pub mod host;
 pub mod machine;
+pub mod mailbox;
+pub mod node;
 pub mod outbox;
 pub mod proposals;
+pub mod run;
 pub mod server;
 pub mod status;
 pub mod storage;

@@ -2,9 +2,10 @@
 //! any of it, and never reorder what goes to one peer on one lane.
 
 use messages::{Content, Envelope, GroupId, NodeId};
-use states::{Decision, Write};
+use states::Decision;
 
 use crate::host::{Outcome, Token};
+pub use crate::storage::Job;
 use crate::transport::Lane;
 
 /// What becomes one frame: envelopes for one peer on one lane.
@@ -13,16 +14,6 @@ pub type Parcel = (NodeId, Lane, Vec<Envelope>);
 /// A parcel that holds this many bytes of commands and replies is closed and another one begun, so
 /// that no frame comes near its limit.
 const PARCEL_BYTES: usize = 1 << 20;
-
-/// Work for the writer: make the write durable; then, all earlier jobs being durable too, let the
-/// promises go.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Job {
-    /// What must become durable. None: the promises rest on earlier writes.
-    pub write: Option<Write>,
-    /// What leaves once it is.
-    pub promises: Vec<Parcel>,
-}
 
 /// Everything a turn leaves to be done. The driver empties it: first the sends, then the jobs, then
 /// the replies.

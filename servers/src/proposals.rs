@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use messages::{
     Boot, ForwardOutcome, Item, LogIndex, LogPosition, NodeId, NotAppended, Operation, Term,
 };
-use states::{Input, RequestId, Role, Time, Turn};
+use states::{Input, RequestId, Time, Turn};
 
 use crate::host::{Batch, Outcome, Token};
 use crate::machine::StateMachine;
@@ -261,23 +261,26 @@ impl<M: StateMachine> Server<M> {
         }
     }
 
-    /// Hands every request that nobody has to the rules if this node leads, else to the leader.
+    /// Hands every request that nobody has to the rules, or to the leader if that is another node.
     pub(crate) fn place_requests(&mut self, turn: &mut Turn) {
         self.place_again = false;
-        let leading = self.state().role() == Role::Leader;
+        for id in std::mem::take(&mut self.from_peers) {
+            if let Some(Requester::Peer { only_in, .. }) = self.requester(id) {
+                self.ask(turn, id, Some(only_in));
+            }
+        }
         let leader = self.state().leader(&self.replica);
         let known = leader.map(|leader| (leader, self.replica.term()));
         if known != self.led_by {
             self.led_by = known;
             self.recall_reads();
         }
+        let Some((leader, term)) = known else { return }; // they wait for one
         for id in self.requests.unplaced() {
-            let request = self.requests.get(id).expect("it waits");
-            match (request.requester, known) {
-                (Requester::Peer { only_in, .. }, _) => self.ask(turn, id, Some(only_in)),
-                (Requester::Client(_), _) if leading => self.ask(turn, id, None),
-                (Requester::Client(_), Some((leader, term))) => self.forward(id, leader, term),
-                (Requester::Client(_), None) => {} // waits for a leader
+            if leader == self.replica.id {
+                self.ask(turn, id, None);
+            } else {
+                self.forward(id, leader, term);
             }
         }
     }
@@ -303,7 +306,7 @@ impl<M: StateMachine> Server<M> {
 
     /// The request is certainly not in the log: a client's is placed again, a peer told.
     pub(crate) fn not_appended(&mut self, id: RequestId) {
-        match self.requests.get(id).map(|request| request.requester) {
+        match self.requester(id) {
             Some(Requester::Client(_)) => {
                 self.requests.set(id, Stage::Unplaced { avoid: None });
                 self.place_again = true;
@@ -358,6 +361,10 @@ impl<M: StateMachine> Server<M> {
             self.copies.forget(copy.number);
         }
         self.requests.set(id, Stage::Unplaced { avoid });
+    }
+
+    pub(crate) fn requester(&self, id: RequestId) -> Option<Requester> {
+        self.requests.get(id).map(|request| request.requester)
     }
 
     pub(crate) fn stage(&self, id: RequestId) -> Option<&Stage> {

@@ -81,6 +81,8 @@ pub struct Server<M> {
     pub(crate) origins: Origins,
     pub(crate) heard: Heard,
     pub(crate) outbox: Outbox,
+    /// Requests of other nodes that came in this turn.
+    pub(crate) from_peers: Vec<RequestId>,
     /// Leader and term at the last placing.
     pub(crate) led_by: Option<(NodeId, Term)>,
     /// A request came back within a turn and can perhaps be placed in the next.
@@ -110,6 +112,7 @@ impl<M: StateMachine> Server<M> {
             origins: Origins::default(),
             heard: Heard::default(),
             outbox: Outbox::default(),
+            from_peers: Vec::new(),
             led_by: None,
             place_again: false,
             stopping: false,

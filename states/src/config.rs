@@ -15,7 +15,8 @@ pub struct Config {
     pub window_messages: usize,
     /// Bytes of entries in flight to one follower at most.
     pub window_bytes: usize,
-    /// Bytes of uncommitted entries above which a leader answers `Busy`.
+    /// Bytes of entries that are uncommitted, or not yet durable on the leader, above which it answers
+    /// `Busy`.
     pub uncommitted_bytes: usize,
 }
 

@@ -50,6 +50,6 @@ pub enum Answer {
     ReadAt(LogIndex),
     /// Not appended, and never will be: this node does not lead (the term asked for).
     NotLeader,
-    /// Not appended, and never will be: too many uncommitted bytes wait.
+    /// Not appended, and never will be: too many bytes wait to be committed or written.
     Busy,
 }

@@ -33,8 +33,10 @@ pub struct Leader {
     rounds: Rounds,
     reads: Reads,
     clock: LogClock,
-    /// Bytes of the entries after the commit index.
-    uncommitted_bytes: usize,
+    /// Entries up to here are committed, and durable on this node.
+    settled: LogIndex,
+    /// Bytes of the entries after `settled`: what this node must keep in memory for them.
+    unsettled_bytes: usize,
 }
 
 impl Leader {
@@ -46,13 +48,15 @@ impl Leader {
         // "reinitialized after election ... initialized to leader last log index + 1" (Figure 2).
         let progress =
             replica.peers().into_iter().map(|peer| (peer, Progress::new(next))).collect();
+        let settled = commit::settled(replica);
         let mut leader = Leader {
             progress,
             blank: next,
             rounds: Rounds::start(turn.now),
             reads: Reads::default(),
             clock,
-            uncommitted_bytes: commit::uncommitted_bytes(replica),
+            settled,
+            unsettled_bytes: commit::bytes_after(replica, settled),
         };
         // "having each leader commit a blank no-op entry into the log at the start of its term"
         // (paper, section 8).
@@ -87,7 +91,7 @@ impl Leader {
             Message::AppendEntriesReply(reply) => {
                 self.on_append_entries_reply(replica, turn, from, reply.outcome);
             }
-            Message::HeartbeatReply(reply) => self.on_heartbeat_reply(turn, from, reply),
+            Message::HeartbeatReply(reply) => self.on_heartbeat_reply(replica, turn, from, reply),
             // Votes that came after the majority.
             Message::PreVoteReply(_) | Message::RequestVoteReply(_) => {}
         }
@@ -116,8 +120,8 @@ impl Leader {
         let payload = Payload::Command(items);
         let answer = if only_in.is_some_and(|term| term != replica.term()) {
             Answer::NotLeader
-        } else if self.uncommitted_bytes > 0
-            && self.uncommitted_bytes + payload.size() > replica.config.uncommitted_bytes
+        } else if self.unsettled_bytes > 0
+            && self.unsettled_bytes + payload.size() > replica.config.uncommitted_bytes
         {
             Answer::Busy
         } else {
@@ -130,9 +134,12 @@ impl Leader {
         self.reads.wait(id);
     }
 
-    /// Once a turn, from the final state: commit, then heartbeats and reads, then appends.
+    /// Once a turn, from the final state: commit, then reads and heartbeats, then appends. Reads
+    /// that are done make way for those that wait, which a sole voter confirms by itself.
     pub(crate) fn finish(&mut self, replica: &mut Replica, turn: &mut Turn) {
         self.advance_commit(replica, turn);
+        self.settle_entries(replica);
+        self.confirm_reads(turn);
         self.beat(replica, turn);
         self.confirm_reads(turn);
         self.replicate(replica, turn);
@@ -155,7 +162,7 @@ impl Leader {
         let time = self.clock.read(turn.now, turn.wall);
         let position = replica.append(time, payload);
         let entry = replica.log.entry(position.index).expect("the entry just appended");
-        self.uncommitted_bytes += entry.size();
+        self.unsettled_bytes += entry.size();
         position
     }
 }

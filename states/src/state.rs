@@ -3,7 +3,8 @@
 //! one role.
 
 use messages::{
-    AppendEntriesReply, AppendOutcome, HeartbeatReply, LogIndex, Message, NodeId, Term,
+    AppendEntriesReply, AppendOutcome, HeartbeatReply, LogIndex, LogPosition, Message, NodeId,
+    Round, Term,
 };
 
 use crate::{
@@ -124,6 +125,10 @@ impl State {
         term: Term,
         message: Message,
     ) -> State {
+        if from == replica.id {
+            turn.decide(Decision::Impossible(from, "a message in this node's own name"));
+            return self;
+        }
         if message.is_reply() && !replica.membership.voters.contains(&from) {
             turn.decide(Decision::StrangerIgnored(from));
             return self;
@@ -162,6 +167,9 @@ impl State {
     }
 
     fn on_timeout(self, replica: &mut Replica, turn: &mut Turn) -> State {
+        if self.deadline().is_none_or(|deadline| turn.now < deadline) {
+            return self; // what came earlier in this turn put it off
+        }
         match self {
             State::Follower(follower) => follower.on_timeout(replica, turn),
             State::PreCandidate(candidate) => candidate.on_timeout(replica, turn),
@@ -193,6 +201,10 @@ impl State {
 }
 
 /// Answers a message of an older term, so that its sender learns of ours; older replies say nothing.
+///
+/// The sender may lead *our* term by the time the answer arrives, so that nothing in it may look like
+/// an answer to what it sends in this term: round zero is before any round, and index zero matches
+/// everywhere.
 fn answer_older_term(
     replica: &mut Replica,
     turn: &mut Turn,
@@ -205,16 +217,14 @@ fn answer_older_term(
         Message::PreVote(_) | Message::RequestVote(_) => {
             voting::refuse(replica, turn, from, term, &message, Refusal::OldTerm);
         }
-        Message::AppendEntries(request) => {
-            let outcome = AppendOutcome::Mismatched {
-                rejected: request.previous.index,
-                try_at: replica.log.last_not_above(request.previous),
-            };
+        Message::AppendEntries(_) => {
+            let outcome =
+                AppendOutcome::Mismatched { rejected: LogIndex(0), try_at: LogPosition::ZERO };
             let reply = AppendEntriesReply { outcome };
             turn.promise(from, own_term, Message::AppendEntriesReply(reply));
         }
-        Message::Heartbeat(heartbeat) => {
-            let reply = HeartbeatReply { round: heartbeat.round };
+        Message::Heartbeat(_) => {
+            let reply = HeartbeatReply { round: Round(0) };
             turn.send(from, own_term, Message::HeartbeatReply(reply));
         }
         Message::PreVoteReply(_)

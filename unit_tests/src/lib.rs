@@ -1,3 +1,20 @@
-//! What the tests share. The tests are targets of this package, in `tests/`.
+//! What the tests of the rules stand on: nodes that are driven only through inputs, a handful of
+//! them with queues between and a disk that finishes when told, and golden scripts. Must never
+//! build a state by hand: a log of several terms is reached as a real node reaches it.
+//!
+//! - [`node`]: one state with its replica and its disk;
+//! - [`cluster`]: some nodes, virtual time, queues of messages;
+//! - [`inputs`]: messages in a line;
+//! - [`notation`]: how a trace reads;
+//! - [`ports`]: ports that no other test has;
+//! - [`script`]: golden scripts, rewritten by `UPDATE_GOLDENFILES=1 cargo test -p unit_tests`.
 
+pub mod cluster;
+pub mod inputs;
+pub mod node;
+pub mod notation;
 pub mod ports;
+pub mod script;
+
+pub use cluster::Cluster;
+pub use node::Node;

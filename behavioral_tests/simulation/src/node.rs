@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 
 use messages::{Boot, ClusterId, Envelope, LogIndex, Membership, NodeId};
 use rand::RngExt;
+use servers::founding;
 use servers::gate::Gate;
 use servers::host::{Batch, Outcome, Token};
 use servers::outbox::{Job, Parcel};
 use servers::server::{Event, Server, Settings};
-use servers::storage::{self, Expected, Identity, Superblock};
+use servers::storage::{self, Expected, Identity, Options};
 use servers::transport::Lane;
 use states::random::SplitMix64;
 use states::{Config, Decision, Replica, Role, Time, WallTime};
@@ -17,6 +18,9 @@ use states::{Config, Decision, Replica, Role, Time, WallTime};
 use crate::checks::Violation;
 use crate::disk::{Fate, SimulatedDisk};
 use crate::journal::Journal;
+
+/// Small segments, so that runs cross many of them.
+const OPTIONS: Options = Options { first_segment: 16 << 10, segment: 64 << 10 };
 
 /// What founds a cluster.
 pub struct Cluster {
@@ -90,10 +94,9 @@ impl Node {
     /// A node whose folder was just founded.
     pub fn found(cluster: &Cluster, id: NodeId, drift: u32) -> Node {
         let mut disk = SimulatedDisk::new();
-        let identity =
-            Identity { cluster: cluster.id, node: id, membership: cluster.membership.clone() };
-        Superblock::found(&mut disk, &identity, &storage::Options::default(), id.0)
-            .expect("a healthy disk");
+        let members = cluster.ids().map(|id| (id, id.to_string())).collect();
+        let identity = Identity { cluster: cluster.id, node: id, members };
+        founding::found(&mut disk, &identity, &OPTIONS, id.0).expect("a healthy disk");
         Node { id, disk, run: 0, drift, paused: false, up: None }
     }
 
@@ -104,20 +107,19 @@ impl Node {
 
     /// Its clock at this moment of the world's time.
     pub fn clock(&self, now: u64) -> u64 {
-        now + now / 10_000 * u64::from(self.drift)
+        now + now * u64::from(self.drift) / 10_000
     }
 
     /// The world's time at which its clock shows `time`.
     fn world_time(&self, time: Time) -> u64 {
-        time.0 / (10_000 + u64::from(self.drift)) * 10_000
+        time.0.saturating_mul(10_000) / (10_000 + u64::from(self.drift))
     }
 
     /// Starts on what its disk holds.
     pub fn start(&mut self, cluster: &Cluster, seed: u64, now: u64) -> Result<(), Violation> {
         self.run += 1;
-        let expected = Expected { cluster: cluster.id, node: Some(self.id) };
-        let options = storage::Options { first_segment: 16 << 10, segment: 64 << 10 };
-        let opened = storage::open(self.disk.clone(), &expected, &options, seed)
+        let expected = Expected { cluster: cluster.id, name: self.id.to_string() };
+        let opened = storage::open(self.disk.clone(), &expected, &OPTIONS, seed)
             .map_err(|error| format!("node {} cannot start: {error}", self.id))?;
         let replica = Replica::recovered(
             self.id,
@@ -159,7 +161,7 @@ impl Node {
         self.disk.crash(|| match random.random_range(0..10) {
             0..4 => Fate::Kept,
             4..9 => Fate::Lost,
-            _ => Fate::Torn,
+            _ => Fate::Torn(random.random_range(0..512)),
         });
         up.waiting.into_values().collect()
     }

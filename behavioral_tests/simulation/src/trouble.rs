@@ -59,9 +59,17 @@ impl Trouble {
             loss: if lossy { random.random_range(0..2_000) } else { 0 },
             duplication: if lossy { random.random_range(0..2_000) } else { 0 },
             delay: random.random_range(20..2_000),
-            jitter: if slow { random.random_range(0..100_000) } else { random.random_range(0..2_000) },
+            jitter: if slow {
+                random.random_range(0..100_000)
+            } else {
+                random.random_range(0..2_000)
+            },
             reorder: random.random_bool(0.5),
-            sync: if slow { random.random_range(100..200_000) } else { random.random_range(50..5_000) },
+            sync: if slow {
+                random.random_range(100..200_000)
+            } else {
+                random.random_range(50..5_000)
+            },
             fault_every: if faulty { random.random_range(100_000..2_000_000) } else { 0 },
             kinds,
             crash_in_turn: if crashes && faulty { random.random_range(0..10) } else { 0 },

@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use messages::{Envelope, NodeId};
+use messages::{AppendEntries, Content, Envelope, Message, NodeId};
 use rand::RngExt;
-use servers::host::Batch;
+use servers::host::{Batch, Outcome};
 use servers::outbox::Parcel;
 use states::random::SplitMix64;
 use states::{Role, Time};
@@ -89,6 +89,8 @@ pub struct World {
     network: Network,
     clients: Clients,
     checks: Checks,
+    /// Clients go on asking.
+    asking: bool,
     report: Report,
     trace: Option<Vec<String>>,
 }
@@ -118,6 +120,7 @@ impl World {
             network: Network::default(),
             clients,
             checks: Checks::default(),
+            asking: true,
             report: Report::default(),
             trace: trace.then(Vec::new),
         };
@@ -191,7 +194,7 @@ impl World {
 
     /// Without new requests, all nodes come to the same log, all of it applied.
     fn settle(&mut self) -> Result<(), Violation> {
-        self.events.retain(|_, event| !matches!(event, Event::Ask { .. }));
+        self.asking = false;
         let begun = self.now;
         while self.now < begun + 5_000_000 {
             self.happen()?;
@@ -272,13 +275,15 @@ impl World {
             self.nodes[node].queue(turn.jobs);
             self.begin_sync(node)?;
         }
-        if effects > 2 {
-            for (client, outcome) in turn.replies {
-                self.note(|| format!("client {client}: {outcome:?}"));
+        for (client, outcome) in turn.replies {
+            if effects > 2 {
+                self.note(|| format!("client {client}: {}", kind_of(&outcome)));
                 self.clients.on_outcome(client, outcome, &mut self.checks)?;
-                let at = self.now + self.random.random_range(0..20_000);
-                self.schedule(at, Event::Ask { client });
+            } else {
+                self.clients.lose(client);
             }
+            let at = self.now + self.random.random_range(0..20_000);
+            self.schedule(at, Event::Ask { client });
         }
         if dies {
             return self.crash(node);
@@ -350,7 +355,7 @@ impl World {
     }
 
     fn on_ask(&mut self, client: usize) {
-        if self.clients.is_waiting(client) {
+        if !self.asking || self.clients.is_waiting(client) {
             return;
         }
         let node = self.random.random_range(0..self.nodes.len());
@@ -360,9 +365,8 @@ impl World {
             return;
         }
         let floor = self.checks.acknowledged();
-        let (operations, stale) =
-            self.clients.ask(client, &mut self.random, &self.trouble, floor);
-        self.note(|| format!("client {client} asks node {node}: {operations:?}"));
+        let (operations, stale) = self.clients.ask(client, &mut self.random, &self.trouble, floor);
+        self.note(|| format!("client {client} asks node {node}: {} operations", operations.len()));
         let arrived = Time(self.nodes[node].clock(self.now));
         self.nodes[node].take_batch(client, Batch { arrived, operations, stale });
         self.wake(node);
@@ -429,7 +433,9 @@ impl World {
     fn crash_until(&mut self, node: usize, ends: u64) -> Result<(), Violation> {
         if self.nodes[node].is_up() {
             self.crash(node)?;
-            self.events.retain(|_, event| !matches!(event, Event::Restart { node: other } if *other == node));
+            self.events.retain(
+                |_, event| !matches!(event, Event::Restart { node: other } if *other == node),
+            );
             self.schedule(ends, Event::Restart { node });
         }
         Ok(())
@@ -468,8 +474,32 @@ impl World {
     }
 }
 
+fn kind_of(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Done { replies, position } => format!("{} replies, {position:?}", replies.len()),
+        other => format!("{other:?}"),
+    }
+}
+
 fn describe(envelopes: &[Envelope]) -> String {
-    envelopes.iter().map(|envelope| format!("{:?}", envelope.content)).collect::<Vec<_>>().join("; ")
+    envelopes.iter().map(|envelope| content(&envelope.content)).collect::<Vec<_>>().join("; ")
+}
+
+/// What is said, without the bytes of commands.
+fn content(content: &Content) -> String {
+    match content {
+        Content::Raft { term, message: Message::AppendEntries(append) } => {
+            let AppendEntries { previous, entries, commit } = append;
+            let positions: Vec<_> =
+                entries.iter().map(|entry| entry.position.to_string()).collect();
+            format!("@{term} AppendEntries prev={previous} {positions:?} commit={commit}")
+        }
+        Content::Raft { term, message } => format!("@{term} {message:?}"),
+        Content::Forward(forward) => {
+            format!("Forward #{} only in {}", forward.number, forward.only_in)
+        }
+        Content::ForwardReply(reply) => format!("ForwardReply #{}", reply.number),
+    }
 }
 
 /// Where a node stands in the cluster's list.

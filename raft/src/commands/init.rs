@@ -13,7 +13,6 @@ use raft::print;
 use servers::founding::{self, Founder};
 use servers::storage;
 
-use super::folder;
 use crate::options::{self, PEER_PORT_OFFSET};
 
 /// Runs the subcommand.
@@ -133,7 +132,7 @@ fn found_folders(nodes: &[FoundedNode]) -> Result<ClusterId, Failure> {
         .map(|node| Founder { name: node.name.clone(), folder: node.data.clone() })
         .collect();
     let identities = founding::found_cluster(&founders, &storage::Options::default());
-    Ok(identities.map_err(folder::failure)?[0].cluster)
+    Ok(identities?[0].cluster)
 }
 
 fn configuration(

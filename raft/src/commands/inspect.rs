@@ -7,7 +7,6 @@ use raft::store::arguments::Arguments;
 use raft::{print, render};
 use servers::storage::{self, FolderDisk, Inspection, OpenError, Verdict};
 
-use super::folder;
 use crate::options;
 
 /// Lines printed at once: an old log has millions.
@@ -18,12 +17,12 @@ const SHOWN: usize = 64;
 
 /// Runs the subcommand.
 pub fn inspect(options: options::Inspect) -> anyhow::Result<()> {
-    let disk = FolderDisk::open_read_only(&options.folder).map_err(folder::failure)?;
-    let inspection = storage::inspect(&disk).map_err(folder::failure)?;
+    let disk = FolderDisk::open_read_only(&options.folder)?;
+    let inspection = storage::inspect(&disk)?;
     if let Err(error @ OpenError::Empty { .. }) = &inspection.superblock
         && inspection.segments.is_empty()
     {
-        return Err(folder::failure(error.clone()).into());
+        return Err(error.clone().into());
     }
     print::text(heading(&inspection))?;
     for entries in inspection.entries.chunks(LINES) {
@@ -105,5 +104,5 @@ fn conclude(inspection: Inspection) -> anyhow::Result<()> {
         ))?,
         Verdict::Damaged(damage) => return Err(Failure::new(exit::DATA, damage.to_string()).into()),
     }
-    inspection.superblock.map(|_| ()).map_err(|error| folder::failure(error).into())
+    inspection.superblock.map(|_| ()).map_err(anyhow::Error::from)
 }

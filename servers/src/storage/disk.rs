@@ -1,7 +1,17 @@
 //! The files of one data folder, as the log sees them. The only file of this crate that touches
 //! real files; the simulator brings a disk of its own.
 
+use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::{OpenError, WalError};
 
 /// A flat folder of files. Names have no slashes. Nothing but `sync` and `sync_dir` makes anything
 /// durable: a crash may keep, lose or tear each sector written since, and lose files created,
@@ -13,8 +23,13 @@ pub trait Disk: Send {
     /// The whole file.
     fn read(&self, name: &str) -> io::Result<Vec<u8>>;
 
-    /// A new file of `length` bytes, all of them written as zeros. Fails if it exists.
+    /// A new file of `length` zeros, durable before the file has its name (the name is durable
+    /// after `sync_dir`). So a file that is shorter than it was made is damaged. Fails if it
+    /// exists.
     fn create(&mut self, name: &str, length: u64) -> io::Result<()>;
+
+    /// A hint: a file of this length will be created soon. May be ignored.
+    fn prepare(&mut self, _length: u64) {}
 
     /// Overwrites part of an existing file; grows it if the range ends beyond its end.
     fn write_at(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()>;
@@ -31,4 +46,246 @@ pub trait Disk: Send {
 
     /// Removes a file.
     fn remove(&mut self, name: &str) -> io::Result<()>;
+
+    /// What people call the file.
+    fn describe(&self, name: &str) -> String {
+        name.to_owned()
+    }
+}
+
+/// The name of the file whose lock means that a process has the folder open.
+const LOCK: &str = "lock";
+/// Files that are being filled with zeros end so; they are worth nothing after a crash.
+const UNFINISHED: &str = ".unfinished";
+/// How much is filled at once; synced as often, so that the log's own syncs never wait for more.
+const FILL: usize = 4 << 20;
+/// Files kept open. The log writes to one, and to two while it rolls over.
+const HANDLES: usize = 4;
+
+/// Real files in a folder that is locked for as long as this lives.
+#[derive(Debug)]
+pub struct FolderDisk {
+    folder: PathBuf,
+    handles: Vec<(String, File)>,
+    preparation: Option<Preparation>,
+    /// Holds the lock; the system releases it with the process, however that ends.
+    _lock: Option<File>,
+}
+
+/// A file that is filled with zeros on a thread of its own.
+#[derive(Debug)]
+struct Preparation {
+    length: u64,
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+impl FolderDisk {
+    /// Makes the folder, if need be with those above it, and opens it.
+    pub fn create(folder: &Path) -> Result<FolderDisk, OpenError> {
+        let made = fs::create_dir_all(folder).and_then(|()| match folder.parent() {
+            Some(parent) if parent != Path::new("") => File::open(parent)?.sync_all(),
+            Some(_) | None => Ok(()),
+        });
+        made.map_err(|error| cannot_create(folder, error))?;
+        FolderDisk::open(folder)
+    }
+
+    /// Opens and locks a folder that exists.
+    pub fn open(folder: &Path) -> Result<FolderDisk, OpenError> {
+        if !folder.is_dir() {
+            return Err(OpenError::Empty { file: folder.display().to_string() });
+        }
+        let path = folder.join(LOCK);
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(|error| cannot_create(&path, error))?;
+        take_lock(folder, &lock)?;
+        let disk = FolderDisk::unlocked(folder, Some(lock));
+        disk.remove_unfinished().map_err(|error| {
+            WalError::new(folder.display().to_string(), "remove unfinished files in", error)
+        })?;
+        Ok(disk)
+    }
+
+    /// Opens a folder to look at it: nothing in it is changed. Refuses while a process has it open.
+    pub fn open_read_only(folder: &Path) -> Result<FolderDisk, OpenError> {
+        if !folder.is_dir() {
+            return Err(OpenError::Empty { file: folder.display().to_string() });
+        }
+        let lock = File::open(folder.join(LOCK)).ok(); // none: never opened, so nobody has it
+        if let Some(lock) = &lock {
+            take_lock(folder, lock)?;
+        }
+        Ok(FolderDisk::unlocked(folder, lock))
+    }
+
+    fn unlocked(folder: &Path, lock: Option<File>) -> FolderDisk {
+        let folder = folder.to_owned();
+        FolderDisk { folder, handles: Vec::new(), preparation: None, _lock: lock }
+    }
+
+    fn remove_unfinished(&self) -> io::Result<()> {
+        for name in self.list()? {
+            if name.ends_with(UNFINISHED) {
+                fs::remove_file(self.folder.join(name))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The file, opened for writing; the one used last comes last.
+    fn handle(&mut self, name: &str) -> io::Result<&File> {
+        match self.handles.iter().position(|(open, _)| open == name) {
+            Some(place) => {
+                let last = self.handles.len() - 1;
+                self.handles.swap(place, last);
+            }
+            None => {
+                let file = OpenOptions::new().write(true).open(self.folder.join(name))?;
+                if self.handles.len() == HANDLES {
+                    self.handles.remove(0);
+                }
+                self.handles.push((name.to_owned(), file));
+            }
+        }
+        Ok(&self.handles[self.handles.len() - 1].1)
+    }
+
+    fn forget_handle(&mut self, name: &str) {
+        self.handles.retain(|(open, _)| open != name);
+    }
+
+    /// Waits for the file that was filled ahead; whether it is there.
+    fn take_prepared(&mut self, length: u64) -> bool {
+        match self.preparation.take() {
+            Some(preparation) if preparation.length == length => {
+                matches!(preparation.thread.join(), Ok(Ok(())))
+            }
+            other => {
+                self.preparation = other;
+                false
+            }
+        }
+    }
+}
+
+impl Disk for FolderDisk {
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for file in fs::read_dir(&self.folder)? {
+            names.extend(file?.file_name().into_string()); // names of ours are text
+        }
+        Ok(names)
+    }
+
+    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        fs::read(self.folder.join(name))
+    }
+
+    fn create(&mut self, name: &str, length: u64) -> io::Result<()> {
+        let target = self.folder.join(name);
+        if target.try_exists()? {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let source = if self.take_prepared(length) {
+            self.folder.join(prepared_name(length))
+        } else {
+            let source = self.folder.join(format!("{name}{UNFINISHED}"));
+            fill(&source, length, &AtomicBool::new(false))?;
+            source
+        };
+        self.forget_handle(name);
+        fs::rename(source, target)
+    }
+
+    fn prepare(&mut self, length: u64) {
+        if self.preparation.is_some() {
+            return;
+        }
+        let path = self.folder.join(prepared_name(length));
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::Builder::new()
+            .name("fill".to_owned())
+            .spawn(move || fill(&path, length, &stopped));
+        // Without a thread the file is filled when it is needed.
+        self.preparation = thread.ok().map(|thread| Preparation { length, stop, thread });
+    }
+
+    fn write_at(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.handle(name)?.write_all_at(bytes, offset)
+    }
+
+    fn sync(&mut self, name: &str) -> io::Result<()> {
+        self.handle(name)?.sync_data()
+    }
+
+    fn sync_dir(&mut self) -> io::Result<()> {
+        File::open(&self.folder)?.sync_all()
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
+        self.forget_handle(from);
+        self.forget_handle(to);
+        fs::rename(self.folder.join(from), self.folder.join(to))
+    }
+
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        self.forget_handle(name);
+        fs::remove_file(self.folder.join(name))
+    }
+
+    fn describe(&self, name: &str) -> String {
+        self.folder.join(name).display().to_string()
+    }
+}
+
+impl Drop for FolderDisk {
+    fn drop(&mut self) {
+        if let Some(preparation) = self.preparation.take() {
+            preparation.stop.store(true, Ordering::Relaxed);
+            drop(preparation.thread.join()); // it leaves nothing that the next start would use
+            drop(fs::remove_file(self.folder.join(prepared_name(preparation.length))));
+        }
+    }
+}
+
+fn prepared_name(length: u64) -> String {
+    format!("next-{length}{UNFINISHED}")
+}
+
+fn cannot_create(path: &Path, error: io::Error) -> OpenError {
+    OpenError::CannotCreate { file: path.display().to_string(), error: Arc::new(error) }
+}
+
+fn take_lock(folder: &Path, lock: &File) -> Result<(), OpenError> {
+    match flock(lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(()),
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            Err(OpenError::Locked { folder: folder.display().to_string() })
+        }
+        Err(error) => Err(cannot_create(&folder.join(LOCK), error.into())),
+    }
+}
+
+/// Fills a file with zeros and syncs it. Written blocks make later syncs cheaper than growing or
+/// merely reserving ones.
+fn fill(path: &Path, length: u64, stop: &AtomicBool) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+    let zeros = vec![0; FILL.min(usize::try_from(length).unwrap_or(FILL))];
+    let mut filled = 0;
+    while filled < length {
+        if stop.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let chunk = (length - filled).min(zeros.len() as u64);
+        file.write_all_at(&zeros[..chunk as usize], filled)?;
+        file.sync_data()?;
+        filled += chunk;
+    }
+    file.sync_all()
 }

@@ -18,20 +18,30 @@ impl Leader {
                 self.progress.get(&voter).map_or(LogIndex(0), Progress::matched)
             }
         });
-        let before = replica.commit_index;
-        if reached <= before || replica.log.term_at(reached) != Some(replica.term()) {
+        if reached <= replica.commit_index || replica.log.term_at(reached) != Some(replica.term()) {
             return;
-        }
-        for index in before.0 + 1..=reached.0 {
-            let entry = replica.log.entry(LogIndex(index)).expect("an entry up to last");
-            self.uncommitted_bytes -= entry.size();
         }
         replica.commit(turn, reached);
     }
+
+    /// Makes room for proposals. An entry that the others committed while this node's own disk
+    /// lagged still takes room.
+    pub(super) fn settle_entries(&mut self, replica: &Replica) {
+        let settled = settled(replica);
+        for index in self.settled.0 + 1..=settled.0 {
+            let entry = replica.log.entry(LogIndex(index)).expect("an entry up to last");
+            self.unsettled_bytes -= entry.size();
+        }
+        self.settled = settled;
+    }
 }
 
-/// Bytes of the entries after the commit index.
-pub(super) fn uncommitted_bytes(replica: &Replica) -> usize {
-    let tail = replica.log.slice(replica.commit_index.next(), usize::MAX);
-    tail.iter().map(|entry| entry.size()).sum()
+/// Up to where the log is committed, and durable on this node.
+pub(super) fn settled(replica: &Replica) -> LogIndex {
+    replica.commit_index.min(replica.log.durable())
+}
+
+/// Bytes of the entries after `index`.
+pub(super) fn bytes_after(replica: &Replica, index: LogIndex) -> usize {
+    replica.log.slice(index.next(), usize::MAX).iter().map(|entry| entry.size()).sum()
 }

@@ -67,6 +67,7 @@ impl Leader {
 
     pub(super) fn on_heartbeat_reply(
         &mut self,
+        replica: &Replica,
         turn: &mut Turn,
         from: NodeId,
         reply: HeartbeatReply,
@@ -77,10 +78,11 @@ impl Leader {
         }
         if let Some(progress) = self.progress.get_mut(&from) {
             progress.on_echo(reply.round);
+            self.count_echoes(replica); // at once: a timeout in the same turn looks at it
         }
     }
 
-    /// Opens a round if a heartbeat is due or reads wait for one, and takes stock of the echoes.
+    /// Opens a round if a heartbeat is due or reads wait for one.
     pub(super) fn beat(&mut self, replica: &mut Replica, turn: &mut Turn) {
         let for_reads = self.reads_want_round(replica);
         if for_reads || turn.now >= self.rounds.next_heartbeat {
@@ -95,6 +97,10 @@ impl Leader {
         if for_reads {
             self.reads.ask(self.rounds.latest, replica.commit_index);
         }
+        self.count_echoes(replica); // its own included, which is all that a sole voter needs
+    }
+
+    fn count_echoes(&mut self, replica: &Replica) {
         let echoed = quorum::reached(&replica.membership.voters, |voter| {
             self.progress.get(&voter).map_or(self.rounds.latest, |progress| progress.echoed())
         });

@@ -63,6 +63,8 @@ impl Progress {
         let is_news = index > self.matched;
         self.matched = self.matched.max(index);
         match &mut self.flow {
+            // What a probe asks is never known yet, so that this answers something older.
+            Flow::Probe { .. } if !is_news => {}
             Flow::Probe { .. } => {
                 self.next = self.matched.next();
                 self.flow = Flow::Replicate { in_flight: VecDeque::new(), news: now };

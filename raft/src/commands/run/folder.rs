@@ -9,8 +9,6 @@ use raft::exit::{self, Failure};
 use servers::founding;
 use servers::storage::{Disk, FolderDisk, Identity, OpenError, Options, Superblock};
 
-use crate::commands::folder::failure;
-
 /// Opens the folder for this identity; founds it if it is empty. `fresh`: empties it first. `seed`
 /// must be random.
 pub fn open(
@@ -20,7 +18,7 @@ pub fn open(
     fresh: bool,
     seed: u64,
 ) -> anyhow::Result<FolderDisk> {
-    let mut disk = FolderDisk::create(folder).map_err(failure)?;
+    let mut disk = FolderDisk::create(folder)?;
     if fresh {
         empty(&mut disk).with_context(|| format!("cannot empty {}", folder.display()))?;
     }
@@ -28,9 +26,9 @@ pub fn open(
         Ok(found) if found.identity == *identity => {}
         Ok(found) => return Err(foreign(folder, &found.identity, identity).into()),
         Err(OpenError::Empty { .. }) => {
-            founding::found(&mut disk, identity, options, seed).map_err(failure)?;
+            founding::found(&mut disk, identity, options, seed)?;
         }
-        Err(error) => return Err(failure(error).into()),
+        Err(error) => return Err(error.into()),
     }
     Ok(disk)
 }

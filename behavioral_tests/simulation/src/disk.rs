@@ -1,0 +1,368 @@
+//! A disk that forgets: what was not synced may be kept, lost or torn in a crash, sector by sector,
+//! in any combination. Must never be kinder than a real disk.
+//!
+//! Three things differ, as on a real machine: what is *cached* (what reads give), what is *dirty*
+//! (cached, and the next sync writes it) and what is *durable*. After a sync that failed the dirty
+//! is clean but not durable: it can still be read, and no later sync writes it. So being readable
+//! proves nothing.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use servers::storage::Disk;
+
+/// Bytes that a disk writes whole, except when torn.
+pub const SECTOR: usize = 512;
+
+/// What a crash does with one thing that was not synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It reached the disk.
+    Kept,
+    /// It did not.
+    Lost,
+    /// Only its first bytes did; for a file's new length, as many bytes of that; a name is lost.
+    Torn(usize),
+}
+
+/// What a disk can be asked to do that may fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// `create`
+    Create,
+    /// `write_at`
+    Write,
+    /// `sync`
+    Sync,
+    /// `sync_dir`
+    SyncDir,
+    /// `rename`
+    Rename,
+    /// `remove`
+    Remove,
+}
+
+/// One node's disk. Clones are handles to the same disk, so that a node can be started again on it.
+#[derive(Clone, Debug, Default)]
+pub struct SimulatedDisk {
+    platter: Arc<Mutex<Platter>>,
+}
+
+#[derive(Debug, Default)]
+struct Platter {
+    files: BTreeMap<FileId, SimulatedFile>,
+    next: FileId,
+    names: BTreeMap<String, FileId>,
+    durable_names: BTreeMap<String, FileId>,
+    /// Since the last `sync_dir`.
+    changes: Vec<NameChange>,
+    /// Operations to let pass before failing.
+    failing: Option<(usize, io::ErrorKind)>,
+    operations: u64,
+    syncs: u64,
+}
+
+type FileId = u64;
+
+#[derive(Clone, Debug)]
+enum NameChange {
+    Created(String, FileId),
+    Renamed(String, String, FileId),
+    Removed(String, FileId),
+}
+
+#[derive(Clone, Debug, Default)]
+struct SimulatedFile {
+    cached: Vec<u8>,
+    durable: Vec<u8>,
+    /// Contents that sectors have had since the last sync, in the order of writing: any of them may
+    /// have reached the disk already.
+    written: Vec<(usize, Vec<u8>)>,
+    /// Sectors that the next sync writes.
+    dirty: std::collections::BTreeSet<usize>,
+}
+
+impl SimulatedDisk {
+    /// An empty disk.
+    pub fn new() -> SimulatedDisk {
+        SimulatedDisk::default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Platter> {
+        self.platter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The machine loses power. `fate` is asked for each sector written, each file's new length and
+    /// each name changed since its sync, in the order in which it happened. Whatever used the disk
+    /// must not be used again.
+    pub fn crash(&self, mut fate: impl FnMut() -> Fate) {
+        let mut platter = self.lock();
+        for file in platter.files.values_mut() {
+            file.crash(&mut fate);
+        }
+        let changes = std::mem::take(&mut platter.changes);
+        for change in changes {
+            if fate() == Fate::Kept {
+                change.apply(&mut platter.durable_names);
+            }
+        }
+        platter.names = platter.durable_names.clone();
+        let named: Vec<FileId> = platter.names.values().copied().collect();
+        platter.files.retain(|id, _| named.contains(id));
+        platter.failing = None;
+    }
+
+    /// A copy of the disk as it is, cache and all, that shares nothing with this one.
+    pub fn fork(&self) -> SimulatedDisk {
+        let platter = self.lock();
+        let copy = Platter {
+            files: platter.files.clone(),
+            next: platter.next,
+            names: platter.names.clone(),
+            durable_names: platter.durable_names.clone(),
+            changes: platter.changes.clone(),
+            failing: None,
+            operations: 0,
+            syncs: 0,
+        };
+        SimulatedDisk { platter: Arc::new(Mutex::new(copy)) }
+    }
+
+    /// Lets `after` more operations that change something succeed; all later ones fail, and a sync
+    /// that fails leaves what it should have written clean but not durable.
+    pub fn fail_after(&self, after: usize, kind: io::ErrorKind) {
+        self.lock().failing = Some((after, kind));
+    }
+
+    /// Operations that change something succeed again.
+    pub fn heal(&self) {
+        self.lock().failing = None;
+    }
+
+    /// How many operations that change something were asked for.
+    pub fn operations(&self) -> u64 {
+        self.lock().operations
+    }
+
+    /// How many syncs of files were asked for.
+    pub fn syncs(&self) -> u64 {
+        self.lock().syncs
+    }
+
+    /// How many fates a crash would ask for.
+    pub fn unsynced(&self) -> usize {
+        let platter = self.lock();
+        let sectors: usize = platter.files.values().map(SimulatedFile::unsynced).sum();
+        sectors + platter.changes.len()
+    }
+
+    /// Overwrites bytes beneath everything, durably: a fault of the medium.
+    ///
+    /// # Panics
+    /// If they do not exist.
+    pub fn corrupt(&self, name: &str, offset: usize, change: impl FnOnce(&mut [u8])) {
+        let mut platter = self.lock();
+        let file = platter.file(name).expect("a file to corrupt");
+        change(&mut file.cached[offset..]);
+        file.durable = file.cached.clone();
+    }
+
+    /// Shortens a file beneath everything, durably.
+    ///
+    /// # Panics
+    /// If the file does not exist.
+    pub fn truncate(&self, name: &str, length: usize) {
+        let mut platter = self.lock();
+        let file = platter.file(name).expect("a file to truncate");
+        file.cached.truncate(length);
+        file.durable = file.cached.clone();
+        file.written.clear();
+        file.dirty.clear();
+    }
+
+    /// All files as reads see them.
+    pub fn contents(&self) -> BTreeMap<String, Vec<u8>> {
+        let platter = self.lock();
+        let content = |id: &FileId| platter.files[id].cached.clone();
+        platter.names.iter().map(|(name, id)| (name.clone(), content(id))).collect()
+    }
+}
+
+impl Platter {
+    fn id(&self, name: &str) -> io::Result<FileId> {
+        self.names.get(name).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn file(&mut self, name: &str) -> io::Result<&mut SimulatedFile> {
+        let id = self.id(name)?;
+        Ok(self.files.get_mut(&id).expect("a name's file"))
+    }
+
+    fn change(&mut self, change: NameChange) {
+        change.apply(&mut self.names);
+        self.changes.push(change);
+    }
+
+    /// Counts an operation that changes something, and fails it if it is time.
+    fn attempt(&mut self, operation: Operation) -> io::Result<()> {
+        self.operations += 1;
+        self.syncs += u64::from(operation == Operation::Sync);
+        match &mut self.failing {
+            None => Ok(()),
+            Some((0, kind)) => Err((*kind).into()),
+            Some((left, _)) => {
+                *left -= 1;
+                Ok(())
+            }
+        }
+    }
+}
+
+impl NameChange {
+    fn apply(&self, names: &mut BTreeMap<String, FileId>) {
+        match self {
+            NameChange::Created(name, id) => {
+                names.insert(name.clone(), *id);
+            }
+            NameChange::Renamed(from, to, id) => {
+                names.retain(|name, other| name != from || other != id);
+                names.insert(to.clone(), *id);
+            }
+            NameChange::Removed(name, id) => {
+                names.retain(|other, other_id| other != name || other_id != id);
+            }
+        }
+    }
+}
+
+impl SimulatedFile {
+    fn zeros(length: usize) -> SimulatedFile {
+        SimulatedFile {
+            cached: vec![0; length],
+            durable: vec![0; length],
+            ..SimulatedFile::default()
+        }
+    }
+
+    fn write(&mut self, offset: usize, bytes: &[u8]) {
+        let end = offset + bytes.len();
+        if end > self.cached.len() {
+            self.cached.resize(end, 0);
+        }
+        self.cached[offset..end].copy_from_slice(bytes);
+        if bytes.is_empty() {
+            return;
+        }
+        for sector in offset / SECTOR..=(end - 1) / SECTOR {
+            let start = sector * SECTOR;
+            let content = &self.cached[start..self.cached.len().min(start + SECTOR)];
+            self.written.push((sector, content.to_vec()));
+            self.dirty.insert(sector);
+        }
+    }
+
+    fn sync(&mut self, succeeds: bool) {
+        let dirty = std::mem::take(&mut self.dirty);
+        if !succeeds {
+            return;
+        }
+        self.written.retain(|(sector, _)| !dirty.contains(sector));
+        self.durable.resize(self.cached.len(), 0);
+        for sector in dirty {
+            let start = sector * SECTOR;
+            let end = self.cached.len().min(start + SECTOR);
+            self.durable[start..end].copy_from_slice(&self.cached[start..end]);
+        }
+    }
+
+    fn unsynced(&self) -> usize {
+        self.written.len() + usize::from(self.durable.len() != self.cached.len())
+    }
+
+    fn crash(&mut self, fate: &mut impl FnMut() -> Fate) {
+        if self.durable.len() != self.cached.len() {
+            let length = match fate() {
+                Fate::Kept => self.cached.len(),
+                Fate::Lost => self.durable.len(),
+                Fate::Torn(length) => {
+                    length.clamp(self.durable.len(), self.cached.len().max(self.durable.len()))
+                }
+            };
+            self.durable.resize(length, 0);
+        }
+        for (sector, content) in std::mem::take(&mut self.written) {
+            let bytes = match fate() {
+                Fate::Kept => content.len(),
+                Fate::Lost => 0,
+                Fate::Torn(bytes) => bytes.min(content.len()),
+            };
+            let start = (sector * SECTOR).min(self.durable.len());
+            let end = (start + bytes).min(self.durable.len());
+            self.durable[start..end].copy_from_slice(&content[..end - start]);
+        }
+        self.dirty.clear();
+        self.cached = self.durable.clone();
+    }
+}
+
+impl Disk for SimulatedDisk {
+    fn list(&self) -> io::Result<Vec<String>> {
+        Ok(self.lock().names.keys().cloned().collect())
+    }
+
+    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        Ok(self.lock().file(name)?.cached.clone())
+    }
+
+    fn create(&mut self, name: &str, length: u64) -> io::Result<()> {
+        let mut platter = self.lock();
+        platter.attempt(Operation::Create)?;
+        if platter.names.contains_key(name) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let id = platter.next;
+        platter.next += 1;
+        platter.files.insert(id, SimulatedFile::zeros(length as usize));
+        platter.change(NameChange::Created(name.to_owned(), id));
+        Ok(())
+    }
+
+    fn write_at(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut platter = self.lock();
+        platter.attempt(Operation::Write)?;
+        platter.file(name)?.write(offset as usize, bytes);
+        Ok(())
+    }
+
+    fn sync(&mut self, name: &str) -> io::Result<()> {
+        let mut platter = self.lock();
+        let outcome = platter.attempt(Operation::Sync);
+        platter.file(name)?.sync(outcome.is_ok());
+        outcome
+    }
+
+    fn sync_dir(&mut self) -> io::Result<()> {
+        let mut platter = self.lock();
+        platter.attempt(Operation::SyncDir)?;
+        platter.durable_names = platter.names.clone();
+        platter.changes.clear();
+        Ok(())
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
+        let mut platter = self.lock();
+        platter.attempt(Operation::Rename)?;
+        let id = platter.id(from)?;
+        platter.change(NameChange::Renamed(from.to_owned(), to.to_owned(), id));
+        Ok(())
+    }
+
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        let mut platter = self.lock();
+        platter.attempt(Operation::Remove)?;
+        let id = platter.id(name)?;
+        platter.change(NameChange::Removed(name.to_owned(), id));
+        Ok(())
+    }
+}

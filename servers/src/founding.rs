@@ -1,0 +1,101 @@
+//! How a cluster begins: one author writes every node's identity, offline, so that two foundings
+//! cannot differ. Must never write over anything.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use messages::{ClusterId, NodeId};
+use rand::Rng;
+
+use crate::storage::{
+    self, Disk, FolderDisk, Identity, OpenError, Options, Superblock, Wal, WalError,
+};
+
+/// A node to be founded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Founder {
+    /// What people will call it.
+    pub name: String,
+    /// Its data folder; made if it does not exist.
+    pub folder: PathBuf,
+}
+
+/// Founds a cluster: ids at random, one folder a node. Returns who they are, in the order given.
+///
+/// # Panics
+/// If two founders have one name.
+pub fn found_cluster(founders: &[Founder], options: &Options) -> Result<Vec<Identity>, OpenError> {
+    let mut random = rand::rng();
+    let cluster = ClusterId(random.next_u64());
+    let ids: Vec<NodeId> = founders.iter().map(|_| NodeId(random.next_u64())).collect();
+    let names = founders.iter().map(|founder| founder.name.clone());
+    let members: BTreeMap<NodeId, String> = ids.iter().copied().zip(names).collect();
+    let mut identities = Vec::new();
+    for (founder, node) in founders.iter().zip(&ids) {
+        let identity = Identity { cluster, node: *node, members: members.clone() };
+        assert_eq!(identity.member(&founder.name), Some(*node), "names differ");
+        let mut disk = FolderDisk::create(&founder.folder)?;
+        found(&mut disk, &identity, options, random.next_u64())?;
+        identities.push(identity);
+    }
+    Ok(identities)
+}
+
+/// Makes an empty folder this node's: an empty log first, then the superblock, so that whoever has
+/// an identity has a log. `seed` must be random.
+pub fn found(
+    disk: &mut impl Disk,
+    identity: &Identity,
+    options: &Options,
+    seed: u64,
+) -> Result<(), OpenError> {
+    clear_interrupted(disk)?;
+    Wal::create(disk, identity.owner(), options, seed)?;
+    Superblock::found(disk, identity)
+}
+
+/// Removes what a founding left that did not finish; refuses whatever else may be there.
+fn clear_interrupted(disk: &mut impl Disk) -> Result<(), OpenError> {
+    let list = disk.list();
+    let names = list.map_err(|error| WalError::new(disk.describe(""), "list", error))?;
+    for name in names.iter().filter(|name| storage::is_ours(name)) {
+        let unused = storage::is_unused(disk, name);
+        let removed = unused.and_then(|unused| match unused {
+            true => disk.remove(name),
+            false => Err(io::ErrorKind::AlreadyExists.into()),
+        });
+        removed.map_err(|error| OpenError::CannotCreate {
+            file: disk.describe(name),
+            error: Arc::new(error),
+        })?;
+    }
+    Ok(())
+}
+
+/// Who a node of a demonstration is. All follows from the ports of its clients, so that nodes that
+/// were started with the same ports find each other without a founder; hence an emptied folder
+/// cannot be told from a new one.
+///
+/// # Panics
+/// If `own` is not among `ports`.
+pub fn demonstration(ports: &[u16], own: u16) -> Identity {
+    assert!(ports.contains(&own), "a node is a member of its cluster");
+    let mut sorted = ports.to_vec();
+    sorted.sort_unstable();
+    sorted.dedup();
+    let node = |port: u16| NodeId(hash(sorted.iter().copied().chain([port])));
+    Identity {
+        cluster: ClusterId(hash(sorted.iter().copied())),
+        node: node(own),
+        members: sorted.iter().map(|port| (node(*port), port.to_string())).collect(),
+    }
+}
+
+/// FNV-1a over the ports' bytes: the same on every machine, for all time.
+fn hash(ports: impl Iterator<Item = u16>) -> u64 {
+    ports.flat_map(u16::to_be_bytes).fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
+    })
+}

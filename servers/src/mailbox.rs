@@ -1,0 +1,145 @@
+//! The way into a running server: doors and the library put batches in and wait for outcomes, from
+//! any thread. Must never block and never reorder; it wakes the server once, however much comes.
+
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use messages::Operation;
+use tokio::sync::{Notify, oneshot, watch};
+
+use crate::host::{Batch, Outcome, Status};
+use crate::status::Leadership;
+
+/// A handle on a running server; clones are the same mailbox.
+#[derive(Clone, Debug)]
+pub struct Mailbox {
+    shared: Arc<Shared>,
+}
+
+/// A batch, and where its outcome goes.
+pub type Letter = (Batch, oneshot::Sender<Outcome>);
+
+#[derive(Debug)]
+struct Shared {
+    queue: Mutex<Queue>,
+    /// For the server: there is something to look at.
+    news: Notify,
+    status: Mutex<Status>,
+    leadership: watch::Sender<Leadership>,
+    stopping: watch::Sender<bool>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    letters: Vec<Letter>,
+    closed: bool,
+}
+
+impl Mailbox {
+    /// The mailbox of a server that sees itself so.
+    pub fn new(status: Status, leadership: Leadership) -> Mailbox {
+        let shared = Shared {
+            queue: Mutex::default(),
+            news: Notify::new(),
+            status: Mutex::new(status),
+            leadership: watch::Sender::new(leadership),
+            stopping: watch::Sender::new(false),
+        };
+        Mailbox { shared: Arc::new(shared) }
+    }
+
+    /// Has a batch executed, however long that takes; the server keeps the clients' time-out. If the
+    /// returned future is dropped the batch is executed all the same.
+    pub async fn submit(&self, batch: Batch) -> Outcome {
+        let writes = batch.operations.iter().any(Operation::is_command);
+        let (sender, outcome) = oneshot::channel();
+        if !self.put((batch, sender)) {
+            return Outcome::Stopped;
+        }
+        let lost = if writes { Outcome::Uncertain { position: None } } else { Outcome::Stopped };
+        outcome.await.unwrap_or(lost)
+    }
+
+    /// The node as of its last turn.
+    pub fn status(&self) -> Status {
+        lock(&self.shared.status).clone()
+    }
+
+    /// Follows who leads, as this node sees it.
+    pub fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.shared.leadership.subscribe()
+    }
+
+    /// Asks the server to stop: it takes no more batches and finishes what is under way.
+    pub fn stop(&self) {
+        self.shared.stopping.send_replace(true);
+        self.wake();
+    }
+
+    /// Resolves when the server was asked to stop.
+    pub async fn stopping(&self) {
+        let mut stopping = self.shared.stopping.subscribe();
+        // The sender lives as long as this handle, so it cannot fail.
+        let _ = stopping.wait_for(|stopping| *stopping).await;
+    }
+
+    /// Whether the server was asked to stop.
+    pub fn is_stopping(&self) -> bool {
+        *self.shared.stopping.borrow()
+    }
+
+    /// Wakes the server, from any thread.
+    pub fn wake(&self) {
+        self.shared.news.notify_one();
+    }
+
+    /// Waits until there is something to look at. For the server alone.
+    pub async fn news(&self) {
+        self.shared.news.notified().await;
+    }
+
+    /// Takes all that came. For the server alone.
+    pub fn take(&self) -> Vec<Letter> {
+        mem::take(&mut lock(&self.shared.queue).letters)
+    }
+
+    /// Tells what others may see of the server. For the server alone.
+    pub fn publish(&self, status: Status, leadership: Leadership) {
+        *lock(&self.shared.status) = status;
+        self.shared
+            .leadership
+            .send_if_modified(|known| mem::replace(known, leadership) != leadership);
+    }
+
+    /// The server is gone: what is in the mailbox, and what may still come, is answered `Stopped`.
+    pub fn close(&self) {
+        self.shared.stopping.send_replace(true);
+        let mut queue = lock(&self.shared.queue);
+        queue.closed = true;
+        let letters = mem::take(&mut queue.letters);
+        drop(queue);
+        for (_, sender) in letters {
+            let _ = sender.send(Outcome::Stopped); // whoever no longer waits need not hear it
+        }
+    }
+
+    /// Puts a letter in; false if nobody will ever read it.
+    fn put(&self, letter: Letter) -> bool {
+        let mut queue = lock(&self.shared.queue);
+        if queue.closed {
+            return false;
+        }
+        let was_empty = queue.letters.is_empty();
+        queue.letters.push(letter);
+        drop(queue);
+        if was_empty {
+            self.wake();
+        }
+        true
+    }
+}
+
+/// A panic elsewhere poisons the lock; what it guards is whole between any two statements.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

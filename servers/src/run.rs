@@ -1,0 +1,267 @@
+//! The real driver of a server: gathers what came, reads the clock, runs a turn, does what the turn
+//! left in the outbox. One task on the node's thread. Must never wait for the disk or a peer, and
+//! never read the clock before it has gathered (rule 8).
+
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use log::{debug, info, warn};
+use messages::{Boot, NodeId};
+use rustix::time::{ClockId, clock_gettime};
+use states::{Time, WallTime};
+use tokio::sync::oneshot;
+
+use crate::gate::Gate;
+use crate::hops::role_name;
+use crate::host::{Outcome, Token};
+use crate::machine::StateMachine;
+use crate::mailbox::Mailbox;
+use crate::outbox::Parcel;
+use crate::server::{Event, Server};
+use crate::status::Leadership;
+use crate::storage::{WalError, Writer};
+use crate::transport::{Sent, Transport, readable};
+
+/// Frames taken in one turn at most; more wait for the next.
+const FRAMES_A_TURN: usize = 256;
+/// How soon a transport that could not send everything is tried again.
+const RETRY_SENDING: Duration = Duration::from_millis(1);
+/// How long a stop waits for what is under way.
+const STOP_LIMIT: Duration = Duration::from_millis(3_500);
+
+/// Told of each change of who leads.
+pub type OnLeadership = Box<dyn FnMut(Leadership) + Send>;
+
+/// This moment on the clock that never falls and goes on through suspend.
+pub fn now() -> Time {
+    let time = clock_gettime(ClockId::Boottime);
+    Time(time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1_000)
+}
+
+/// This moment on the wall clock; the epoch's beginning if it stands before that.
+pub fn wall() -> WallTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    WallTime(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+}
+
+/// A server and its edges.
+pub struct Parts<M, T> {
+    /// The server.
+    pub server: Server<M>,
+    /// Where frames come and go.
+    pub transport: T,
+    /// Which frames enter.
+    pub gate: Gate,
+    /// This run of the data folder, for the frames.
+    pub boot: Boot,
+    /// The disk; it wakes the mailbox.
+    pub writer: Writer,
+    /// The way in.
+    pub mailbox: Mailbox,
+    /// What people call the nodes.
+    pub names: BTreeMap<NodeId, String>,
+    /// Called with each change of who leads, before it is logged.
+    pub on_leadership: OnLeadership,
+}
+
+/// Drives a server.
+pub struct Driver<M, T> {
+    parts: Parts<M, T>,
+    waiting: Waiting,
+    events: Vec<Event>,
+    leadership: Leadership,
+}
+
+impl<M: StateMachine, T: Transport> Driver<M, T> {
+    /// Of these parts.
+    pub fn new(parts: Parts<M, T>) -> Driver<M, T> {
+        let leadership = parts.server.leadership();
+        Driver { parts, waiting: Waiting::default(), events: Vec::new(), leadership }
+    }
+
+    /// Runs until the mailbox is told to stop, or the disk fails.
+    pub async fn run(mut self) -> Result<(), WalError> {
+        let mut stop_at = None;
+        loop {
+            self.wait(stop_at).await;
+            if let Err(error) = self.turn() {
+                self.end();
+                return Err(error);
+            }
+            if self.parts.mailbox.is_stopping() {
+                self.parts.server.stop();
+                self.deliver();
+                let limit = *stop_at.get_or_insert_with(|| now() + STOP_LIMIT.into());
+                if self.parts.server.is_idle() || now() >= limit {
+                    break;
+                }
+            }
+            // The doors' turn: what they read meanwhile is in the next batch.
+            tokio::task::yield_now().await;
+        }
+        self.end();
+        let done = self.parts.writer.stop()?;
+        send_all(&mut self.parts.transport, &self.parts.gate, self.parts.boot, &done.promises);
+        self.parts.transport.flush();
+        Ok(())
+    }
+
+    /// Waits until something came, or a time has.
+    async fn wait(&mut self, stop_at: Option<Time>) {
+        let left_over = self.parts.transport.flush();
+        let deadline = self.parts.server.deadline().into_iter().chain(stop_at).min();
+        let span = deadline.map(|deadline| Duration::from_micros((deadline - now()).0));
+        let span =
+            if left_over { Some(span.unwrap_or(RETRY_SENDING).min(RETRY_SENDING)) } else { span };
+        if span == Some(Duration::ZERO) {
+            return;
+        }
+        let nap = async {
+            match span {
+                Some(span) => tokio::time::sleep(span).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.parts.mailbox.news() => {}
+            () = readable(&mut self.parts.transport) => {}
+            () = nap => {}
+        }
+    }
+
+    /// Takes all that came through one turn of the server.
+    fn turn(&mut self) -> Result<(), WalError> {
+        self.gather()?;
+        self.parts.server.receive(now(), wall(), self.events.drain(..));
+        self.publish(); // before the replies: who has one sees what it brought
+        self.deliver();
+        Ok(())
+    }
+
+    fn gather(&mut self) -> Result<(), WalError> {
+        // What the disk released goes first: others wait for it.
+        let done = self.parts.writer.take()?;
+        send_all(&mut self.parts.transport, &self.parts.gate, self.parts.boot, &done.promises);
+        self.events.extend(done.written.map(Event::Written));
+        for (batch, sender) in self.parts.mailbox.take() {
+            let token = self.waiting.add(sender);
+            self.events.push(Event::Batch { token, batch });
+        }
+        for _ in 0..FRAMES_A_TURN {
+            let Some(frame) = self.parts.transport.receive() else { break };
+            if let Some((from, boot, envelopes)) = self.parts.gate.admit(&frame) {
+                self.events.push(Event::Envelopes { from, boot, envelopes });
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what the turn left to be done: what others wait for first.
+    fn deliver(&mut self) {
+        let Parts { server, transport, gate, boot, writer, .. } = &mut self.parts;
+        let sends = server.outbox().sends.take();
+        for (to, _, envelopes) in send_all(transport, gate, *boot, &sends) {
+            server.not_sent(*to, envelopes);
+        }
+        let outbox = server.outbox();
+        for job in outbox.jobs.drain(..) {
+            writer.submit(job);
+        }
+        for (token, outcome) in outbox.replies.drain(..) {
+            self.waiting.answer(token, outcome);
+        }
+        for decision in outbox.decisions.drain(..) {
+            debug!("decided {decision:?}");
+        }
+    }
+
+    /// Tells others what they may see of the server.
+    fn publish(&mut self) {
+        let mut status = self.parts.server.status();
+        status.refused_frames = self.parts.gate.refused().total();
+        let leadership = self.parts.server.leadership();
+        self.parts.mailbox.publish(status, leadership);
+        if leadership != self.leadership {
+            (self.parts.on_leadership)(leadership);
+            self.log_change(leadership);
+            self.leadership = leadership;
+        }
+    }
+
+    fn log_change(&self, new: Leadership) {
+        let old = self.leadership;
+        if new.role != old.role {
+            info!("{} in term {}, was {}", role_name(new.role), new.term, role_name(old.role));
+        }
+        match new.leader {
+            Some(leader)
+                if new.leader != old.leader && leader != self.parts.server.replica().id =>
+            {
+                info!("follows {} in term {}", self.name(leader), new.term);
+            }
+            Some(_) | None => {}
+        }
+    }
+
+    fn name(&self, id: NodeId) -> String {
+        self.parts
+            .names
+            .get(&id)
+            .map_or_else(|| format!("node {id}"), |name| format!("node {name}"))
+    }
+
+    /// Nobody waits any longer.
+    fn end(&mut self) {
+        if !self.parts.server.is_idle() {
+            warn!("stopped before all requests were answered");
+        }
+        self.parts.server.abandon();
+        self.deliver();
+        self.parts.mailbox.close();
+    }
+}
+
+/// Sends parcels as frames; returns those that certainly never leave.
+fn send_all<'a, T: Transport>(
+    transport: &mut T,
+    gate: &Gate,
+    boot: Boot,
+    parcels: &'a [Parcel],
+) -> Vec<&'a Parcel> {
+    let mut stayed = Vec::new();
+    for parcel in parcels {
+        let (to, lane, envelopes) = parcel;
+        let frame = gate.seal(boot, *to, *lane, envelopes);
+        if transport.send(*to, *lane, frame) == Sent::Dropped {
+            stayed.push(parcel);
+        }
+    }
+    stayed
+}
+
+/// Who waits for outcomes, by token. Tokens are used again once answered.
+#[derive(Default)]
+struct Waiting {
+    senders: Vec<Option<oneshot::Sender<Outcome>>>,
+    free: Vec<usize>,
+}
+
+impl Waiting {
+    fn add(&mut self, sender: oneshot::Sender<Outcome>) -> Token {
+        let place = self.free.pop().unwrap_or(self.senders.len());
+        if place == self.senders.len() {
+            self.senders.push(None);
+        }
+        self.senders[place] = Some(sender);
+        Token(place as u64)
+    }
+
+    fn answer(&mut self, Token(place): Token, outcome: Outcome) {
+        let place = place as usize;
+        let sender = self.senders[place].take().expect("one outcome a batch");
+        self.free.push(place);
+        let _ = sender.send(outcome); // whoever no longer waits need not hear it
+    }
+}

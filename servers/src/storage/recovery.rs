@@ -1,0 +1,345 @@
+//! What a crash left of the log, told apart from damage. [`examine`] only reads; what is to be done
+//! about it is the log's.
+//!
+//! Each batch says how far a sync had returned when it was written. So bad bytes at X are damage if
+//! any header after X, wherever it is found, says that X was synced. Otherwise nothing from X on was
+//! promised to anybody, and all of it goes, whole batches included: the sectors of a flight reach
+//! the disk in any order.
+
+use messages::{Entry, LogIndex};
+use states::HardState;
+
+use super::record::{HEADER, Header, RecordFault, decode_records};
+use super::segment::{HEAD, Head, HeadFault, SegmentId, highest_synced};
+use super::{Cut, Damage, Disk, OpenError, Owner, WalError};
+
+/// A log as it lies on the disk.
+#[derive(Clone, Debug)]
+pub(crate) struct Examined {
+    /// Whose it is, by the first segment.
+    pub(crate) owner: Option<Owner>,
+    /// The segments that stay, in order.
+    pub(crate) segments: Vec<Segment>,
+    /// Segments that hold nothing that was promised.
+    pub(crate) superfluous: Vec<String>,
+    /// After the last batch that stays.
+    pub(crate) hard_state: HardState,
+    /// The log.
+    pub(crate) entries: Vec<Entry>,
+    /// Stands for all batches that stay.
+    pub(crate) chain: u64,
+    /// Where in the log the last of them ends.
+    pub(crate) end: u64,
+    /// Up to where some header says that a sync had returned.
+    pub(crate) proven: u64,
+    /// Bytes behind the end, in its file, up to the last that is not zero.
+    pub(crate) trailing: u64,
+    /// Where promised bytes are missing: then all the above is only what lies before.
+    pub(crate) damage: Option<Damage>,
+}
+
+impl Examined {
+    /// What has to go before the log can be used; none if it ends cleanly.
+    pub(crate) fn cut(&self, disk: &impl Disk) -> Option<Cut> {
+        let last = self.segments.last()?;
+        (self.trailing > 0 || !self.superfluous.is_empty()).then(|| Cut {
+            file: disk.describe(&last.id.name()),
+            offset: last.end,
+            bytes: self.trailing,
+            removed: self.superfluous.clone(),
+        })
+    }
+}
+
+/// A segment whose head holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Segment {
+    pub(crate) id: SegmentId,
+    pub(crate) base: u64,
+    /// Bytes of the file.
+    pub(crate) length: u64,
+    /// Its last batch ends here in the file.
+    pub(crate) end: u64,
+}
+
+/// Where the row of whole batches ends before its time.
+struct Break {
+    file: String,
+    offset: u64,
+    what: &'static str,
+}
+
+/// Why a segment cannot follow what was read so far.
+enum Refused {
+    /// The row ends; what else the disk says decides whether that is damage.
+    Break(Break),
+    /// No crash leaves this, whatever else the disk says.
+    Damage(Damage),
+    /// Another version's.
+    Unsupported { file: String, version: u32 },
+}
+
+/// Reads the whole log and changes nothing. An error is only what keeps it from being read; damage
+/// is part of the answer.
+pub(crate) fn examine(disk: &impl Disk) -> Result<Examined, OpenError> {
+    let ids = segment_ids(disk)?;
+    let mut reader = Reader::new();
+    let mut broken: Option<Break> = None;
+    if ids.first().is_none_or(|id| id.sequence != 1) {
+        let what = "the log's first segment is missing";
+        reader.log.damage =
+            Some(Damage { file: disk.describe("0000000001-*.log"), offset: 0, what });
+        return Ok(reader.log);
+    }
+    for (place, id) in ids.iter().enumerate() {
+        let file = disk.describe(&id.name());
+        let bytes =
+            disk.read(&id.name()).map_err(|error| WalError::new(file.clone(), "read", error))?;
+        let mut unread = 0; // from here on the bytes only count as witnesses
+        if broken.is_none() {
+            match reader.read_segment(*id, place as u64 + 1, &file, &bytes) {
+                Ok(end) => unread = end,
+                Err(Refused::Break(found)) => broken = Some(found),
+                Err(Refused::Damage(damage)) => {
+                    reader.log.damage = Some(damage);
+                    return Ok(reader.log);
+                }
+                Err(Refused::Unsupported { file, version }) => {
+                    return Err(OpenError::Unsupported { file, version });
+                }
+            }
+        }
+        if broken.is_some() {
+            reader.log.superfluous.push(id.name());
+        }
+        reader.hear(*id, &bytes, unread);
+    }
+    Ok(reader.judge(broken))
+}
+
+fn segment_ids(disk: &impl Disk) -> Result<Vec<SegmentId>, OpenError> {
+    let names = disk.list().map_err(|error| WalError::new(disk.describe(""), "list", error))?;
+    let mut ids: Vec<SegmentId> = names.iter().filter_map(|name| SegmentId::parse(name)).collect();
+    ids.sort_unstable();
+    for pair in ids.windows(2) {
+        if pair[0].sequence == pair[1].sequence {
+            let what = "another segment has the same number";
+            return Err(Damage { file: disk.describe(&pair[1].name()), offset: 0, what }.into());
+        }
+    }
+    Ok(ids)
+}
+
+/// What was read so far.
+struct Reader {
+    log: Examined,
+    /// Where the last batch ended, and why the row did not go on there.
+    stopped: Option<Break>,
+}
+
+impl Reader {
+    fn new() -> Reader {
+        Reader {
+            log: Examined {
+                owner: None,
+                segments: Vec::new(),
+                superfluous: Vec::new(),
+                hard_state: HardState::default(),
+                entries: Vec::new(),
+                chain: 0,
+                end: 0,
+                proven: 0,
+                trailing: 0,
+                damage: None,
+            },
+            stopped: None,
+        }
+    }
+
+    /// Reads a segment that should continue the row; returns where its batches end.
+    fn read_segment(
+        &mut self,
+        id: SegmentId,
+        sequence: u64,
+        file: &str,
+        bytes: &[u8],
+    ) -> Result<usize, Refused> {
+        let head = match Head::decode(bytes, id) {
+            Ok(head) => head,
+            Err(HeadFault::Unsupported(version)) => {
+                return Err(Refused::Unsupported { file: file.to_owned(), version });
+            }
+            Err(HeadFault::Changed) if sequence == 1 || bytes.len() < HEAD => {
+                // The first head was durable before the node had an identity, and a file has its
+                // length before it has a name.
+                return Err(damage(file, 0, "the segment's head is not what was written"));
+            }
+            Err(HeadFault::Changed) => {
+                return Err(self.stop(file, 0, "the segment's head is not what was written"));
+            }
+        };
+        self.check_head(&head, id, sequence, file, bytes)?;
+        self.log.owner.get_or_insert(head.owner);
+        self.log.proven = self.log.proven.max(head.synced);
+        self.log.end = head.base + HEAD as u64;
+        let (end, what) = self
+            .read_batches(&head, id, bytes)
+            .map_err(|(offset, what)| damage(file, offset, what))?;
+        self.log.trailing = used(bytes).saturating_sub(end) as u64;
+        self.log.segments.push(Segment {
+            id,
+            base: head.base,
+            length: head.length,
+            end: end as u64,
+        });
+        self.stopped = Some(Break { file: file.to_owned(), offset: end as u64, what });
+        Ok(end)
+    }
+
+    /// Whether the segment continues the row.
+    fn check_head(
+        &mut self,
+        head: &Head,
+        id: SegmentId,
+        sequence: u64,
+        file: &str,
+        bytes: &[u8],
+    ) -> Result<(), Refused> {
+        if bytes.len() as u64 != head.length {
+            return Err(damage(
+                file,
+                bytes.len() as u64,
+                "the file has another length than it was made with",
+            ));
+        }
+        if self.log.owner.is_some_and(|owner| owner != head.owner) {
+            return Err(damage(file, 0, "the segment belongs to another node"));
+        }
+        if head.base < self.log.end {
+            return Err(damage(file, 0, "the segment begins before the one before it ends"));
+        }
+        let follows = id.sequence == sequence
+            && head.base == self.log.end
+            && head.chain == self.log.chain
+            && head.hard_state == self.log.hard_state;
+        if follows {
+            Ok(())
+        } else {
+            Err(self.stop(file, 0, "the segment does not follow the one before it"))
+        }
+    }
+
+    /// The row ends here, or where the segment before ended if something lies behind that.
+    fn stop(&mut self, file: &str, offset: u64, what: &'static str) -> Refused {
+        let here = Break { file: file.to_owned(), offset, what };
+        let before = self.stopped.take().filter(|_| self.log.trailing > 0);
+        Refused::Break(before.unwrap_or(here))
+    }
+
+    /// Takes batches as long as they are whole; returns where they end, and what is there instead.
+    fn read_batches(
+        &mut self,
+        head: &Head,
+        id: SegmentId,
+        bytes: &[u8],
+    ) -> Result<(usize, &'static str), (u64, &'static str)> {
+        let mut at = HEAD;
+        loop {
+            let rest = &bytes[at..];
+            let Some((header, chain)) = Header::decode(rest, id.salt) else {
+                return Ok((at, "no batch is where one was"));
+            };
+            if header.offset != head.base + at as u64 || header.chain != self.log.chain {
+                return Ok((at, "a batch does not follow the one before it"));
+            }
+            let entries = match decode_records(&rest[HEADER..], header.records) {
+                Ok(entries) => entries,
+                Err(RecordFault::Changed) => return Ok((at, "a batch is not what was written")),
+                Err(RecordFault::Unknown) => {
+                    return Err((at as u64, "it holds an entry that this version cannot read"));
+                }
+            };
+            self.take(&header, entries).map_err(|what| (at as u64, what))?;
+            at += HEADER + header.records.length as usize;
+            self.log.chain = chain;
+            self.log.end = head.base + at as u64;
+        }
+    }
+
+    /// Adds a batch to the log, if it is one that the rules can have written.
+    fn take(&mut self, header: &Header, entries: Vec<Entry>) -> Result<(), &'static str> {
+        let (old, new) = (self.log.hard_state, header.hard_state);
+        if new.term < old.term {
+            return Err("the term falls");
+        }
+        if new.term == old.term && old.voted_for.is_some() && new.voted_for != old.voted_for {
+            return Err("there are two votes in one term");
+        }
+        splice(&mut self.log.entries, entries)?;
+        if self.log.entries.last().is_some_and(|last| last.position.term > new.term) {
+            return Err("an entry is of a term above the node's");
+        }
+        self.log.hard_state = new;
+        self.log.proven = self.log.proven.max(header.synced);
+        Ok(())
+    }
+
+    /// Hears what headers beyond the row say.
+    fn hear(&mut self, id: SegmentId, bytes: &[u8], unread: usize) {
+        let head = Head::decode(bytes, id).ok();
+        let said = highest_synced(
+            &bytes[..used(bytes)],
+            unread,
+            id.salt,
+            head.as_ref().map(|head| head.base),
+        );
+        let begun = head.map_or(0, |head| head.synced);
+        self.log.proven = self.log.proven.max(said).max(begun);
+    }
+
+    /// Cut or damage (design: bad bytes at X are damage if X was synced).
+    fn judge(mut self, broken: Option<Break>) -> Examined {
+        if self.log.proven > self.log.end {
+            let at = broken.or(self.stopped).expect("a first segment was read");
+            self.log.damage = Some(Damage { file: at.file, offset: at.offset, what: at.what });
+        }
+        self.log
+    }
+}
+
+/// Bytes up to the last that is not zero.
+fn used(bytes: &[u8]) -> usize {
+    const ZEROS: [u8; 4096] = [0; 4096];
+    let mut end = bytes.len();
+    while let Some(chunk) = end.checked_sub(ZEROS.len()).map(|from| &bytes[from..end]) {
+        if chunk != ZEROS {
+            break;
+        }
+        end -= ZEROS.len();
+    }
+    bytes[..end].iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
+}
+
+fn damage(file: &str, offset: u64, what: &'static str) -> Refused {
+    Refused::Damage(Damage { file: file.to_owned(), offset, what })
+}
+
+/// Entries replace everything from their first on (paper, section 5.3).
+fn splice(log: &mut Vec<Entry>, entries: Vec<Entry>) -> Result<(), &'static str> {
+    let Some(first) = entries.first() else { return Ok(()) };
+    let index = first.position.index;
+    if index == LogIndex(0) || index.0 > log.len() as u64 + 1 {
+        return Err("there is a gap in the log");
+    }
+    log.truncate(index.0 as usize - 1);
+    for entry in entries {
+        if entry.position.index.0 != log.len() as u64 + 1 {
+            return Err("there is a gap in the log");
+        }
+        if log.last().is_some_and(|last| last.position.term > entry.position.term) {
+            return Err("terms fall along the log");
+        }
+        log.push(entry);
+    }
+    Ok(())
+}

@@ -1,0 +1,339 @@
+//! The log on disk: one row of batches, synchronous. Whoever uses it decides when to sync; nothing
+//! that was staged may be promised before `sync` has returned. Must never go on after a write or
+//! sync failed.
+//!
+//! `proven ≤ synced ≤ end`, all offsets in the log as a whole, heads of segments included.
+
+use messages::{ClusterId, Entry, LogIndex, NodeId};
+use states::{HardState, Write};
+
+use super::record::{self, ALIGNMENT, HEADER, Header};
+use super::recovery::{self, Examined, Segment};
+use super::segment::{HEAD, Head, SegmentId, mix};
+use super::{Cut, Disk, OpenError, WalError};
+
+/// Whose log it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// The node.
+    pub node: NodeId,
+}
+
+/// How a log is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Bytes of the first segment: small, so that a new node starts at once.
+    pub first_segment: u64,
+    /// Bytes of each later segment. A batch that does not fit gets one of its own size.
+    pub segment: u64,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { first_segment: 1 << 20, segment: 64 << 20 }
+    }
+}
+
+/// What a log held when it was opened; all of it is durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovered {
+    /// Term and vote.
+    pub hard_state: HardState,
+    /// The log.
+    pub entries: Vec<Entry>,
+    /// What was not promised, and is gone.
+    pub cut: Option<Cut>,
+}
+
+/// An open log.
+#[derive(Debug)]
+pub struct Wal<D: Disk> {
+    disk: D,
+    owner: Owner,
+    options: Options,
+    /// Random; tells batches of this opening from all others.
+    run: u64,
+    /// The segment that is written to.
+    segment: Segment,
+    /// Stands for all batches staged.
+    chain: u64,
+    hard_state: HardState,
+    last: LogIndex,
+    /// Up to where a sync has returned.
+    synced: u64,
+    /// Whether a batch on disk may be one that no later batch proves.
+    unproven: bool,
+    /// Segments left behind since the last sync, which is theirs too.
+    left: Vec<SegmentId>,
+    /// Where a batch is put together: room for a head, then the batch.
+    buffer: Vec<u8>,
+    failed: Option<WalError>,
+}
+
+/// Room in the buffer before the records.
+const FRONT: usize = HEAD + HEADER;
+/// A buffer that grew beyond this is given back.
+const KEPT_BUFFER: usize = 4 << 20;
+
+impl<D: Disk> Wal<D> {
+    /// Makes an empty log in a folder without one; it is durable when this returns. `seed` must be
+    /// random, and another at each call.
+    pub fn create(
+        disk: &mut D,
+        owner: Owner,
+        options: &Options,
+        seed: u64,
+    ) -> Result<(), OpenError> {
+        let id = SegmentId { sequence: 1, salt: mix(seed) };
+        let head = Head {
+            owner,
+            base: 0,
+            synced: 0,
+            chain: 0,
+            length: segment_length(options.first_segment, 0),
+            hard_state: HardState::default(),
+        };
+        let name = id.name();
+        let made = disk
+            .create(&name, head.length)
+            .and_then(|()| disk.write_at(&name, 0, &head.encode(id)))
+            .and_then(|()| disk.sync(&name))
+            .and_then(|()| disk.sync_dir());
+        made.map_err(|error| WalError::new(disk.describe(&name), "create", error).into())
+    }
+
+    /// Opens a log and makes what it holds durable. What was never promised is cut off; on an error
+    /// nothing was changed, but for one of writing. `seed` must be random, and another at each call.
+    pub fn open(
+        disk: D,
+        owner: Owner,
+        options: &Options,
+        seed: u64,
+    ) -> Result<(Wal<D>, Recovered), OpenError> {
+        let examined = recovery::examine(&disk)?;
+        if let Some(damage) = examined.damage {
+            return Err(damage.into());
+        }
+        let segment = examined.segments.last().expect("a log without damage has a segment").clone();
+        if examined.owner != Some(owner) {
+            let file = disk.describe(&segment.id.name());
+            let what = "the log belongs to another node than the superblock";
+            return Err(super::Damage { file, offset: 0, what }.into());
+        }
+        let mut wal = Wal {
+            disk,
+            owner,
+            options: *options,
+            run: mix(seed ^ examined.chain),
+            segment,
+            chain: examined.chain,
+            hard_state: examined.hard_state,
+            last: examined.entries.last().map_or(LogIndex(0), |entry| entry.position.index),
+            synced: examined.proven,
+            unproven: true,
+            left: Vec::new(),
+            buffer: Vec::new(),
+            failed: None,
+        };
+        let cut = wal.settle(&examined)?;
+        let Examined { hard_state, entries, .. } = examined;
+        Ok((wal, Recovered { hard_state, entries, cut }))
+    }
+
+    /// Makes the disk hold what was recovered, and nothing else. A crash in here changes nothing:
+    /// the next recovery finds the same, or less of what was never promised.
+    fn settle(&mut self, examined: &Examined) -> Result<Option<Cut>, WalError> {
+        for name in &examined.superfluous {
+            self.disk.remove(name).map_err(|error| self.error(name, "remove", error))?;
+        }
+        let name = self.segment.id.name();
+        self.zero(&name, self.segment.end, examined.trailing)?;
+        for segment in &examined.segments {
+            self.write_again(segment)?;
+        }
+        self.disk.sync_dir().map_err(|error| self.error("", "sync", error))?;
+        self.synced = examined.end;
+        Ok(examined.cut(&self.disk))
+    }
+
+    fn zero(&mut self, name: &str, mut offset: u64, mut bytes: u64) -> Result<(), WalError> {
+        let zeros = vec![0; bytes.min(1 << 20) as usize];
+        while bytes > 0 {
+            let chunk = bytes.min(zeros.len() as u64);
+            self.disk
+                .write_at(name, offset, &zeros[..chunk as usize])
+                .map_err(|error| self.error(name, "write", error))?;
+            offset += chunk;
+            bytes -= chunk;
+        }
+        Ok(())
+    }
+
+    /// Writes and syncs again what no header proves: a sync may have failed or never been called,
+    /// and then that it can be read proves nothing.
+    fn write_again(&mut self, segment: &Segment) -> Result<(), WalError> {
+        let current = segment.id == self.segment.id;
+        if segment.base + segment.end <= self.synced && !current {
+            return Ok(());
+        }
+        let name = segment.id.name();
+        let from = self.synced.saturating_sub(segment.base).min(segment.end);
+        if from < segment.end {
+            let bytes = self.disk.read(&name).map_err(|error| self.error(&name, "read", error))?;
+            self.disk
+                .write_at(&name, from, &bytes[from as usize..segment.end as usize])
+                .map_err(|error| self.error(&name, "write", error))?;
+        }
+        self.disk.sync(&name).map_err(|error| self.error(&name, "sync", error))
+    }
+
+    /// Where the log ends: staged, not necessarily durable.
+    pub fn end(&self) -> u64 {
+        self.segment.base + self.segment.end
+    }
+
+    /// Up to where the log is durable.
+    pub fn synced(&self) -> u64 {
+        self.synced
+    }
+
+    pub(super) fn disk(&mut self) -> &mut D {
+        &mut self.disk
+    }
+
+    /// Writes one batch. It is durable when a later `sync` has returned, and until then may be
+    /// found whole or not at all.
+    pub fn stage(&mut self, write: &Write) -> Result<(), WalError> {
+        assert!(write.hard_state.term >= self.hard_state.term, "the term never falls");
+        if let (Some(first), Some(last)) = (write.entries.first(), write.entries.last()) {
+            assert!(first.position.index <= self.last.next(), "no gap in the log");
+            self.last = last.position.index;
+        }
+        self.unproven = true;
+        self.stage_batch(write.hard_state, &write.entries)
+    }
+
+    /// Makes all that was staged durable, with one sync unless the segment changed.
+    pub fn sync(&mut self) -> Result<(), WalError> {
+        self.check_usable()?;
+        if self.synced == self.end() {
+            return Ok(());
+        }
+        let begun = !self.left.is_empty();
+        for id in std::mem::take(&mut self.left) {
+            self.sync_segment(id)?;
+        }
+        self.sync_segment(self.segment.id)?;
+        if begun {
+            // A batch in a segment whose name may be lost is not durable.
+            self.disk.sync_dir().map_err(|error| self.fail("", "sync", error))?;
+        }
+        self.synced = self.end();
+        Ok(())
+    }
+
+    /// Writes and syncs an empty batch that proves the last one: from now on bad bytes in that are
+    /// damage, not the tail of a flight. Nothing if that is so already; to be called when there was
+    /// no work for a while. Whether it wrote.
+    pub fn mark(&mut self) -> Result<bool, WalError> {
+        self.sync()?;
+        if !self.unproven {
+            return Ok(false);
+        }
+        self.stage_batch(self.hard_state, &[])?;
+        self.sync()?;
+        self.unproven = false;
+        Ok(true)
+    }
+
+    fn stage_batch(&mut self, hard_state: HardState, entries: &[Entry]) -> Result<(), WalError> {
+        self.check_usable()?;
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.clear();
+        buffer.resize(FRONT, 0);
+        let records = record::encode_records(&mut buffer, entries);
+        let length = (buffer.len() - HEAD) as u64;
+        let mut front = HEAD;
+        if self.segment.end + length > self.segment.length {
+            let head = self.begin_segment(length)?;
+            buffer[..HEAD].copy_from_slice(&head);
+            front = 0;
+        }
+        let header = Header {
+            offset: self.end() + (HEAD - front) as u64,
+            synced: self.synced,
+            chain: self.chain,
+            run: self.run,
+            hard_state,
+            records,
+        };
+        let (header, chain) = header.encode(self.segment.id.salt);
+        buffer[HEAD..FRONT].copy_from_slice(&header);
+        let name = self.segment.id.name();
+        self.disk
+            .write_at(&name, self.segment.end, &buffer[front..])
+            .map_err(|error| self.fail(&name, "write", error))?;
+        self.chain = chain;
+        self.hard_state = hard_state;
+        self.segment.end += (buffer.len() - front) as u64;
+        if buffer.capacity() <= KEPT_BUFFER {
+            self.buffer = buffer;
+        }
+        self.prepare_segment();
+        Ok(())
+    }
+
+    /// Begins the next segment, with room for a batch of `length`; its head is still to be written.
+    fn begin_segment(&mut self, length: u64) -> Result<[u8; HEAD], WalError> {
+        let sequence = self.segment.id.sequence + 1;
+        let id = SegmentId { sequence, salt: mix(self.run ^ mix(self.chain ^ sequence)) };
+        let head = Head {
+            owner: self.owner,
+            base: self.end(),
+            synced: self.synced,
+            chain: self.chain,
+            length: segment_length(self.options.segment, length),
+            hard_state: self.hard_state,
+        };
+        let name = id.name();
+        self.disk.create(&name, head.length).map_err(|error| self.fail(&name, "create", error))?;
+        self.left.push(self.segment.id);
+        self.segment = Segment { id, base: head.base, length: head.length, end: 0 };
+        Ok(head.encode(id))
+    }
+
+    /// Has the next segment made ahead of need, once half of this one is used.
+    fn prepare_segment(&mut self) {
+        if self.segment.end > self.segment.length / 2 {
+            self.disk.prepare(segment_length(self.options.segment, 0));
+        }
+    }
+
+    fn sync_segment(&mut self, id: SegmentId) -> Result<(), WalError> {
+        let name = id.name();
+        self.disk.sync(&name).map_err(|error| self.fail(&name, "sync", error))
+    }
+
+    fn check_usable(&self) -> Result<(), WalError> {
+        self.failed.clone().map_or(Ok(()), Err)
+    }
+
+    fn error(&self, name: &str, operation: &'static str, error: std::io::Error) -> WalError {
+        WalError::new(self.disk.describe(name), operation, error)
+    }
+
+    /// The end of this log: what the disk holds is no longer known.
+    fn fail(&mut self, name: &str, operation: &'static str, error: std::io::Error) -> WalError {
+        let error = self.error(name, operation, error);
+        self.failed = Some(error.clone());
+        error
+    }
+}
+
+/// Bytes of a segment that has room for a batch of `batch`.
+fn segment_length(wished: u64, batch: u64) -> u64 {
+    let needed = HEAD as u64 + batch.max(HEADER as u64);
+    wished.max(needed).next_multiple_of(ALIGNMENT as u64)
+}

@@ -1,0 +1,140 @@
+//! One node: the state object, its replica, and a disk whose writes are done when told. Must never
+//! reach into the state: inputs go in, effects come out.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use messages::{Entry, LogPosition, Membership, Message, NodeId, Term};
+use states::{
+    Config, Effects, HardState, Input, Replica, Role, State, Time, Turn, WallTime, Write, WriteId,
+};
+
+/// A message on its way: receiver, sender's term, content.
+pub type Outgoing = (NodeId, Term, Message);
+
+/// Wall clocks show this at virtual time zero.
+pub const WALL_START: u64 = 1_000_000_000;
+
+/// A node under test.
+#[derive(Clone)]
+pub struct Node {
+    /// The state object.
+    pub state: State,
+    /// Its facts.
+    pub replica: Replica,
+    /// What survives a crash.
+    disk: Disk,
+    /// Writes handed out and not yet durable, with the promises that wait for them, in order.
+    jobs: VecDeque<(Option<Write>, Vec<Outgoing>)>,
+    boots: u64,
+}
+
+#[derive(Clone, Default)]
+struct Disk {
+    hard_state: HardState,
+    entries: Vec<Entry>,
+}
+
+impl Node {
+    /// A node with an empty disk among the voters n1 to n`voters`; also what its first turn does.
+    pub fn start(id: u64, voters: u64, config: Config, now: Time) -> (Node, Effects) {
+        let voters: BTreeSet<NodeId> = (1..=voters).map(NodeId).collect();
+        Node::boot(NodeId(id), Membership { voters }, config, Disk::default(), 0, now)
+    }
+
+    fn boot(
+        id: NodeId,
+        membership: Membership,
+        config: Config,
+        disk: Disk,
+        boots: u64,
+        now: Time,
+    ) -> (Node, Effects) {
+        let seed = id.0 * 1000 + boots;
+        let (hard_state, entries) = (disk.hard_state, disk.entries.clone());
+        let mut replica = Replica::recovered(id, membership, config, seed, hard_state, entries);
+        let mut turn = Turn::new(now, wall(now));
+        let mut state = State::new(&mut replica, &mut turn);
+        state.finish(&mut replica, &mut turn);
+        (Node { state, replica, disk, jobs: VecDeque::new(), boots }, turn.effects)
+    }
+
+    /// A crash and a start: what was not durable is forgotten, promises with it.
+    pub fn restart(self, now: Time) -> (Node, Effects) {
+        let Replica { id, membership, config, .. } = self.replica;
+        Node::boot(id, membership, config, self.disk, self.boots + 1, now)
+    }
+
+    /// One turn: all inputs, then the end. Promises wait in the node until [`Node::write_one`].
+    pub fn turn(&mut self, now: Time, inputs: impl IntoIterator<Item = Input>) -> Effects {
+        let mut turn = Turn::new(now, wall(now));
+        for input in inputs {
+            self.state = self.state.clone().step(&mut self.replica, &mut turn, input);
+        }
+        self.state.finish(&mut self.replica, &mut turn);
+        let effects = turn.effects;
+        if effects.write.is_some() || !effects.promises.is_empty() {
+            self.jobs.push_back((effects.write.clone(), effects.promises.clone()));
+        }
+        effects
+    }
+
+    /// Whether a write or a promise waits.
+    pub fn is_writing(&self) -> bool {
+        !self.jobs.is_empty()
+    }
+
+    /// The disk does the oldest job: what was written, and the promises that may now leave.
+    pub fn write_one(&mut self) -> Option<(Option<WriteId>, Vec<Outgoing>)> {
+        let (write, promises) = self.jobs.pop_front()?;
+        let id = write.as_ref().map(|write| write.id);
+        if let Some(write) = write {
+            self.disk.hard_state = write.hard_state;
+            if let Some(first) = write.entries.first() {
+                let kept = first.position.index.0 as usize - 1;
+                assert!(kept <= self.disk.entries.len(), "no gap on the disk");
+                self.disk.entries.truncate(kept);
+                self.disk.entries.extend(write.entries);
+            }
+        }
+        Some((id, promises))
+    }
+
+    /// What would be found on the disk after a crash now.
+    pub fn durable_log(&self) -> Vec<LogPosition> {
+        self.disk.entries.iter().map(|entry| entry.position).collect()
+    }
+
+    /// Term and vote that would be found on the disk after a crash now.
+    pub fn durable_hard_state(&self) -> HardState {
+        self.disk.hard_state
+    }
+
+    /// The positions of the whole log, durable or not.
+    pub fn log(&self) -> Vec<LogPosition> {
+        let last = self.replica.log().last().index.0;
+        (1..=last)
+            .map(|index| self.replica.log().entry(messages::LogIndex(index)).expect("no gap"))
+            .map(|entry| entry.position)
+            .collect()
+    }
+
+    /// The role's name.
+    pub fn role(&self) -> Role {
+        self.state.role()
+    }
+
+    /// The present term.
+    pub fn term(&self) -> u64 {
+        self.replica.term().0
+    }
+
+    /// The commit index.
+    pub fn commit(&self) -> u64 {
+        self.replica.commit_index().0
+    }
+}
+
+/// All wall clocks agree unless a test says otherwise.
+pub fn wall(now: Time) -> WallTime {
+    WallTime(WALL_START + now.0)
+}

@@ -1,0 +1,111 @@
+//! How a trace reads, the same as the nodes' own log at `debug`:
+//! `n1@3 → n2 AppendEntries prev=4@3 [5@3] commit=4`. Must never hide a field that a rule looks at.
+
+use messages::{AppendOutcome, Entry, LogPosition, Message, NodeId};
+use states::{Answer, Decision, Input, Role};
+
+/// `n1`.
+pub fn node(id: NodeId) -> String {
+    format!("n{id}")
+}
+
+/// `[5@3 6@3]`, or `[]`.
+pub fn entries(entries: &[Entry]) -> String {
+    let positions: Vec<String> = entries.iter().map(|entry| entry.position.to_string()).collect();
+    format!("[{}]", positions.join(" "))
+}
+
+/// A message without its sender and term.
+pub fn message(message: &Message) -> String {
+    let yes = |granted: bool| if granted { "granted" } else { "refused" };
+    match message {
+        Message::PreVote(m) => format!("PreVote proposed={} last={}", m.proposed, m.last),
+        Message::PreVoteReply(m) => {
+            format!("PreVoteReply proposed={} {}", m.proposed, yes(m.granted))
+        }
+        Message::RequestVote(m) => format!("RequestVote last={}", m.last),
+        Message::RequestVoteReply(m) => {
+            format!("RequestVoteReply answers={} {}", m.answers, yes(m.granted))
+        }
+        Message::AppendEntries(m) => {
+            let entries = entries(&m.entries);
+            format!("AppendEntries prev={} {entries} commit={}", m.previous, m.commit)
+        }
+        Message::AppendEntriesReply(m) => match m.outcome {
+            AppendOutcome::Matched(index) => format!("AppendEntriesReply matched={index}"),
+            AppendOutcome::Mismatched { rejected, try_at } => {
+                format!("AppendEntriesReply mismatched={rejected} try={try_at}")
+            }
+        },
+        Message::Heartbeat(m) => format!("Heartbeat round={} commit={}", m.round, m.commit),
+        Message::HeartbeatReply(m) => format!("HeartbeatReply round={}", m.round),
+    }
+}
+
+/// What happens to a node.
+pub fn input(input: &Input) -> String {
+    match input {
+        Input::Message { from, term, message: body } => {
+            format!("{}@{term} {}", node(*from), message(body))
+        }
+        Input::Timeout => "timeout".to_owned(),
+        Input::Written(id) => format!("written w{}", id.0),
+        Input::Propose { id, only_in: None, .. } => format!("propose #{}", id.0),
+        Input::Propose { id, only_in: Some(term), .. } => {
+            format!("propose #{} only in term {term}", id.0)
+        }
+        Input::Read(id) => format!("read #{}", id.0),
+    }
+}
+
+/// The answer to a request.
+pub fn answer(answer: &Answer) -> String {
+    match answer {
+        Answer::Appended(position) => format!("appended {position}"),
+        Answer::ReadAt(index) => format!("read at {index}"),
+        Answer::NotLeader => "not leader".to_owned(),
+        Answer::Busy => "busy".to_owned(),
+    }
+}
+
+/// A role's name.
+pub fn role(role: Role) -> &'static str {
+    match role {
+        Role::Follower => "follower",
+        Role::PreCandidate => "pre-candidate",
+        Role::Candidate => "candidate",
+        Role::Leader => "leader",
+    }
+}
+
+/// Why something was done or refused.
+pub fn decision(decision: &Decision) -> String {
+    match decision {
+        Decision::Became(new, term) => format!("becomes {} in term {term}", role(*new)),
+        Decision::NewTerm(term) => format!("adopts term {term}"),
+        Decision::VoteGranted(to, term) => format!("votes for {} in term {term}", node(*to)),
+        Decision::VoteRefused(to, why) => format!("refuses {}: {why:?}", node(*to)),
+        Decision::LostQuorum => "hears no quorum".to_owned(),
+        Decision::Truncated(at) => format!("replaces its log from {at} on"),
+        Decision::Mismatched(from, at) => format!("does not hold {at} of {}", node(*from)),
+        Decision::ElectionFailed(term) => format!("is not elected in term {term}"),
+        Decision::Probing(to) => format!("probes {} again", node(*to)),
+        Decision::StrangerIgnored(from) => format!("ignores {}: no member", node(*from)),
+        Decision::Impossible(from, why) => format!("drops {}'s message: {why}", node(*from)),
+    }
+}
+
+/// Reads `5@3`.
+pub fn position(text: &str) -> Result<LogPosition, String> {
+    let parts = text.split_once('@').ok_or(format!("{text:?} is no position like 5@3"))?;
+    match (parts.0.parse(), parts.1.parse()) {
+        (Ok(index), Ok(term)) => Ok(LogPosition::new(index, term)),
+        _ => Err(format!("{text:?} is no position like 5@3")),
+    }
+}
+
+/// Reads `n1`.
+pub fn node_id(text: &str) -> Result<NodeId, String> {
+    let number = text.strip_prefix('n').and_then(|number| number.parse().ok());
+    number.map(NodeId).ok_or(format!("{text:?} is no node like n1"))
+}

@@ -1,0 +1,3 @@
+//! The leader's rules: scripts, and what needs numbers.
+
+unit_tests::scripts!("leader": replication);

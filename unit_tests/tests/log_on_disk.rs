@@ -1,0 +1,579 @@
+//! The log on disk in fair weather, on a simulated disk and on real files: what is written is what
+//! is read, promises wait for their sync, a folder knows whose it is. Foul weather is in
+//! `recovery.rs`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use messages::{
+    AppendEntriesReply, AppendOutcome, Boot, ClusterId, Content, Entry, Envelope, GroupId, Item,
+    LogIndex, LogPosition, LogTime, Message, NodeId, Payload, Term,
+};
+use servers::founding::{Founder, demonstration, found, found_cluster};
+use servers::storage::{
+    self, Disk, Done, Expected, FolderDisk, Identity, Job, OpenError, Options, Owner, Rounds,
+    Verdict, Wal, Writer,
+};
+use servers::transport::Lane;
+use simulation::{Fate, SimulatedDisk};
+use states::{HardState, Write, WriteId};
+
+const OWNER: Owner = Owner { cluster: ClusterId(7), node: NodeId(1) };
+const SMALL: Options = Options { first_segment: 4096, segment: 4096 };
+
+fn entry(index: u64, term: u64, bytes: usize) -> Entry {
+    let command = Bytes::from(vec![b'x'; bytes]);
+    Entry {
+        position: LogPosition::new(index, term),
+        time: LogTime(index * 1000),
+        payload: Payload::Command(vec![Item::Plain(command)]),
+    }
+}
+
+fn write(id: u64, term: u64, vote: Option<u64>, entries: Vec<Entry>) -> Write {
+    let hard_state = HardState { term: Term(term), voted_for: vote.map(NodeId) };
+    Write { id: WriteId(id), hard_state, entries }
+}
+
+fn new_wal<D: Disk>(mut disk: D, options: &Options) -> Wal<D> {
+    Wal::create(&mut disk, OWNER, options, 11).expect("a new log");
+    let (wal, recovered) = Wal::open(disk, OWNER, options, 12).expect("an empty log");
+    assert_eq!(recovered.entries, []);
+    assert_eq!(recovered.hard_state, HardState::default());
+    assert_eq!(recovered.cut, None);
+    wal
+}
+
+fn positions(entries: &[Entry]) -> Vec<String> {
+    entries.iter().map(|entry| entry.position.to_string()).collect()
+}
+
+#[test]
+fn what_was_synced_is_read_back() {
+    let disk = SimulatedDisk::new();
+    let mut wal = new_wal(disk.clone(), &SMALL);
+    let entries = vec![entry(1, 1, 0), entry(2, 1, 3), entry(3, 1, 100)];
+    wal.stage(&write(1, 1, Some(2), entries.clone())).expect("staged");
+    wal.sync().expect("synced");
+    disk.crash(|| Fate::Lost);
+    let (_, recovered) = Wal::open(disk, OWNER, &SMALL, 13).expect("a whole log");
+    assert_eq!(recovered.entries, entries);
+    assert_eq!(recovered.hard_state, HardState { term: Term(1), voted_for: Some(NodeId(2)) });
+    assert_eq!(recovered.cut, None);
+}
+
+/// Paper, section 5.3: a follower deletes conflicting entries and all that follow them.
+#[test]
+fn entries_replace_everything_from_their_first_on() {
+    let disk = SimulatedDisk::new();
+    let mut wal = new_wal(disk.clone(), &SMALL);
+    wal.stage(&write(1, 1, None, (1..=5).map(|index| entry(index, 1, 8)).collect())).unwrap();
+    wal.stage(&write(2, 2, None, vec![entry(3, 2, 8)])).unwrap();
+    wal.stage(&write(3, 3, None, vec![])).unwrap();
+    wal.sync().unwrap();
+    let (mut wal, recovered) = Wal::open(disk.clone(), OWNER, &SMALL, 13).unwrap();
+    assert_eq!(positions(&recovered.entries), ["1@1", "2@1", "3@2"]);
+    assert_eq!(recovered.hard_state.term, Term(3));
+    wal.stage(&write(1, 4, None, vec![entry(1, 4, 8)])).unwrap();
+    wal.sync().unwrap();
+    let (_, recovered) = Wal::open(disk, OWNER, &SMALL, 14).unwrap();
+    assert_eq!(positions(&recovered.entries), ["1@4"]);
+}
+
+#[test]
+fn a_log_goes_on_over_many_segments_and_starts() {
+    let disk = SimulatedDisk::new();
+    let mut wal = new_wal(disk.clone(), &SMALL);
+    let mut expected = Vec::new();
+    for start in 0..10 {
+        for step in 0..40 {
+            let index = start * 40 + step + 1;
+            let next = entry(index, start + 1, (index % 97) as usize);
+            wal.stage(&write(index, start + 1, Some(start), vec![next.clone()])).unwrap();
+            expected.push(next);
+            if index % 3 == 0 {
+                wal.sync().unwrap();
+            }
+        }
+        wal.sync().unwrap();
+        disk.crash(|| Fate::Lost);
+        let (opened, recovered) = Wal::open(disk.clone(), OWNER, &SMALL, 100 + start).unwrap();
+        assert_eq!(recovered.entries, expected);
+        assert_eq!(recovered.cut, None);
+        wal = opened;
+    }
+    assert!(disk.list().unwrap().len() > 10);
+}
+
+#[test]
+fn a_batch_larger_than_a_segment_gets_one_of_its_own_size() {
+    let disk = SimulatedDisk::new();
+    let mut wal = new_wal(disk.clone(), &SMALL);
+    let entries = vec![entry(1, 1, 10), entry(2, 1, 50_000), entry(3, 1, 10)];
+    for (place, entry) in entries.iter().enumerate() {
+        wal.stage(&write(place as u64 + 1, 1, None, vec![entry.clone()])).unwrap();
+    }
+    wal.sync().unwrap();
+    disk.crash(|| Fate::Lost);
+    let (_, recovered) = Wal::open(disk.clone(), OWNER, &SMALL, 13).unwrap();
+    assert_eq!(recovered.entries, entries);
+    let mut lengths: Vec<usize> = disk.contents().values().map(Vec::len).collect();
+    lengths.sort_unstable();
+    assert_eq!(lengths[..2], [4096, 4096]);
+    assert!((50_000..52_000).contains(&lengths[2]));
+}
+
+/// One sync covers all that was staged since the last.
+#[test]
+fn one_sync_for_all_that_was_staged() {
+    let disk = SimulatedDisk::new();
+    let mut wal = new_wal(disk.clone(), &Options::default());
+    let (operations, syncs) = (disk.operations(), disk.syncs());
+    for index in 1..=50 {
+        wal.stage(&write(index, 1, None, vec![entry(index, 1, 64)])).unwrap();
+    }
+    assert_eq!(disk.syncs() - syncs, 0);
+    assert!(wal.synced() < wal.end());
+    wal.sync().unwrap();
+    wal.sync().unwrap(); // nothing more to do
+    assert_eq!(disk.syncs() - syncs, 1);
+    assert_eq!(disk.operations() - operations, 51); // a write for each batch and the sync
+    assert_eq!(wal.synced(), wal.end());
+}
+
+#[test]
+fn a_marker_is_written_once() {
+    let disk = SimulatedDisk::new();
+    let mut wal = new_wal(disk.clone(), &SMALL);
+    wal.stage(&write(1, 1, None, vec![entry(1, 1, 64)])).unwrap();
+    assert!(wal.mark().unwrap());
+    assert!(!wal.mark().unwrap());
+    wal.stage(&write(2, 1, None, vec![])).unwrap();
+    assert!(wal.mark().unwrap());
+    let (_, recovered) = Wal::open(disk, OWNER, &SMALL, 13).unwrap();
+    assert_eq!(positions(&recovered.entries), ["1@1"]);
+}
+
+/// Contract, section 5: a failed write or sync is never retried.
+#[test]
+fn after_a_failure_the_log_refuses_everything() {
+    for failing in 0..3 {
+        let disk = SimulatedDisk::new();
+        let mut wal = new_wal(disk.clone(), &SMALL);
+        disk.fail_after(failing, io::ErrorKind::StorageFull);
+        let mut failed = None;
+        for id in 1..=2 {
+            let staged = wal.stage(&write(id, 1, None, vec![entry(id, 1, 8)]));
+            if let Err(error) = staged.and_then(|()| wal.sync()) {
+                failed = Some(error);
+                break;
+            }
+        }
+        let failed = failed.expect("a failure");
+        assert!(failed.file.ends_with(".log"), "{failed}");
+        assert_eq!(failed.error.kind(), io::ErrorKind::StorageFull);
+        disk.heal();
+        let operations = disk.operations();
+        assert!(wal.stage(&write(3, 1, None, vec![])).is_err());
+        assert!(wal.sync().is_err());
+        assert!(wal.mark().is_err());
+        assert_eq!(disk.operations(), operations, "the disk was not touched again");
+    }
+}
+
+// The writer.
+
+fn promise(number: u64) -> (NodeId, Lane, Vec<Envelope>) {
+    let outcome = AppendOutcome::Matched(LogIndex(number));
+    let message = Message::AppendEntriesReply(AppendEntriesReply { outcome });
+    let content = Content::Raft { term: Term(1), message };
+    (NodeId(2), Lane::Control, vec![Envelope { group: GroupId(0), content }])
+}
+
+fn job(id: u64) -> Job {
+    Job { write: Some(write(id, 1, None, vec![entry(id, 1, 8)])), promises: vec![promise(id)] }
+}
+
+/// How many entries the disk would still hold if it lost its power now.
+fn durable_entries(disk: &SimulatedDisk) -> usize {
+    let copy = disk.fork();
+    copy.crash(|| Fate::Lost);
+    let (_, recovered) = Wal::open(copy, OWNER, &SMALL, 99).expect("a whole log");
+    recovered.entries.len()
+}
+
+#[test]
+fn promises_wait_for_the_sync_of_their_write_and_of_all_earlier_ones() {
+    let disk = SimulatedDisk::new();
+    let mut rounds = Rounds::new(new_wal(disk.clone(), &SMALL));
+    rounds.stage(job(1)).unwrap();
+    rounds.stage(Job { write: None, promises: vec![promise(100)] }).unwrap();
+    rounds.stage(job(2)).unwrap();
+    assert_eq!(durable_entries(&disk), 0);
+    let done = rounds.sync().unwrap();
+    assert_eq!(durable_entries(&disk), 2);
+    assert_eq!(done.promises, [promise(1), promise(100), promise(2)]);
+    assert_eq!(done.written, Some(WriteId(2)));
+    assert!(rounds.sync().unwrap().is_empty());
+    rounds.stage(job(3)).unwrap();
+    disk.fail_after(0, io::ErrorKind::Other);
+    assert!(rounds.sync().is_err());
+    disk.heal();
+    assert!(rounds.sync().is_err(), "what was staged before a failure is never released");
+}
+
+#[test]
+fn the_thread_releases_promises_in_order_and_only_when_durable() {
+    let disk = SimulatedDisk::new();
+    let (wake, woken) = mpsc::channel();
+    let wal = new_wal(disk.clone(), &SMALL);
+    let writer = Writer::start(wal, move || wake.send(()).unwrap_or(()));
+    for id in 1..=200 {
+        writer.submit(job(id));
+    }
+    let mut taken = Done::default();
+    while taken.written != Some(WriteId(200)) {
+        woken.recv_timeout(Duration::from_secs(60)).expect("a wake-up");
+        let done = writer.take().unwrap();
+        taken.promises.extend(done.promises);
+        taken.written = done.written.or(taken.written);
+        assert_eq!(taken.written, Some(WriteId(taken.promises.len() as u64)));
+        assert!(durable_entries(&disk) >= taken.promises.len());
+    }
+    assert_eq!(taken.promises, (1..=200).map(promise).collect::<Vec<_>>());
+    writer.submit(Job { write: None, promises: vec![promise(1)] });
+    let rest = writer.stop().unwrap();
+    assert_eq!(rest, Done { promises: vec![promise(1)], written: None });
+    assert_eq!(durable_entries(&disk), 200);
+}
+
+/// Design, section 5, rule 13: after 50 ms without work a marker proves the last batch.
+#[test]
+fn the_thread_marks_when_it_is_idle() {
+    let disk = SimulatedDisk::new();
+    let writer = Writer::start(new_wal(disk.clone(), &SMALL), || {});
+    writer.submit(job(1));
+    let proven = |disk: &SimulatedDisk| {
+        let copy = disk.fork();
+        copy.crash(|| Fate::Lost);
+        let Some(name) = copy.contents().into_keys().next() else { return false };
+        copy.corrupt(&name, 512 + 72, |bytes| bytes[0] ^= 1); // the first record
+        matches!(Wal::open(copy, OWNER, &SMALL, 99), Err(OpenError::Damaged(_)))
+    };
+    while !proven(&disk) {
+        std::thread::yield_now();
+    }
+    drop(writer);
+}
+
+#[test]
+fn a_failed_sync_reaches_the_node_and_releases_nothing() {
+    let disk = SimulatedDisk::new();
+    let (wake, woken) = mpsc::channel();
+    let wal = new_wal(disk.clone(), &SMALL);
+    disk.fail_after(1, io::ErrorKind::Other); // the write succeeds
+    let writer = Writer::start(wal, move || wake.send(()).unwrap_or(()));
+    writer.submit(job(1));
+    woken.recv_timeout(Duration::from_secs(60)).expect("a wake-up");
+    let error = writer.take().expect_err("a failed sync");
+    assert!(error.to_string().starts_with("cannot sync 0000000001-"), "{error}");
+    assert!(writer.take().is_err());
+    assert!(writer.stop().is_err());
+}
+
+// Real files.
+
+#[test]
+fn real_files_hold_what_was_synced() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = FolderDisk::create(&folder.path().join("a/b")).unwrap();
+    let mut wal = new_wal(disk, &SMALL);
+    let entries: Vec<Entry> = (1..=100).map(|index| entry(index, 1, 100)).collect();
+    for entry in &entries {
+        wal.stage(&write(entry.position.index.0, 1, None, vec![entry.clone()])).unwrap();
+        wal.sync().unwrap();
+    }
+    drop(wal);
+    let disk = FolderDisk::open(&folder.path().join("a/b")).unwrap();
+    assert!(disk.list().unwrap().len() > 4);
+    let (_, recovered) = Wal::open(disk, OWNER, &SMALL, 13).unwrap();
+    assert_eq!(recovered.entries, entries);
+    assert_eq!(recovered.cut, None);
+}
+
+#[test]
+fn segments_prepared_ahead_are_whole_and_leave_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut disk = FolderDisk::open(folder.path()).unwrap();
+    disk.prepare(10_000_000);
+    disk.create("other", 5000).unwrap(); // of another length: made at once
+    disk.create("prepared", 10_000_000).unwrap();
+    for (name, length) in [("other", 5000), ("prepared", 10_000_000)] {
+        let bytes = disk.read(name).unwrap();
+        assert_eq!(bytes.len(), length);
+        assert!(bytes.iter().all(|byte| *byte == 0));
+    }
+    assert_eq!(
+        disk.create("other", 1).map_err(|error| error.kind()),
+        Err(io::ErrorKind::AlreadyExists)
+    );
+    disk.prepare(1 << 40); // never finishes
+    drop(disk);
+    let mut names: Vec<_> =
+        fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["lock", "other", "prepared"]);
+}
+
+#[test]
+fn leftovers_of_a_crash_while_filling_are_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("next-4096.unfinished"), b"stale").unwrap();
+    let mut disk = FolderDisk::open(folder.path()).unwrap();
+    assert_eq!(disk.list().unwrap(), ["lock"]);
+    disk.create("new", 4096).unwrap();
+    assert_eq!(disk.read("new").unwrap(), [0; 4096]);
+}
+
+#[test]
+fn a_second_process_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = FolderDisk::open(folder.path()).unwrap();
+    assert!(matches!(FolderDisk::open(folder.path()), Err(OpenError::Locked { .. })));
+    assert!(matches!(FolderDisk::open_read_only(folder.path()), Err(OpenError::Locked { .. })));
+    drop(first);
+    drop(FolderDisk::open(folder.path()).expect("the lock went with its holder"));
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_said_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, b"").unwrap();
+    let error = FolderDisk::create(&file.join("below")).expect_err("a file is no folder");
+    assert!(matches!(error, OpenError::CannotCreate { .. }), "{error}");
+    let error = FolderDisk::open(&folder.path().join("missing")).expect_err("no folder");
+    assert!(matches!(error, OpenError::Empty { .. }), "{error}");
+}
+
+// Whose folder it is.
+
+fn identity() -> Identity {
+    let members = [(NodeId(10), "n1".to_owned()), (NodeId(20), "n2".to_owned())];
+    Identity { cluster: ClusterId(5), node: NodeId(20), members: BTreeMap::from(members) }
+}
+
+fn expected() -> Expected {
+    Expected { cluster: ClusterId(5), name: "n2".to_owned() }
+}
+
+fn counter(boot: Boot) -> u64 {
+    boot.0 >> 32
+}
+
+#[test]
+fn a_founded_folder_opens_again_and_again_each_time_as_another_boot() {
+    let mut disk = SimulatedDisk::new();
+    found(&mut disk, &identity(), &SMALL, 1).unwrap();
+    disk.crash(|| Fate::Lost);
+    let mut boots = Vec::new();
+    for seed in 2..10 {
+        let opened = storage::open(disk.clone(), &expected(), &SMALL, seed).unwrap();
+        assert_eq!(opened.identity, identity());
+        boots.push(opened.boot);
+        disk.crash(|| Fate::Lost); // the boot was durable
+    }
+    let counters: Vec<u64> = boots.iter().map(|boot| counter(*boot)).collect();
+    assert_eq!(counters, [1, 2, 3, 4, 5, 6, 7, 8]);
+}
+
+/// Whatever a crash leaves of the next boot's slot, the folder opens, and no boot comes twice.
+#[test]
+fn a_torn_slot_falls_back_to_the_other_and_no_boot_comes_twice() {
+    for kept in 0..80 {
+        let mut disk = SimulatedDisk::new();
+        found(&mut disk, &identity(), &SMALL, 1).unwrap();
+        let first = storage::open(disk.clone(), &expected(), &SMALL, 2).unwrap().boot;
+        disk.fail_after(4, io::ErrorKind::Other); // the log's head, its sync, the folder's, the slot
+        let torn = storage::open(disk.clone(), &expected(), &SMALL, 3);
+        assert!(matches!(torn, Err(OpenError::Io(_))));
+        disk.heal();
+        disk.crash(|| Fate::Torn(kept));
+        let next = storage::open(disk.clone(), &expected(), &SMALL, 4).unwrap().boot;
+        assert!(counter(next) > counter(first), "{kept}");
+        let last = storage::open(disk.clone(), &expected(), &SMALL, 5).unwrap().boot;
+        assert!(counter(last) > counter(next));
+    }
+}
+
+#[test]
+fn a_slot_that_is_lost_is_not_reused_and_both_lost_is_damage() {
+    let mut disk = SimulatedDisk::new();
+    found(&mut disk, &identity(), &SMALL, 1).unwrap();
+    let boots: Vec<u64> = (2..5)
+        .map(|seed| counter(storage::open(disk.clone(), &expected(), &SMALL, seed).unwrap().boot))
+        .collect();
+    assert_eq!(boots, [1, 2, 3]);
+    let slots = [100, 8192 + 100];
+    for slot in slots {
+        let copy = disk.fork();
+        copy.corrupt("superblock", slot, |bytes| bytes[0] ^= 0x40);
+        let boot = storage::open(copy, &expected(), &SMALL, 6).unwrap().boot;
+        assert!(counter(boot) > 3, "boot {} again", counter(boot));
+    }
+    for slot in slots {
+        disk.corrupt("superblock", slot, |bytes| bytes[0] ^= 0x40);
+    }
+    let error = storage::open(disk, &expected(), &SMALL, 7).expect_err("both slots are bad");
+    assert!(matches!(error, OpenError::Damaged(_)), "{error}");
+}
+
+#[test]
+fn a_folder_of_another_node_or_cluster_is_refused_and_not_changed() {
+    let mut disk = SimulatedDisk::new();
+    found(&mut disk, &identity(), &SMALL, 1).unwrap();
+    let before = disk.contents();
+    for (cluster, name) in [(5, "n1"), (6, "n2")] {
+        let other = Expected { cluster: ClusterId(cluster), name: name.to_owned() };
+        let error = storage::open(disk.clone(), &other, &SMALL, 2).expect_err("another's");
+        let OpenError::Foreign { found, .. } = &error else { panic!("{error}") };
+        assert_eq!(**found, identity());
+        assert!(error.to_string().contains("members n1, n2"), "{error}");
+    }
+    assert_eq!(disk.contents(), before);
+}
+
+#[test]
+fn an_emptied_folder_is_told_from_a_log_that_was_lost() {
+    let empty = storage::open(SimulatedDisk::new(), &expected(), &SMALL, 1);
+    assert!(matches!(empty, Err(OpenError::Empty { .. })));
+    let mut disk = SimulatedDisk::new();
+    found(&mut disk, &identity(), &SMALL, 1).unwrap();
+    for name in disk.list().unwrap() {
+        if name.ends_with(".log") {
+            disk.remove(&name).unwrap();
+        }
+    }
+    let lost = storage::open(disk, &expected(), &SMALL, 1);
+    assert!(matches!(lost, Err(OpenError::Damaged(_))));
+}
+
+/// A founding that is interrupted at any step can be done again; one that is done cannot.
+#[test]
+fn founding_is_all_or_nothing() {
+    for steps in 0..20 {
+        let mut disk = SimulatedDisk::new();
+        disk.fail_after(steps, io::ErrorKind::Other);
+        let founded = found(&mut disk, &identity(), &SMALL, 1).is_ok();
+        disk.heal();
+        let mut lots = steps;
+        disk.crash(|| {
+            lots = lots * 5 + 3;
+            if lots % 2 == 0 { Fate::Kept } else { Fate::Torn(lots % 512) }
+        });
+        match storage::open(disk.clone(), &expected(), &SMALL, 2) {
+            Ok(_) => {
+                let again = found(&mut disk, &identity(), &SMALL, 3);
+                assert!(matches!(again, Err(OpenError::CannotCreate { .. })));
+            }
+            Err(OpenError::Empty { .. }) => {
+                assert!(!founded, "what was founded stays");
+                found(&mut disk, &identity(), &SMALL, 3).expect("founded again");
+                storage::open(disk, &expected(), &SMALL, 4).expect("a founded folder");
+            }
+            Err(error) => panic!("after {steps} steps: {error}"),
+        }
+    }
+}
+
+#[test]
+fn a_log_without_its_superblock_is_not_founded_over() {
+    let mut disk = SimulatedDisk::new();
+    let mut wal = new_wal(disk.clone(), &SMALL);
+    wal.stage(&write(1, 1, None, vec![])).unwrap();
+    wal.sync().unwrap();
+    let error = found(&mut disk, &identity(), &SMALL, 3).expect_err("a log is there");
+    assert!(matches!(error, OpenError::CannotCreate { .. }), "{error}");
+}
+
+#[test]
+fn founding_a_cluster_gives_each_node_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let founders: Vec<Founder> = ["1", "2", "3"]
+        .map(|name| Founder { name: name.to_owned(), folder: folder.path().join(name) })
+        .into();
+    let identities = found_cluster(&founders, &SMALL).unwrap();
+    assert_eq!(identities.len(), 3);
+    for (founder, identity) in founders.iter().zip(&identities) {
+        assert_eq!(identity.name(), founder.name);
+        assert_eq!(identity.members, identities[0].members);
+        assert_eq!(identity.membership().voters.len(), 3);
+        let expected = Expected { cluster: identities[0].cluster, name: founder.name.clone() };
+        let disk = FolderDisk::open(&founder.folder).unwrap();
+        let opened = storage::open(disk, &expected, &SMALL, 5).unwrap();
+        assert_eq!(opened.identity, *identity);
+        assert_eq!(opened.recovered.entries, []);
+    }
+    let again = found_cluster(&founders, &SMALL).expect_err("nothing is written over");
+    assert!(matches!(again, OpenError::CannotCreate { .. }), "{again}");
+}
+
+#[test]
+fn nodes_of_a_demonstration_find_each_other_by_their_ports() {
+    let first = demonstration(&[4000, 3000, 2000], 4000);
+    let second = demonstration(&[2000, 3000, 4000], 3000);
+    assert_eq!(first.cluster, second.cluster);
+    assert_eq!(first.members, second.members);
+    assert_eq!(first.name(), "4000");
+    assert_eq!(second.member("4000"), Some(first.node));
+    assert_ne!(demonstration(&[4000], 4000).cluster, first.cluster);
+    assert_ne!(demonstration(&[4000], 4000).node, first.node);
+    // FNV-1a of 07 D0 0B B8 0F A0, worked out apart from the code.
+    assert_eq!(first.cluster, ClusterId(0x6E8F_7D67_92DC_DE96));
+}
+
+// Looking at a folder.
+
+#[test]
+fn inspecting_changes_nothing_and_tells_what_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("n2");
+    let mut disk = FolderDisk::create(&path).unwrap();
+    found(&mut disk, &identity(), &SMALL, 1).unwrap();
+    let mut wal = storage::open(disk, &expected(), &SMALL, 2).unwrap().wal;
+    for index in 1..=30 {
+        wal.stage(&write(index, 3, Some(10), vec![entry(index, 3, 200)])).unwrap();
+        wal.sync().unwrap();
+    }
+    drop(wal);
+    let snapshot = || -> BTreeMap<_, _> {
+        let files = fs::read_dir(&path).unwrap().map(|file| file.unwrap().path());
+        files.map(|file| (file.clone(), fs::read(file).unwrap())).collect()
+    };
+    let before = snapshot();
+    let seen = storage::inspect(&FolderDisk::open_read_only(&path).unwrap()).unwrap();
+    assert_eq!(seen.superblock.unwrap().identity, identity());
+    assert_eq!(seen.hard_state, HardState { term: Term(3), voted_for: Some(NodeId(10)) });
+    assert_eq!(seen.entries.len(), 30);
+    assert_eq!(seen.verdict, Verdict::Whole);
+    assert_eq!(seen.segments.len(), before.len() - 2); // the lock and the superblock
+    assert!(seen.segments[0].file.starts_with(path.to_str().unwrap()));
+    assert_eq!(seen.segments[0].base, 0);
+    assert_eq!(seen.segments[1].base, seen.segments[0].used);
+
+    // Damage in the second segment: all before it is still shown.
+    let mut bytes = fs::read(&seen.segments[1].file).unwrap();
+    bytes[700] ^= 1;
+    fs::write(&seen.segments[1].file, bytes).unwrap();
+    let before = snapshot();
+    let seen = storage::inspect(&FolderDisk::open_read_only(&path).unwrap()).unwrap();
+    let Verdict::Damaged(damage) = &seen.verdict else { panic!("{:?}", seen.verdict) };
+    assert!(damage.file.contains("0000000002-"), "{damage}");
+    assert!(damage.offset >= 512 && damage.offset <= 700, "{damage}");
+    assert!(!seen.entries.is_empty() && seen.entries.len() < 30);
+    assert_eq!(snapshot(), before);
+}

@@ -1,0 +1,305 @@
+//! Whole nodes on threads of their own: real clocks, real files, a transport in memory or ZeroMQ.
+//! What the rules do is tested elsewhere; here it is the wiring, and that nothing is left behind.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use messages::{LogIndex, NodeId, Operation};
+use servers::founding::{Founder, found_cluster};
+use servers::host::{Batch, Outcome};
+use servers::machine::{Applied, StateMachine};
+use servers::mailbox::Mailbox;
+use servers::node::{Network, Node, NodeSettings, StartError};
+use servers::run::now;
+use servers::storage::{self, Expected, Identity};
+use servers::transport::memory::Hub;
+use states::{Config, Micros, Role};
+use tempfile::TempDir;
+use unit_tests::ports;
+
+/// Far more than anything here takes; only a failure waits for it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Counts commands; a query answers the count.
+#[derive(Default)]
+struct Counter(u64);
+
+impl StateMachine for Counter {
+    fn apply(&mut self, _at: Applied, _command: &[u8], reply: &mut Vec<u8>) {
+        self.0 += 1;
+        reply.extend_from_slice(self.0.to_string().as_bytes());
+    }
+
+    fn query(&self, _query: &[u8], reply: &mut Vec<u8>) {
+        reply.extend_from_slice(self.0.to_string().as_bytes());
+    }
+
+    fn digest(&self) -> u64 {
+        self.0
+    }
+}
+
+/// Data folders of a founded cluster, and how its nodes find each other.
+struct Cluster {
+    folder: TempDir,
+    identities: Vec<Identity>,
+    hub: Hub,
+}
+
+impl Cluster {
+    fn found(count: usize) -> Cluster {
+        let folder = TempDir::new().unwrap();
+        let founders: Vec<Founder> = (1..=count)
+            .map(|number| Founder {
+                name: number.to_string(),
+                folder: folder.path().join(number.to_string()),
+            })
+            .collect();
+        let identities = found_cluster(&founders, &storage::Options::default()).unwrap();
+        Cluster { folder, identities, hub: Hub::new() }
+    }
+
+    fn settings(&self, number: usize, network: Network) -> NodeSettings {
+        let cluster = self.identities[number - 1].cluster;
+        NodeSettings {
+            folder: self.folder.path().join(number.to_string()),
+            expected: Expected { cluster, name: number.to_string() },
+            log: storage::Options::default(),
+            network,
+            config: Config::default(),
+            client_timeout: Micros(10_000_000),
+            waiting_bytes: 64 << 20,
+            on_leadership: Box::new(|_| {}),
+        }
+    }
+
+    fn start(&self, number: usize) -> Node {
+        let settings = self.settings(number, Network::Memory(self.hub.clone()));
+        Node::start(settings, Counter::default(), |_| async {}).unwrap()
+    }
+
+    fn start_all(&self) -> Vec<Node> {
+        (1..=self.identities.len()).map(|number| self.start(number)).collect()
+    }
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async { tokio::time::timeout(PATIENCE, future).await.expect("in time") })
+}
+
+fn batch(operations: Vec<Operation>) -> Batch {
+    Batch { arrived: now(), operations, stale: false }
+}
+
+fn add() -> Operation {
+    Operation::Command(Bytes::from_static(b"add"))
+}
+
+fn count() -> Operation {
+    Operation::Query(Bytes::from_static(b"count"))
+}
+
+/// The replies, as text.
+fn submit(mailbox: &Mailbox, operations: Vec<Operation>) -> Vec<String> {
+    match block_on(mailbox.submit(batch(operations))) {
+        Outcome::Done { replies, .. } => {
+            replies.iter().map(|reply| String::from_utf8(reply.to_vec()).unwrap()).collect()
+        }
+        other => panic!("not done: {other:?}"),
+    }
+}
+
+fn leader(node: &Node) -> NodeId {
+    let mut leadership = node.mailbox().leadership();
+    let known = block_on(leadership.wait_for(|leadership| leadership.leader.is_some()));
+    known.unwrap().leader.unwrap()
+}
+
+#[test]
+fn a_node_alone_elects_itself_and_answers() {
+    let cluster = Cluster::found(1);
+    let node = cluster.start(1);
+    assert_eq!(submit(node.mailbox(), vec![count(), add(), count()]), ["0", "1", "1"]);
+    let status = node.status();
+    assert_eq!(status.role, Role::Leader);
+    assert_eq!(status.leader, Some(node.identity().node));
+    assert_eq!(status.applied_index, LogIndex(2), "the blank entry and the batch");
+    node.shutdown().unwrap();
+}
+
+#[test]
+fn three_nodes_answer_at_any_of_them() {
+    let cluster = Cluster::found(3);
+    let nodes = cluster.start_all();
+    for (place, node) in nodes.iter().enumerate() {
+        let expected = (place + 1).to_string();
+        assert_eq!(submit(node.mailbox(), vec![add()]), [expected]);
+    }
+    for node in &nodes {
+        assert_eq!(submit(node.mailbox(), vec![count()]), ["3"]);
+        assert_eq!(leader(node), leader(&nodes[0]));
+    }
+}
+
+#[test]
+fn many_clients_at_once_lose_and_double_nothing() {
+    let cluster = Cluster::found(3);
+    let nodes = cluster.start_all();
+    let clients: Vec<_> = (0..24)
+        .map(|client| {
+            let mailbox = nodes[client % 3].mailbox().clone();
+            std::thread::spawn(move || {
+                for _ in 0..25 {
+                    submit(&mailbox, vec![add()]);
+                }
+            })
+        })
+        .collect();
+    for client in clients {
+        client.join().unwrap();
+    }
+    assert_eq!(submit(nodes[0].mailbox(), vec![count()]), ["600"]);
+}
+
+#[test]
+fn another_node_takes_over_and_nothing_is_lost() {
+    let cluster = Cluster::found(3);
+    let mut nodes = cluster.start_all();
+    submit(nodes[0].mailbox(), vec![add(), add()]);
+    let first = leader(&nodes[0]);
+    let place = nodes.iter().position(|node| node.identity().node == first).unwrap();
+    nodes.remove(place).shutdown().unwrap();
+    assert_eq!(submit(nodes[0].mailbox(), vec![add()]), ["3"]);
+    let back = cluster.start(place + 1);
+    assert_eq!(submit(back.mailbox(), vec![count()]), ["3"]);
+}
+
+#[test]
+fn a_node_goes_on_from_its_disk_in_a_later_boot() {
+    let cluster = Cluster::found(1);
+    let node = cluster.start(1);
+    submit(node.mailbox(), vec![add(), add()]);
+    let (boot, term) = (node.boot(), node.status().term);
+    node.shutdown().unwrap();
+    let node = cluster.start(1);
+    assert_eq!(submit(node.mailbox(), vec![count()]), ["2"]);
+    assert!(node.boot() > boot);
+    assert!(node.status().term > term);
+}
+
+#[test]
+fn a_stopped_node_answers_so_and_frees_its_folder() {
+    let cluster = Cluster::found(1);
+    let node = cluster.start(1);
+    submit(node.mailbox(), vec![add()]);
+    let mailbox = node.mailbox().clone();
+    let begun = Instant::now();
+    node.shutdown().unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(5), "the contract's limit (section 6)");
+    assert_eq!(block_on(mailbox.submit(batch(vec![add()]))), Outcome::Stopped);
+    drop(cluster.start(1)); // the folder is not locked; dropping stops it
+    drop(cluster.start(1));
+}
+
+/// A write that cannot finish is not left without an answer.
+#[test]
+fn a_stop_answers_what_it_cannot_finish() {
+    let cluster = Cluster::found(3);
+    let mut nodes = cluster.start_all();
+    submit(nodes[0].mailbox(), vec![add()]);
+    let first = leader(&nodes[0]);
+    let place = nodes.iter().position(|node| node.identity().node == first).unwrap();
+    let alone = nodes.remove(place);
+    for node in &nodes {
+        drop(cluster.hub.join(node.identity().node)); // from now on it hears nothing
+    }
+    let mailbox = alone.mailbox().clone();
+    let client = std::thread::spawn(move || block_on(mailbox.submit(batch(vec![add()]))));
+    let begun = Instant::now();
+    while alone.status().last.index < LogIndex(3) {
+        assert!(begun.elapsed() < PATIENCE, "it is appended");
+        std::thread::yield_now();
+    }
+    let begun = Instant::now();
+    alone.shutdown().unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(5), "the contract's limit (section 6)");
+    assert!(matches!(client.join().unwrap(), Outcome::Uncertain { position: Some(_) }));
+}
+
+#[test]
+fn doors_run_on_the_nodes_thread_and_are_told_of_the_end() {
+    let cluster = Cluster::found(1);
+    let settings = cluster.settings(1, Network::Memory(cluster.hub.clone()));
+    let (say, said) = mpsc::channel();
+    let node = Node::start(settings, Counter::default(), move |mailbox| async move {
+        let name = std::thread::current().name().map(str::to_owned);
+        let outcome = mailbox.submit(batch(vec![add()])).await;
+        say.send((name, matches!(outcome, Outcome::Done { .. }))).unwrap();
+        mailbox.stopping().await;
+        say.send((None, true)).unwrap();
+    })
+    .unwrap();
+    assert_eq!(said.recv_timeout(PATIENCE).unwrap(), (Some("node".to_owned()), true));
+    node.shutdown().unwrap();
+    assert_eq!(said.recv_timeout(PATIENCE).unwrap(), (None, true));
+}
+
+#[test]
+fn changes_of_leadership_are_told() {
+    let cluster = Cluster::found(1);
+    let (say, said) = mpsc::channel();
+    let mut settings = cluster.settings(1, Network::Memory(cluster.hub.clone()));
+    settings.on_leadership = Box::new(move |leadership| say.send(leadership.role).unwrap());
+    let node = Node::start(settings, Counter::default(), |_| async {}).unwrap();
+    let roles = std::iter::from_fn(|| said.recv_timeout(PATIENCE).ok());
+    assert!(roles.into_iter().any(|role| role == Role::Leader));
+    node.shutdown().unwrap();
+}
+
+#[test]
+fn a_folder_of_another_node_is_refused() {
+    let cluster = Cluster::found(2);
+    let mut settings = cluster.settings(1, Network::Memory(cluster.hub.clone()));
+    settings.expected.name = "2".to_owned();
+    let refused = Node::start(settings, Counter::default(), |_| async {}).unwrap_err();
+    assert!(
+        matches!(refused, StartError::Storage(storage::OpenError::Foreign { .. })),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_member_without_an_address_is_named() {
+    let cluster = Cluster::found(2);
+    let ports = ports::block(1);
+    let listen = format!("127.0.0.1:{}", ports.port(0));
+    let settings = cluster.settings(1, Network::ZeroMq { listen, peers: BTreeMap::new() });
+    let refused = Node::start(settings, Counter::default(), |_| async {}).unwrap_err();
+    assert!(refused.to_string().contains("member 2"), "{refused}");
+}
+
+#[test]
+fn three_nodes_over_zeromq() {
+    let cluster = Cluster::found(3);
+    let ports = ports::block(3);
+    let address = |number: usize| format!("127.0.0.1:{}", ports.port(number as u16 - 1));
+    let peers: BTreeMap<String, String> =
+        (1..=3).map(|number| (number.to_string(), address(number))).collect();
+    let nodes: Vec<Node> = (1..=3)
+        .map(|number| {
+            let network = Network::ZeroMq { listen: address(number), peers: peers.clone() };
+            let settings = cluster.settings(number, network);
+            Node::start(settings, Counter::default(), |_| async {}).unwrap()
+        })
+        .collect();
+    for (place, node) in nodes.iter().enumerate() {
+        assert_eq!(submit(node.mailbox(), vec![add()]), [(place + 1).to_string()]);
+    }
+    for node in nodes {
+        assert_eq!(node.status().refused_frames, 0);
+        node.shutdown().unwrap();
+    }
+}
