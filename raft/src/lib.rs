@@ -54,6 +54,8 @@ pub mod doors;
 pub mod exit;
 pub mod node;
 #[cfg(feature = "program")]
+pub mod logging;
+#[cfg(feature = "program")]
 pub mod print;
 #[cfg(feature = "program")]
 pub mod render;
