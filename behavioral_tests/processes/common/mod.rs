@@ -115,6 +115,19 @@ impl Process {
         &self.read
     }
 
+    /// The first line on stderr from here that `accepts` takes.
+    pub fn log_where(&mut self, accepts: impl Fn(&str) -> bool) -> String {
+        let start = Instant::now();
+        loop {
+            match self.errors.recv_timeout(PATIENCE) {
+                Ok(line) if accepts(&line) => return line,
+                Ok(line) => self.read.push(line),
+                Err(_) => panic!("not the line\n{}", self.last_words()),
+            }
+            assert!(start.elapsed() < PATIENCE, "not the line\n{}", self.last_words());
+        }
+    }
+
     /// SIGKILL, and waits.
     pub fn kill(&mut self) {
         self.child.kill().expect("it runs or has ended");
