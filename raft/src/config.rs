@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use log::LevelFilter;
-use messages::{ClusterId, NodeId};
+use messages::ClusterId;
 use states::Micros;
 
 pub use keys::{KEYS, Key};
@@ -60,13 +60,12 @@ pub struct Config {
     pub log_format: LogFormat,
 }
 
-/// A node of the cluster as it began.
+/// A node of the cluster as it began. Its id is not here but in every data folder, beside this name:
+/// so the part of the file that is about the cluster is the same on all nodes, and can be copied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     /// What people call it.
     pub name: String,
-    /// What its data folder calls it.
-    pub id: NodeId,
     /// Where clients reach it, `HOST:PORT`.
     pub client: String,
     /// Where peers reach it, `HOST:PORT`.
@@ -78,8 +77,6 @@ pub struct Member {
 pub enum Transport {
     /// Over ZeroMQ.
     ZeroMq,
-    /// Over plain TCP.
-    Tcp,
 }
 
 /// The form of log lines.
@@ -281,7 +278,7 @@ impl Reading {
             }
         }
         if self.config.members.is_empty() {
-            let text = "[[cluster.members]] is missing: expected one for each node, with name, id, \
+            let text = "[[cluster.members]] is missing: expected one for each node, with name, \
                         client and peer";
             return Err(ConfigError::new(&self.file, text));
         }
@@ -382,7 +379,6 @@ impl fmt::Display for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Transport::ZeroMq => "zeromq",
-            Transport::Tcp => "tcp",
         })
     }
 }

@@ -1,7 +1,11 @@
 //! How the program ends: exit codes, and the error that carries one through `anyhow`. Must never
 //! end the process itself: `main` does, after every destructor has run.
 
+use std::error::Error;
 use std::fmt;
+
+use servers::node::StartError;
+use servers::storage::{OpenError, WalError};
 
 /// Failed while running.
 pub const FAILED: u8 = 1;
@@ -49,15 +53,41 @@ impl fmt::Display for Failure {
     }
 }
 
-impl std::error::Error for Failure {}
+impl Error for Failure {}
 
 /// The exit code that an error asks for, and the line to print, if any.
 pub fn verdict(error: &anyhow::Error) -> (u8, Option<String>) {
-    let found = error.chain().find_map(|cause| cause.downcast_ref::<Failure>());
-    match found {
-        Some(Failure { code, text: None }) => (*code, None),
-        Some(Failure { code, .. }) => (*code, Some(one_line(&format!("{error:#}")))),
-        None => (FAILED, Some(one_line(&format!("{error:#}")))),
+    let quiet = error.downcast_ref::<Failure>().is_some_and(|failure| failure.text.is_none());
+    let code = error.chain().find_map(code_of).unwrap_or(FAILED);
+    (code, (!quiet).then(|| one_line(&format!("{error:#}"))))
+}
+
+fn code_of(error: &(dyn Error + 'static)) -> Option<u8> {
+    if let Some(failure) = error.downcast_ref::<Failure>() {
+        Some(failure.code)
+    } else if let Some(error) = error.downcast_ref::<OpenError>() {
+        Some(code_of_folder(error))
+    } else if let Some(StartError::Storage(error)) = error.downcast_ref::<StartError>() {
+        Some(code_of_folder(error))
+    } else {
+        error.downcast_ref::<WalError>().map(|_| STORAGE)
+    }
+}
+
+fn code_of_folder(error: &OpenError) -> u8 {
+    match error {
+        OpenError::Empty { .. }
+        | OpenError::Foreign { .. }
+        | OpenError::Damaged(_)
+        | OpenError::Unsupported { .. } => DATA,
+        OpenError::Locked { .. } | OpenError::CannotCreate { .. } => CANNOT_CREATE,
+        OpenError::Io(_) => STORAGE,
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Failure {
+        Failure::new(code_of_folder(&error), error.to_string())
     }
 }
 

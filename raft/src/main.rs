@@ -33,13 +33,19 @@ fn dispatch(options: Options) -> anyhow::Result<()> {
         Options::CheckConfig(options) => commands::check_config::check_config(options),
         Options::Status(options) => commands::status::status(options),
         Options::Inspect(options) => commands::inspect::inspect(options),
+        Options::Guard(_) => commands::demo::guard::guard(),
     }
 }
 
 /// Reads the command line. Help and version go to stdout and end well; clap itself would exit with 1
 /// for a usage error.
 fn parse() -> anyhow::Result<Options> {
-    let version = version();
+    let version = commands::version();
+    // clap would print it by itself, and panic or pass an odd error when that fails.
+    if std::env::args_os().nth(1).is_some_and(|word| word == "--version" || word == "-V") {
+        print::line(format_args!("raft {version}"))?;
+        return Err(exit::Failure::quiet(0).into());
+    }
     let matches =
         Options::clap().version(version.as_str()).get_matches_from_safe(std::env::args_os());
     let error = match matches {
@@ -47,7 +53,7 @@ fn parse() -> anyhow::Result<Options> {
         Err(error) => error,
     };
     match error.kind {
-        ErrorKind::HelpDisplayed | ErrorKind::VersionDisplayed => {
+        ErrorKind::HelpDisplayed => {
             print::line(error.message.trim_end())?;
             Err(exit::Failure::quiet(0).into())
         }
@@ -71,12 +77,6 @@ fn usage_text(message: &str) -> String {
 fn is_subcommand(word: &str) -> bool {
     let names = ["demo", "run", "init", "serve", "cli", "check-config", "status", "inspect"];
     names.contains(&word)
-}
-
-fn version() -> String {
-    let (major, minor, patch) = zmq::version();
-    let curve = if zmq::has("curve").unwrap_or(false) { "with CURVE" } else { "without CURVE" };
-    format!("{} (libzmq {major}.{minor}.{patch} {curve})", env!("CARGO_PKG_VERSION"))
 }
 
 /// One line on stderr; a closed stderr is nobody's problem.

@@ -27,6 +27,7 @@ pub enum Options {
     CheckConfig(CheckConfig),
     Status(Status),
     Inspect(Inspect),
+    Guard(Guard),
 }
 
 /// A whole cluster in one command: real nodes, real sockets, a prompt to try things out
@@ -99,11 +100,34 @@ pub struct Init {
 
 /// One node in the foreground, as a service runs it
 #[derive(Debug, StructOpt)]
-#[structopt(after_help = "EXAMPLE:\n    raft serve --config ./cluster/n1.toml")]
+#[structopt(
+    after_help = "EXAMPLE:\n    raft serve --config ./cluster/n1.toml\n\nA flag counts more than the environment (RAFT_LOG_LEVEL for log.level), that more than the file,\nthat more than the default."
+)]
 pub struct Serve {
     /// The configuration file, as `raft init` writes it
     #[structopt(long, value_name = "FILE", parse(from_os_str))]
     pub config: PathBuf,
+    /// Where clients are listened for, instead of client.listen in the file
+    #[structopt(long, value_name = "HOST:PORT")]
+    pub client_listen: Option<String>,
+    /// Every request is answered within this time, instead of client.timeout
+    #[structopt(long, value_name = "DURATION")]
+    pub client_timeout: Option<String>,
+    /// Where the other nodes are listened for, instead of peer.listen
+    #[structopt(long, value_name = "HOST:PORT")]
+    pub peer_listen: Option<String>,
+    /// The data folder, instead of node.data
+    #[structopt(long, value_name = "DIR")]
+    pub data: Option<String>,
+    /// error, warn, info, debug, trace or off, instead of log.level
+    #[structopt(long, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+    /// text or json, instead of log.format
+    #[structopt(long, value_name = "FORMAT")]
+    pub log_format: Option<String>,
+    /// Ends when the process PID, which started it, ends
+    #[structopt(long, value_name = "PID", hidden = true)]
+    pub guarded: Option<u32>,
 }
 
 /// A prompt against a running cluster, or one command
@@ -141,6 +165,11 @@ pub struct Status {
     #[structopt(long)]
     pub watch: bool,
 }
+
+/// For `raft demo` alone: what it leaves behind when it is killed, this removes
+#[derive(Debug, StructOpt)]
+#[structopt(setting = AppSettings::Hidden)]
+pub struct Guard {}
 
 /// The log of a stopped node, entry by entry, or what is damaged in it
 #[derive(Debug, StructOpt)]

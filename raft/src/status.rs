@@ -2,11 +2,34 @@
 //! time since the leader last heard a member. Must never claim what the node does not know: that is
 //! `null`.
 
+use std::time::Duration;
+
+use messages::{ClusterId, NodeId};
 use serde::{Deserialize, Serialize};
 use servers::host::Status;
 use states::Role;
 
-use crate::config::{Config, Member};
+/// What a node's numbers mean to people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Names {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// Every member.
+    pub members: Vec<Name>,
+    /// A member that the leader has not heard for so long counts as failed.
+    pub silent_after: Duration,
+}
+
+/// A member's name and address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name {
+    /// The id of its data folder.
+    pub id: NodeId,
+    /// What people call it.
+    pub name: String,
+    /// Where clients reach it, `HOST:PORT`.
+    pub client: String,
+}
 
 /// A cluster as one node sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,28 +81,29 @@ pub struct MemberStatus {
 }
 
 /// The answer to `RAFT.STATUS`.
-pub fn status_json(status: &Status, config: &Config) -> String {
-    let status = cluster_status(status, config);
+pub fn status_json(status: &Status, names: &Names) -> String {
+    let status = cluster_status(status, names);
     serde_json::to_string(&status).expect("strings and numbers only")
 }
 
 /// The status with names and addresses.
-pub fn cluster_status(status: &Status, config: &Config) -> ClusterStatus {
-    let leader = config.members.iter().find(|member| Some(member.id) == status.leader);
+pub fn cluster_status(status: &Status, names: &Names) -> ClusterStatus {
+    let own = names.members.iter().find(|member| member.id == status.id);
+    let leader = names.members.iter().find(|member| Some(member.id) == status.leader);
     ClusterStatus {
-        cluster: format!("{:016x}", config.cluster.0),
-        node: config.name.clone(),
+        cluster: format!("{:016x}", names.cluster.0),
+        node: own.map(|member| member.name.clone()).unwrap_or_default(),
         role: role_name(status.role).into(),
         leader: leader.map(|member| member.name.clone()),
         leader_address: leader.map(|member| member.client.clone()),
         term: status.term.0,
-        survives: survives(status, config),
+        survives: survives(status, names),
         refused_frames: status.refused_frames,
-        members: config.members.iter().map(|member| row(member, status, config)).collect(),
+        members: names.members.iter().map(|member| row(member, status, names)).collect(),
     }
 }
 
-fn row(member: &Member, status: &Status, config: &Config) -> MemberStatus {
+fn row(member: &Name, status: &Status, names: &Names) -> MemberStatus {
     let mut row = MemberStatus {
         name: member.name.clone(),
         id: format!("{:016x}", member.id.0),
@@ -101,20 +125,19 @@ fn row(member: &Member, status: &Status, config: &Config) -> MemberStatus {
         row.last = Some(status.last.index.0);
         row.lag_ms = leads.then_some(0);
     } else if let Some(peer) = status.peers.iter().find(|peer| peer.id == member.id && leads) {
-        row.role =
-            Some(if is_heard(peer.heard_ago, config) { "follower" } else { "silent" }.into());
+        row.role = Some(if is_heard(peer.heard_ago, names) { "follower" } else { "silent" }.into());
         row.matched = peer.matched.map(|index| index.0);
         row.lag_ms = peer.heard_ago.map(|micros| micros / 1_000);
     }
     row
 }
 
-fn survives(status: &Status, config: &Config) -> Option<i64> {
+fn survives(status: &Status, names: &Names) -> Option<i64> {
     if status.role != Role::Leader {
         return None;
     }
-    let heard = status.peers.iter().filter(|peer| is_heard(peer.heard_ago, config)).count();
-    Some(more_failures(heard + 1, config.members.len()))
+    let heard = status.peers.iter().filter(|peer| is_heard(peer.heard_ago, names)).count();
+    Some(more_failures(heard + 1, names.members.len()))
 }
 
 /// How many of `alive` nodes may fail while a majority of `members` remains.
@@ -122,9 +145,8 @@ pub fn more_failures(alive: usize, members: usize) -> i64 {
     alive as i64 - (members / 2 + 1) as i64
 }
 
-/// Heard within the longest election time-out.
-fn is_heard(heard_ago: Option<u64>, config: &Config) -> bool {
-    heard_ago.is_some_and(|micros| u128::from(micros) < config.election.as_micros() * 3 / 2)
+fn is_heard(heard_ago: Option<u64>, names: &Names) -> bool {
+    heard_ago.is_some_and(|micros| u128::from(micros) < names.silent_after.as_micros())
 }
 
 /// A role in a word.

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use messages::{ClusterId, NodeId};
+use messages::ClusterId;
 use raft::config::{self, Config, Loaded, LogFormat, Member, Origin, Transport};
 
-/// Three nodes; line 2 is the name, line 5 the cluster's id, the members begin at 7, 12 and 17.
+/// Three nodes; line 2 is the name, line 5 the cluster's id, the members begin at 7, 11 and 15.
 const FILE: &str = r#"[node]
 name = "1"
 data = "n1"
@@ -15,17 +15,14 @@ id = "00000000000000c1"
 
 [[cluster.members]]
 name = "1"
-id = "000000000000000a"
 client = "127.0.0.1:7001"
 peer = "127.0.0.1:17001"
 [[cluster.members]]
 name = "2"
-id = "000000000000000b"
 client = "127.0.0.1:7002"
 peer = "127.0.0.1:17002"
 [[cluster.members]]
 name = "3"
-id = "000000000000000c"
 client = "127.0.0.1:7003"
 peer = "127.0.0.1:17003"
 "#;
@@ -35,7 +32,7 @@ fn read(text: &str) -> Result<Loaded, String> {
     config::read(Path::new("conf/n1.toml"), text, |_| None, &[]).map_err(error)
 }
 
-/// The message for `FILE` with lines added at its end; the first of them is line 22.
+/// The message for `FILE` with lines added at its end; the first of them is line 19.
 fn mistake(added: &str) -> String {
     read(&format!("{FILE}{added}")).expect_err("a mistake")
 }
@@ -48,9 +45,8 @@ fn mistake_of(replaced: &str, by: &str) -> String {
 
 #[test]
 fn a_short_file_is_filled_up_with_the_documented_defaults() {
-    let member = |name: &str, id: u64| Member {
+    let member = |name: &str| Member {
         name: name.into(),
-        id: NodeId(id),
         client: format!("127.0.0.1:700{name}"),
         peer: format!("127.0.0.1:1700{name}"),
     };
@@ -58,7 +54,7 @@ fn a_short_file_is_filled_up_with_the_documented_defaults() {
         name: "1".into(),
         data: PathBuf::from("conf/n1"),
         cluster: ClusterId(0xc1),
-        members: vec![member("1", 10), member("2", 11), member("3", 12)],
+        members: vec![member("1"), member("2"), member("3")],
         peer_listen: "127.0.0.1:17001".into(),
         transport: Transport::ZeroMq,
         client_listen: "127.0.0.1:7001".into(),
@@ -81,14 +77,14 @@ fn log_level(name: &str) -> raft::config::LevelFilter {
 #[test]
 fn every_key_of_the_file_is_taken() {
     let text = format!(
-        "{FILE}[peer]\nlisten = \"[::1]:17009\"\ntransport = \"tcp\"\n\
+        "{FILE}[peer]\nlisten = \"[::1]:17009\"\ntransport = \"zeromq\"\n\
          [client]\nlisten = \"0.0.0.0:7009\"\ntimeout = \"15s\"\nmax_request = \"512KiB\"\n\
          max_clients = 7\n[raft]\nheartbeat = \"1s\"\nelection = \"3s\"\n\
          [storage]\nsegment = \"16MiB\"\n[log]\nlevel = \"debug\"\nformat = \"json\"\n"
     );
     let config = read(&text).expect("a good file").config;
     assert_eq!(config.peer_listen, "[::1]:17009");
-    assert_eq!(config.transport, Transport::Tcp);
+    assert_eq!(config.transport, Transport::ZeroMq);
     assert_eq!(config.client_listen, "0.0.0.0:7009");
     assert_eq!(config.client_timeout, Duration::from_secs(15));
     assert_eq!(config.max_request, 524_288);
@@ -119,7 +115,7 @@ fn a_flag_counts_more_than_the_environment_that_more_than_the_file_that_more_tha
         ("client.timeout", "\"3s\"", "--client-timeout"),
         ("client.max_clients", "6", "environment RAFT_CLIENT_MAX_CLIENTS"),
         ("raft.heartbeat", "\"40ms\"", "environment RAFT_HEARTBEAT"),
-        ("client.listen", "\"a:1\"", "n1.toml:25"),
+        ("client.listen", "\"a:1\"", "n1.toml:22"),
         ("peer.listen", "\"127.0.0.1:17001\"", "n1.toml: this node's member"),
         ("raft.election", "\"300ms\"", "default"),
         ("node.name", "\"1\"", "n1.toml:2"),
@@ -146,20 +142,20 @@ fn an_unknown_key_is_named_with_its_line_and_the_nearest_known_one() {
     let cases = [
         (
             "[client]\ntimout = \"1s\"\n",
-            "conf/n1.toml:23: unknown key client.timout; the nearest known key is client.timeout",
+            "conf/n1.toml:20: unknown key client.timout; the nearest known key is client.timeout",
         ),
         (
             "[log]\nlevel = \"info\"\nheartbeat = \"1s\"\n",
-            "conf/n1.toml:24: unknown key log.heartbeat; the nearest known key is raft.heartbeat",
+            "conf/n1.toml:21: unknown key log.heartbeat; the nearest known key is raft.heartbeat",
         ),
         (
             "[clinet]\ntimeout = \"1s\"\n",
-            "conf/n1.toml:22: unknown section [clinet]; the nearest known section is [client]",
+            "conf/n1.toml:19: unknown section [clinet]; the nearest known section is [client]",
         ),
         (
             "clients = \"a:1\"
 ",
-            "conf/n1.toml:22: unknown key clients of a member; the nearest known key is client",
+            "conf/n1.toml:19: unknown key clients of a member; the nearest known key is client",
         ),
     ];
     for (added, message) in cases {
@@ -170,7 +166,7 @@ fn an_unknown_key_is_named_with_its_line_and_the_nearest_known_one() {
 #[test]
 fn of_two_unknown_keys_the_first_in_the_file_is_named() {
     let message = mistake("[storage]\nzegment = 1\n[log]\naevel = 1\n");
-    assert!(message.starts_with("conf/n1.toml:23: unknown key storage.zegment;"), "{message}");
+    assert!(message.starts_with("conf/n1.toml:20: unknown key storage.zegment;"), "{message}");
 }
 
 #[test]
@@ -178,23 +174,23 @@ fn a_value_out_of_range_names_the_range() {
     let cases = [
         (
             "[raft]\nheartbeat = \"0ms\"\n",
-            "conf/n1.toml:23: raft.heartbeat = \"0ms\": expected a duration from \"1ms\" to \"10s\"",
+            "conf/n1.toml:20: raft.heartbeat = \"0ms\": expected a duration from \"1ms\" to \"10s\"",
         ),
         (
             "[raft]\n\nelection = \"61s\"\n",
-            "conf/n1.toml:24: raft.election = \"61s\": expected a duration from \"10ms\" to \"60s\"",
+            "conf/n1.toml:21: raft.election = \"61s\": expected a duration from \"10ms\" to \"60s\"",
         ),
         (
             "[client]\nmax_clients = 0\n",
-            "conf/n1.toml:23: client.max_clients = 0: expected a whole number from 1 to 1000000",
+            "conf/n1.toml:20: client.max_clients = 0: expected a whole number from 1 to 1000000",
         ),
         (
             "[client]\nmax_request = \"5MiB\"\n",
-            "conf/n1.toml:23: client.max_request = \"5MiB\": expected a size from \"1KiB\" to \"4MiB\"",
+            "conf/n1.toml:20: client.max_request = \"5MiB\": expected a size from \"1KiB\" to \"4MiB\"",
         ),
         (
-            "[storage]\nsegment = \"1MiB\"\n",
-            "conf/n1.toml:23: storage.segment = \"1MiB\": expected a size from \"16MiB\" to \"1GiB\"",
+            "[storage]\nsegment = \"1KiB\"\n",
+            "conf/n1.toml:20: storage.segment = \"1KiB\": expected a size from \"1MiB\" to \"1GiB\"",
         ),
     ];
     for (added, message) in cases {
@@ -207,28 +203,28 @@ fn a_value_of_the_wrong_type_is_told_what_was_expected() {
     let cases = [
         (
             "[client]\nlisten = 7001\n",
-            "conf/n1.toml:23: client.listen = 7001: expected HOST:PORT, such as \"127.0.0.1:7001\"",
+            "conf/n1.toml:20: client.listen = 7001: expected HOST:PORT, such as \"127.0.0.1:7001\"",
         ),
         (
             "[client]\nmax_clients = \"7\"\n",
-            "conf/n1.toml:23: client.max_clients = \"7\": expected a whole number from 1 to 1000000",
+            "conf/n1.toml:20: client.max_clients = \"7\": expected a whole number from 1 to 1000000",
         ),
         (
             "[client]\ntimeout = 2.5\n",
-            "conf/n1.toml:23: client.timeout = 2.5: expected a duration from \"50ms\" to \"600s\"",
+            "conf/n1.toml:20: client.timeout = 2.5: expected a duration from \"50ms\" to \"600s\"",
         ),
         (
             "[client]\ntimeout = \"2.5\"\n",
-            "conf/n1.toml:23: client.timeout = \"2.5\": expected a duration from \"50ms\" to \"600s\"",
+            "conf/n1.toml:20: client.timeout = \"2.5\": expected a duration from \"50ms\" to \"600s\"",
         ),
         (
             "[log]\nlevel = [\"info\"]\n",
-            "conf/n1.toml:23: log.level = [\"info\"]: expected one of \"error\", \"warn\", \"info\", \
+            "conf/n1.toml:20: log.level = [\"info\"]: expected one of \"error\", \"warn\", \"info\", \
              \"debug\", \"trace\", \"off\"",
         ),
         (
             "[peer]\ntransport = \"udp\"\n",
-            "conf/n1.toml:23: peer.transport = \"udp\": expected one of \"zeromq\", \"tcp\"",
+            "conf/n1.toml:20: peer.transport = \"udp\": expected \"zeromq\"",
         ),
     ];
     for (added, message) in cases {
@@ -240,11 +236,11 @@ fn a_value_of_the_wrong_type_is_told_what_was_expected() {
 fn relations_between_values_are_checked() {
     assert_eq!(
         mistake("[raft]\nheartbeat = \"151ms\"\n"),
-        "conf/n1.toml:23: raft.heartbeat = \"151ms\": expected at most half of raft.election, which is \"300ms\""
+        "conf/n1.toml:20: raft.heartbeat = \"151ms\": expected at most half of raft.election, which is \"300ms\""
     );
     assert_eq!(
         mistake("[raft]\nelection = \"99ms\"\n"),
-        "conf/n1.toml:23: raft.election = \"99ms\": expected at least twice raft.heartbeat, which is \"50ms\""
+        "conf/n1.toml:20: raft.election = \"99ms\": expected at least twice raft.heartbeat, which is \"50ms\""
     );
     assert!(read(&format!("{FILE}[raft]\nheartbeat = \"150ms\"\n")).is_ok());
     assert_eq!(
@@ -264,19 +260,13 @@ fn members_share_nothing() {
         (
             "name = \"2\"",
             "name = \"1\"",
-            "conf/n1.toml:12: cluster.members: the name \"1\" stands there twice; expected another for \
-             each member",
-        ),
-        (
-            "000b",
-            "000a",
-            "conf/n1.toml:12: cluster.members: \"1\" and \"2\" have the same id; expected another for \
+            "conf/n1.toml:11: cluster.members: the name \"1\" stands there twice; expected another for \
              each member",
         ),
         (
             "127.0.0.1:7003",
             "127.0.0.1:17002",
-            "conf/n1.toml:17: cluster.members: \"2\" and \"3\" share 127.0.0.1:17002; expected another \
+            "conf/n1.toml:15: cluster.members: \"2\" and \"3\" share 127.0.0.1:17002; expected another \
              for each member",
         ),
     ];
@@ -299,8 +289,8 @@ fn what_must_be_given_is_missed() {
              init drew it at random",
         ),
         (
-            "id = \"000000000000000b\"\n",
-            "conf/n1.toml:12: cluster.members: id is missing; expected name, id, client and peer",
+            "client = \"127.0.0.1:7002\"\n",
+            "conf/n1.toml:11: cluster.members: client is missing; expected name, client and peer",
         ),
     ];
     for (removed, message) in cases {
@@ -309,27 +299,27 @@ fn what_must_be_given_is_missed() {
     let (before, _) = FILE.split_once("[[").expect("members");
     assert_eq!(
         read(before).expect_err("a mistake"),
-        "conf/n1.toml: [[cluster.members]] is missing: expected one for each node, with name, id, \
-         client and peer"
+        "conf/n1.toml: [[cluster.members]] is missing: expected one for each node, with name, client \
+         and peer"
     );
 }
 
 #[test]
 fn odd_forms_are_mistakes_with_a_line_and_never_a_panic() {
     let cases = [
-        ("client = 5\n", "conf/n1.toml:22: not TOML: duplicate key"),
-        ("[client]\nlisten = \"a:1\"\nlisten = \"a:2\"\n", "conf/n1.toml:24: not TOML: "),
-        ("[client\n", "conf/n1.toml:22: not TOML: "),
-        ("[cluster.members.x]\n", "conf/n1.toml:22: unknown key x of a member"),
+        ("client = 5\n", "conf/n1.toml:19: not TOML: duplicate key"),
+        ("[client]\nlisten = \"a:1\"\nlisten = \"a:2\"\n", "conf/n1.toml:21: not TOML: "),
+        ("[client\n", "conf/n1.toml:19: not TOML: "),
+        ("[cluster.members.x]\n", "conf/n1.toml:19: unknown key x of a member"),
         (
             "[client]\nmax_clients = 99999999999999999999\n",
-            "conf/n1.toml:23: client.max_clients = 9",
+            "conf/n1.toml:20: client.max_clients = 9",
         ),
-        ("[client]\nmax_clients = -1\n", "conf/n1.toml:23: client.max_clients = -1: expected"),
-        ("[client]\nlisten = \"a b:1\"\n", "conf/n1.toml:23: client.listen = \"a b:1\": expected"),
-        ("[client]\nlisten = \"::1:7001\"\n", "conf/n1.toml:23: client.listen = "),
-        ("[client]\nlisten = \"a:0\"\n", "conf/n1.toml:23: client.listen = "),
-        ("[client]\nlisten = \"a:65536\"\n", "conf/n1.toml:23: client.listen = "),
+        ("[client]\nmax_clients = -1\n", "conf/n1.toml:20: client.max_clients = -1: expected"),
+        ("[client]\nlisten = \"a b:1\"\n", "conf/n1.toml:20: client.listen = \"a b:1\": expected"),
+        ("[client]\nlisten = \"::1:7001\"\n", "conf/n1.toml:20: client.listen = "),
+        ("[client]\nlisten = \"a:0\"\n", "conf/n1.toml:20: client.listen = "),
+        ("[client]\nlisten = \"a:65536\"\n", "conf/n1.toml:20: client.listen = "),
     ];
     for (added, beginning) in cases {
         let message = mistake(added);

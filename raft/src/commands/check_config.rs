@@ -22,10 +22,8 @@ fn effective(loaded: &Loaded) -> String {
         lines.push((format!("{} = {}", setting.key, setting.value), origin));
     }
     for (member, line) in loaded.config.members.iter().zip(&loaded.member_lines) {
-        let text = format!(
-            "member \"{}\": id {:016x}, clients {}, peers {}",
-            member.name, member.id.0, member.client, member.peer
-        );
+        let text =
+            format!("member \"{}\": clients {}, peers {}", member.name, member.client, member.peer);
         lines.push((format!("# {text}"), format!("{}:{line}", loaded.file)));
     }
     let settings = loaded.settings.len();

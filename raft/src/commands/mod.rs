@@ -3,8 +3,18 @@
 pub mod check_config;
 pub mod cli;
 pub mod demo;
+mod hosting;
 pub mod init;
 pub mod inspect;
+mod listen;
 pub mod run;
 pub mod serve;
+mod signals;
 pub mod status;
+
+/// The program's version, and that of the library that it cannot do without.
+pub fn version() -> String {
+    let (major, minor, patch) = zmq::version();
+    let curve = if zmq::has("curve").unwrap_or(false) { "with CURVE" } else { "without CURVE" };
+    format!("{} (libzmq {major}.{minor}.{patch} {curve})", env!("CARGO_PKG_VERSION"))
+}

@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 use super::{ConfigError, KEYS};
 
 /// The keys of a member.
-pub(super) const MEMBER_KEYS: [&str; 4] = ["name", "id", "client", "peer"];
+pub(super) const MEMBER_KEYS: [&str; 3] = ["name", "client", "peer"];
 
 /// The name under which members stand.
 const MEMBERS: &str = "cluster.members";

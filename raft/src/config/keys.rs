@@ -87,7 +87,7 @@ pub static KEYS: &[Key] = &[
         required: true,
         comment: "the same on every node of the cluster; raft init drew it at random",
         read: |config, value| {
-            config.cluster = ClusterId(id(value)?);
+            config.cluster = ClusterId(cluster_id(value)?);
             Ok(())
         },
         show: |config| quoted(&format!("{:016x}", config.cluster.0)),
@@ -107,10 +107,9 @@ pub static KEYS: &[Key] = &[
         name: "peer.transport",
         short: "peer-transport",
         required: false,
-        comment: "how nodes talk to each other, the same on all: \"zeromq\" or \"tcp\"",
+        comment: "how nodes talk to each other, the same on all: \"zeromq\"",
         read: |config, value| {
-            let choices = [("zeromq", Transport::ZeroMq), ("tcp", Transport::Tcp)];
-            config.transport = choice(value, &choices)?;
+            config.transport = choice(value, &[("zeromq", Transport::ZeroMq)])?;
             Ok(())
         },
         show: |config| quoted(&config.transport.to_string()),
@@ -190,7 +189,7 @@ pub static KEYS: &[Key] = &[
         required: false,
         comment: "the size of one file of the log",
         read: |config, value| {
-            config.segment = size(value, 16 << 20..=1 << 30)?;
+            config.segment = size(value, 1 << 20..=1 << 30)?;
             Ok(())
         },
         show: |config| quoted(&units::size_text(config.segment)),
@@ -247,10 +246,10 @@ pub(super) fn name(value: &Value) -> Result<String, String> {
 }
 
 /// A random number as `raft init` writes it.
-pub(super) fn id(value: &Value) -> Result<u64, String> {
+fn cluster_id(value: &Value) -> Result<u64, String> {
     let digits = text(value)
         .filter(|digits| digits.len() == 16 && digits.bytes().all(|b| b.is_ascii_hexdigit()));
-    let id = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()).filter(|id| *id != 0);
+    let id = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok());
     id.ok_or_else(|| "16 hexadecimal digits in quotes, as raft init writes them".into())
 }
 
@@ -295,7 +294,8 @@ fn choice<T: Copy>(value: &Value, choices: &[(&str, T)]) -> Result<T, String> {
     let chosen = text(value).and_then(|text| choices.iter().find(|(name, _)| *name == text));
     chosen.map(|(_, meaning)| *meaning).ok_or_else(|| {
         let names: Vec<String> = choices.iter().map(|(name, _)| format!("\"{name}\"")).collect();
-        format!("one of {}", names.join(", "))
+        let one_of = if names.len() > 1 { "one of " } else { "" };
+        format!("{one_of}{}", names.join(", "))
     })
 }
 

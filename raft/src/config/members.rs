@@ -1,6 +1,4 @@
-//! The members: every node's name, id and addresses. No two may share any of them.
-
-use messages::NodeId;
+//! The members: every node's name and addresses. No two may share any of them.
 
 use super::document::{Document, Found, FoundMember, MEMBER_KEYS};
 use super::{Config, ConfigError, Member, keys};
@@ -27,10 +25,9 @@ pub(super) fn read(config: &mut Config, document: &Document) -> Result<(), Confi
 }
 
 fn member(found: &FoundMember, document: &Document) -> Result<Member, ConfigError> {
-    let [name, id, client, peer] = MEMBER_KEYS;
+    let [name, client, peer] = MEMBER_KEYS;
     Ok(Member {
         name: field(found, name, document, keys::name)?,
-        id: NodeId(field(found, id, document, keys::id)?),
         client: field(found, client, document, keys::address)?,
         peer: field(found, peer, document, keys::address)?,
     })
@@ -45,8 +42,7 @@ fn field<T>(
     let place = |line: usize| format!("{}:{line}", document.file);
     let Some(Found { value, line, .. }) = member.fields.iter().find(|field| field.name == name)
     else {
-        let text =
-            format!("cluster.members: {name} is missing; expected name, id, client and peer");
+        let text = format!("cluster.members: {name} is missing; expected name, client and peer");
         return Err(ConfigError::new(place(member.line), text));
     };
     let key = format!("cluster.members.{name}");
@@ -59,8 +55,6 @@ fn shared(member: &Member, other: &Member) -> Option<String> {
     let address = [&member.client, &member.peer].into_iter().find(|own| addresses.contains(own));
     if member.name == other.name {
         Some(format!("the name \"{}\" stands there twice", member.name))
-    } else if member.id == other.id {
-        Some(format!("\"{}\" and \"{}\" have the same id", other.name, member.name))
     } else {
         let address = address?;
         Some(format!("\"{}\" and \"{}\" share {address}", other.name, member.name))

@@ -36,14 +36,13 @@ fn line(key: &Key, config: &Config, defaults: &Config) -> String {
 
 fn members(config: &Config) -> String {
     let mut text = String::from(
-        "\n# Every node of the cluster, the same on all: its name, the id of its data folder, where\n\
-         # clients reach it and where the other nodes reach it.\n",
+        "\n# Every node of the cluster, the same on all: its name, where clients reach it, and where\n\
+         # the other nodes reach it.\n",
     );
     for member in &config.members {
         text.push_str(&format!(
-            "[[cluster.members]]\nname = {}\nid = \"{:016x}\"\nclient = {}\npeer = {}\n\n",
+            "[[cluster.members]]\nname = {}\nclient = {}\npeer = {}\n\n",
             quoted(&member.name),
-            member.id.0,
             quoted(&member.client),
             quoted(&member.peer),
         ));

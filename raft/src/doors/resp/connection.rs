@@ -196,7 +196,8 @@ impl<B: Backend> Connection<B> {
     /// Writes all replies of the batch, in order, into `out`.
     fn compose(&mut self, outcome: Option<&Outcome>) {
         let status = || self.backend.status();
-        let node = Node { door: &self.place.door, status: &status };
+        let describe = || self.backend.describe();
+        let node = Node { door: &self.place.door, status: &status, describe: &describe };
         let mut replies = outcome.map(Replies::new);
         for (slot, request) in self.requests.slots() {
             match (slot, &mut replies) {

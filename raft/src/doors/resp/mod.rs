@@ -42,6 +42,11 @@ pub trait Backend: 'static {
 
     /// The node at this moment.
     fn status(&self) -> Status;
+
+    /// The node and its cluster in JSON, for `RAFT.STATUS`, which is nil without it.
+    fn describe(&self) -> Option<String> {
+        None
+    }
 }
 
 /// How clients reach a node.

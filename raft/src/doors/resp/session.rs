@@ -71,6 +71,8 @@ pub struct Node<'a> {
     pub door: &'a Door,
     /// The node at this moment.
     pub status: &'a dyn Fn() -> Status,
+    /// The same in JSON, with its cluster.
+    pub describe: &'a dyn Fn() -> Option<String>,
 }
 
 /// One request, without its command's name.
@@ -91,7 +93,7 @@ const fn command(name: &'static str, arity: i32, handler: fn(&mut Session, Call)
     Command { name, arity, handler }
 }
 
-static COMMANDS: [Command; 12] = [
+static COMMANDS: [Command; 13] = [
     command("ping", -1, Session::ping),
     command("echo", 2, Session::echo),
     command("hello", -1, Session::hello),
@@ -104,6 +106,7 @@ static COMMANDS: [Command; 12] = [
     command("readonly", 1, Session::readonly),
     command("readwrite", 1, Session::readwrite),
     command("quit", -1, Session::quit),
+    command("raft.status", 1, Session::raft_status),
 ];
 
 static CLIENT: [Command; 4] = [
@@ -338,6 +341,13 @@ impl Session {
             reply::array(call.out, 0);
         } else {
             self.subcommand("COMMAND", &COMMAND, call);
+        }
+    }
+
+    fn raft_status(&mut self, call: Call) {
+        match (call.node.describe)() {
+            Some(json) => reply::bulk(call.out, json.as_bytes()),
+            None => reply::null(call.out),
         }
     }
 

@@ -1,0 +1,186 @@
+//! What tests of the whole program share: ports that nobody else uses, processes that never outlive
+//! the test, their lines.
+
+#![allow(dead_code, reason = "each test uses its part")]
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+/// How long anything may take on a machine that is busy with other tests.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The program.
+pub fn raft() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_raft"));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Ten client ports in a row, with the peer ports above them; nobody else's while this lives.
+#[derive(Debug)]
+pub struct Ports {
+    first: u16,
+    _claim: UnixListener,
+}
+
+impl Ports {
+    /// The next free ones.
+    pub fn claim() -> Ports {
+        (11_000..21_000).step_by(10).find_map(Ports::claim_from).expect("ten free ports in a row")
+    }
+
+    /// The client port of this number, 0 to 9.
+    pub fn port(&self, number: u16) -> u16 {
+        assert!(number < 10);
+        self.first + number
+    }
+
+    fn claim_from(first: u16) -> Option<Ports> {
+        let name = format!("raft process tests {first}");
+        let name = SocketAddr::from_abstract_name(name).expect("a short name");
+        let claim = UnixListener::bind_addr(&name).ok()?;
+        let all_free = (first..first + 10).all(|port| is_free(port) && is_free(port + 10_000));
+        all_free.then_some(Ports { first, _claim: claim })
+    }
+}
+
+fn is_free(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+}
+
+/// A process that is killed when it goes out of scope, and its lines.
+pub struct Process {
+    child: Child,
+    lines: Receiver<String>,
+    /// All lines that were read, for a failed test's last words.
+    read: Vec<String>,
+    errors: Receiver<String>,
+}
+
+impl Process {
+    /// Starts it.
+    pub fn start(command: &mut Command) -> Process {
+        let mut child = command.spawn().expect("the program starts");
+        let lines = follow(child.stdout.take().expect("piped"));
+        let errors = follow(child.stderr.take().expect("piped"));
+        Process { child, lines, read: Vec::new(), errors }
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its standard input, if that is a pipe.
+    pub fn input(&mut self) -> &mut std::process::ChildStdin {
+        self.child.stdin.as_mut().expect("piped")
+    }
+
+    /// Its next line; `None` when it has ended.
+    pub fn line(&mut self) -> Option<String> {
+        match self.lines.recv_timeout(PATIENCE) {
+            Ok(line) => {
+                self.read.push(line.clone());
+                Some(line)
+            }
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("silent for 30 s\n{}", self.last_words()),
+        }
+    }
+
+    /// The first line from here that `accepts` takes.
+    pub fn line_where(&mut self, accepts: impl Fn(&str) -> bool) -> String {
+        let start = Instant::now();
+        while let Some(line) = self.line() {
+            if accepts(&line) {
+                return line;
+            }
+            assert!(start.elapsed() < PATIENCE, "not the line\n{}", self.last_words());
+        }
+        panic!("it ended before the line\n{}", self.last_words());
+    }
+
+    /// All lines so far.
+    pub fn lines_read(&self) -> &[String] {
+        &self.read
+    }
+
+    /// The first line on stderr from here that `accepts` takes.
+    pub fn log_where(&mut self, accepts: impl Fn(&str) -> bool) -> String {
+        let start = Instant::now();
+        loop {
+            match self.errors.recv_timeout(PATIENCE) {
+                Ok(line) if accepts(&line) => return line,
+                Ok(line) => self.read.push(line),
+                Err(_) => panic!("not the line\n{}", self.last_words()),
+            }
+            assert!(start.elapsed() < PATIENCE, "not the line\n{}", self.last_words());
+        }
+    }
+
+    /// SIGKILL, and waits.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it runs or has ended");
+        self.child.wait().expect("it is a child");
+    }
+
+    /// Any other signal.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).expect("it runs");
+    }
+
+    /// Waits for its end and returns the exit code.
+    pub fn exit_code(&mut self) -> Option<i32> {
+        assert!(ends(&descriptor(self.pid()), PATIENCE), "it never ends\n{}", self.last_words());
+        self.child.wait().expect("it is a child").code()
+    }
+
+    fn last_words(&self) -> String {
+        let errors: Vec<String> = self.errors.try_iter().collect();
+        format!("stdout:\n{}\nstderr:\n{}", self.read.join("\n"), errors.join("\n"))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn follow(pipe: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        for line in BufReader::new(pipe).lines() {
+            let Ok(line) = line else { break };
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+/// A process, known by more than its number.
+pub fn descriptor(pid: u32) -> OwnedFd {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id");
+    pidfd_open(pid, PidfdFlags::empty()).expect("the process runs")
+}
+
+/// Whether it ends within this time.
+pub fn ends(process: &OwnedFd, patience: Duration) -> bool {
+    let timeout = Timespec::try_from(patience).expect("a short time");
+    let mut ready = [PollFd::new(process, PollFlags::IN)];
+    matches!(poll(&mut ready, Some(&timeout)), Ok(1))
+}

@@ -1,0 +1,244 @@
+//! `raft demo` as people meet it: a script's answers, and that nothing of it outlives it.
+
+mod common;
+
+use std::fs;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use common::{PATIENCE, Process, descriptor, ends, raft};
+use rustix::process::Signal;
+
+/// Runs a script through standard input.
+fn play(script: &str, arguments: &[&str]) -> Output {
+    let mut child = demo(arguments).spawn().expect("the program starts");
+    let mut input = child.stdin.take().expect("piped");
+    input.write_all(script.as_bytes()).expect("the demonstration reads");
+    drop(input);
+    child.wait_with_output().expect("it is a child")
+}
+
+fn demo(arguments: &[&str]) -> Command {
+    let mut command = raft();
+    command.arg("demo").args(arguments).stdin(Stdio::piped());
+    command
+}
+
+/// The answers: what follows the banner.
+fn answers(output: &Output) -> Vec<String> {
+    let text = String::from_utf8(output.stdout.clone()).expect("text");
+    let mut lines = text.lines().map(str::to_owned);
+    lines.by_ref().find(|line| line.starts_with("try: ")).unwrap_or_else(|| {
+        panic!("no banner: {output:?}");
+    });
+    lines.collect()
+}
+
+/// What a demonstration is made of, besides itself.
+struct Parts {
+    guard: OwnedFd,
+    nodes: Vec<OwnedFd>,
+    folder: PathBuf,
+}
+
+impl Parts {
+    /// Of a demonstration with three nodes, all of which run.
+    fn of(demo: &Process) -> Parts {
+        let pid = demo.pid();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        let children = children.expect("Linux tells the children");
+        let pids = children.split_whitespace().map(|pid| pid.parse().expect("a number"));
+        let (nodes, others): (Vec<u32>, Vec<u32>) = pids.partition(|pid| config_of(*pid).is_some());
+        assert_eq!(nodes.len(), 3);
+        let [guard] = others[..] else { panic!("one guard: {others:?}") };
+        let config = config_of(nodes[0]).expect("just seen");
+        let folder = config.parent().expect("a file lies in a folder").to_owned();
+        assert!(folder.exists());
+        let nodes = nodes.into_iter().map(descriptor).collect();
+        Parts { guard: descriptor(guard), nodes, folder }
+    }
+
+    fn must_go(&self) {
+        for process in self.nodes.iter().chain([&self.guard]) {
+            assert!(ends(process, PATIENCE), "a process stays");
+        }
+        assert!(!self.folder.exists(), "{} stays", self.folder.display());
+    }
+}
+
+fn config_of(pid: u32) -> Option<PathBuf> {
+    let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?;
+    let mut words = line.split('\0').skip_while(|word| *word != "--config");
+    words.nth(1).map(PathBuf::from)
+}
+
+fn start_and_wait(arguments: &[&str]) -> Process {
+    let mut process = Process::start(&mut demo(arguments));
+    process.line_where(|line| line.starts_with("try: "));
+    process
+}
+
+#[test]
+fn the_script_of_the_issue() {
+    let script = "incr hits\nkill leader\nincr hits\nget hits\n\
+                  restart 1\nrestart 2\nrestart 3\nstatus\n";
+    let output = play(script, &[]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let answers = answers(&output);
+    let place = |text: &str| {
+        let place = answers.iter().position(|line| line == text);
+        place.unwrap_or_else(|| panic!("no line {text}: {answers:#?}"))
+    };
+    assert!(place("(integer) 1") < place("(integer) 2"));
+    assert!(place("(integer) 2") < place("\"2\""));
+    assert!(answers.iter().any(|line| line.starts_with("no leader for ")), "{answers:#?}");
+
+    let header = answers.iter().position(|line| line.starts_with("node  ")).expect("a table");
+    let rows = answers[header + 1..].iter().map(|row| row.split_whitespace().collect());
+    let rows: Vec<Vec<&str>> = rows.collect();
+    assert_eq!(rows.len(), 3, "{answers:#?}");
+    let column = |number: usize| rows.iter().map(move |row| row[number]).collect::<Vec<_>>();
+    assert_eq!(column(0), ["1", "2", "3"]);
+    assert_eq!(column(1).iter().filter(|role| **role == "leader").count(), 1, "{rows:?}");
+    for equal in [2, 3] {
+        assert!(column(equal).iter().all(|value| *value == rows[0][equal]), "{rows:?}");
+    }
+}
+
+#[test]
+fn a_failed_line_makes_the_exit_code_1_and_the_rest_runs() {
+    let output = play("set a\nset a 1\nheal\nget a\n", &["--nodes", "1"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let answers = answers(&output);
+    assert_eq!(answers[0], "(error) ERR wrong number of arguments for 'set' command");
+    assert_eq!(answers[1], "OK");
+    assert_eq!(answers.last().map(String::as_str), Some("\"1\""));
+    let errors = String::from_utf8(output.stderr).expect("text");
+    assert!(errors.starts_with("heal: planned and not there yet"), "{errors}");
+}
+
+#[test]
+fn a_refusal_under_at_is_an_answer() {
+    let output = play("at 1 set a\nat 1 get a\n", &["--nodes", "1"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let expected = ["(error) ERR wrong number of arguments for 'set' command", "(nil)"];
+    assert_eq!(answers(&output), expected);
+}
+
+#[test]
+fn lines_from_arguments_and_from_a_file() {
+    let output = play("", &["--nodes", "1", "-e", "incr a", "-e", "quit", "-e", "incr a"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(answers(&output)[0], "(integer) 1");
+    assert!(!answers(&output).contains(&"(integer) 2".to_owned()));
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("lines");
+    fs::write(&file, "# a remark\n\nset b 2\nget b").expect("a file");
+    let output = play("", &["--nodes", "1", file.to_str().expect("text")]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(answers(&output).last().map(String::as_str), Some("\"2\""));
+}
+
+#[test]
+fn without_a_majority_nothing_is_counted_and_restarts_heal() {
+    let script = "incr hits\nkill leader\nkill leader\nincr hits\n\
+                  restart 1\nrestart 2\nrestart 3\nget hits\n";
+    let output = play(script, &[]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let answers = answers(&output);
+    assert!(answers.iter().any(|line| line.starts_with("no leader is possible: 1 of 3")));
+    let failed = |word| answers.iter().any(|line| line.starts_with(&format!("(error) {word} ")));
+    // A follower that still believes in the dead leader may have handed it over.
+    assert!(failed("CLUSTERDOWN") || failed("UNCERTAIN"), "{answers:#?}");
+    assert_eq!(answers.last().map(String::as_str), Some("\"1\""), "{answers:#?}");
+}
+
+#[test]
+fn what_is_so_already_is_said_and_no_failure() {
+    let script = "restart 1\nkill 1\nkill 1\nrestart 1\nresume 1\npause 1\npause 1\nresume 1\n";
+    let output = play(script, &["--nodes", "1"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let answers = answers(&output);
+    for said in [
+        "node 1 runs already (process ",
+        "node 1 does not run; ",
+        "node 1 runs again (process ",
+        "node 1 is not paused",
+        "node 1 is paused already",
+        "node 1 goes on",
+    ] {
+        assert!(answers.iter().any(|line| line.starts_with(said)), "{said}: {answers:#?}");
+    }
+}
+
+#[test]
+fn a_paused_leader_is_replaced_and_follows_when_it_goes_on() {
+    let script = "incr hits\npause leader\nincr hits\nstatus\n";
+    let output = play(script, &[]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let answers = answers(&output);
+    assert!(answers.contains(&"(integer) 2".to_owned()), "{answers:#?}");
+    assert!(answers.iter().any(|line| line.contains("  paused")), "{answers:#?}");
+}
+
+#[test]
+fn every_log_shows_positions() {
+    let output = play("incr hits\nlog 1\n", &["--nodes", "1"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    // The leader's blank entry is 1@1, the command 2@1.
+    assert!(answers(&output).contains(&"node 1  2@1*".to_owned()), "{output:?}");
+}
+
+#[test]
+fn nothing_outlives_the_end_of_the_input() {
+    let mut process = start_and_wait(&[]);
+    let parts = Parts::of(&process);
+    process.input().write_all(b"quit\n").expect("it reads");
+    assert_eq!(process.exit_code(), Some(0));
+    parts.must_go();
+}
+
+#[test]
+fn nothing_outlives_a_killed_demonstration_not_even_a_paused_node() {
+    let mut process = start_and_wait(&[]);
+    let parts = Parts::of(&process);
+    process.input().write_all(b"pause 2\n").expect("it reads");
+    process.line_where(|line| line.starts_with("paused node 2"));
+    process.kill();
+    parts.must_go();
+}
+
+#[test]
+fn no_node_outlives_the_demonstration_even_if_the_guard_is_gone() {
+    let mut process = start_and_wait(&[]);
+    let parts = Parts::of(&process);
+    rustix::process::pidfd_send_signal(&parts.guard, Signal::KILL).expect("it runs");
+    assert!(ends(&parts.guard, PATIENCE));
+    process.kill();
+    for node in &parts.nodes {
+        assert!(ends(node, PATIENCE), "a node stays");
+    }
+    fs::remove_dir_all(&parts.folder).expect("nobody else removed it");
+}
+
+#[test]
+fn nothing_outlives_ctrl_c() {
+    let process = start_and_wait(&[]);
+    let parts = Parts::of(&process);
+    process.signal(Signal::INT);
+    parts.must_go();
+}
+
+#[test]
+fn kept_data_stays() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let kept = folder.path().join("kept");
+    let arguments = ["--nodes", "1", "--keep", kept.to_str().expect("text"), "-e", "incr hits"];
+    let output = play("", &arguments);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(kept.join("n1.toml").exists());
+    assert!(kept.join("n1").is_dir());
+}

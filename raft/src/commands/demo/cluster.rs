@@ -1,0 +1,170 @@
+//! A demonstration's nodes, taken together: starting them, asking how they are, waiting for what
+//! they agree on. Must never take a node's word for another's.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use raft::client::Client;
+
+use super::founding::{self, Pace};
+use super::guard::Guard;
+use super::node::Node;
+use super::ports::Ports;
+use super::view::View;
+
+/// How often nodes are asked while something is waited for.
+const POLL: Duration = Duration::from_millis(2);
+
+/// All nodes, and the guard over them.
+#[derive(Debug)]
+pub struct Cluster {
+    /// Node N is the one at N - 1.
+    pub nodes: Vec<Node>,
+    /// How fast it is.
+    pub pace: Pace,
+    /// The highest commit index that any node has told.
+    committed: u64,
+    connections: Vec<Option<Client>>,
+    guard: Guard,
+    _ports: Ports,
+}
+
+impl Cluster {
+    /// Founds a cluster of so many nodes, in `keep` or in the guard's folder, and starts it.
+    pub fn start(
+        nodes: u16,
+        keep: Option<&std::path::Path>,
+        pace: Pace,
+    ) -> anyhow::Result<Cluster> {
+        let Some(ports) = Ports::claim(nodes) else {
+            bail!("no {nodes} free ports in a row; end other clusters on this machine");
+        };
+        let guard = Guard::start()?;
+        let folder = keep.unwrap_or(guard.folder());
+        let nodes = founding::found(folder, ports.first(), nodes, pace)?;
+        let connections = nodes.iter().map(|_| None).collect();
+        let mut cluster = Cluster { nodes, pace, committed: 0, connections, guard, _ports: ports };
+        for node in &mut cluster.nodes {
+            node.start(&mut cluster.guard)?;
+        }
+        cluster.wait_until_all_follow()?;
+        Ok(cluster)
+    }
+
+    /// The node of this number, which was checked when the line was read.
+    pub fn node(&mut self, number: usize) -> &mut Node {
+        &mut self.nodes[number - 1]
+    }
+
+    /// Starts a node that does not run.
+    pub fn start_node(&mut self, number: usize) -> anyhow::Result<()> {
+        self.connections[number - 1] = None;
+        self.nodes[number - 1].start(&mut self.guard)
+    }
+
+    /// What every node says, in order; `None` of one that is down, paused or silent.
+    pub fn views(&mut self) -> Vec<Option<View>> {
+        let pairs = self.nodes.iter().zip(&mut self.connections);
+        let views: Vec<_> = pairs
+            .map(|(node, connection)| {
+                node.is_awake().then(|| View::ask(connection, &node.address)).flatten()
+            })
+            .collect();
+        let committed = views.iter().flatten().map(|view| view.commit).max();
+        self.committed = self.committed.max(committed.unwrap_or(0));
+        views
+    }
+
+    /// Who leads: of several that think so, the one of the highest term.
+    pub fn leader(&mut self) -> Option<(usize, View)> {
+        let views = self.views().into_iter().enumerate();
+        let leaders = views.filter_map(|(at, view)| Some((at + 1, view?)));
+        leaders.filter(|(_, view)| view.leads()).max_by_key(|(_, view)| view.term)
+    }
+
+    /// What is known to be committed, by all that was ever told.
+    pub fn committed(&mut self) -> u64 {
+        self.views();
+        self.committed
+    }
+
+    /// If fewer nodes are awake than an election needs: says so.
+    pub fn lacks_majority(&self) -> Option<String> {
+        let awake = self.nodes.iter().filter(|node| node.is_awake()).count();
+        let needed = self.nodes.len() / 2 + 1;
+        let all = self.nodes.len();
+        (awake < needed).then(|| {
+            format!("no leader is possible: {awake} of {all} nodes awake, {needed} needed")
+        })
+    }
+
+    /// Waits until a node leads and has committed what its log held when it was first seen to lead.
+    /// Returns how long after `since` it was first seen to lead.
+    pub fn wait_for_leader(&mut self, since: Instant) -> anyhow::Result<(usize, View, Duration)> {
+        let end = Instant::now() + self.pace.patience();
+        let mut seen: Option<(usize, View, Duration)> = None;
+        loop {
+            match self.leader() {
+                Some((number, view)) => {
+                    let same = |known: &&(usize, View, Duration)| {
+                        known.0 == number && known.1.term == view.term
+                    };
+                    let first = seen.as_ref().filter(same).cloned();
+                    let first = first.unwrap_or((number, view.clone(), since.elapsed()));
+                    if view.commit >= first.1.last {
+                        return Ok(first);
+                    }
+                    seen = Some(first);
+                }
+                None => seen = None,
+            }
+            self.wait_a_little(end, "no leader")?;
+        }
+    }
+
+    /// Waits until every node that is awake has applied the log up to `index`.
+    pub fn wait_until_applied(&mut self, index: u64) -> anyhow::Result<()> {
+        let end = Instant::now() + self.pace.patience();
+        while !self.all_awake(|view| view.applied >= index) {
+            self.wait_a_little(end, &format!("not every node has applied entry {index}"))?;
+        }
+        Ok(())
+    }
+
+    /// Waits until one node leads and all others are of its term and have heard from it.
+    fn wait_until_all_follow(&mut self) -> anyhow::Result<()> {
+        let (_, leader, _) = self.wait_for_leader(Instant::now())?;
+        let end = Instant::now() + self.pace.patience();
+        while !self.all_awake(|view| view.term >= leader.term && view.commit >= leader.last) {
+            self.wait_a_little(end, "not every node follows the leader")?;
+        }
+        Ok(())
+    }
+
+    fn all_awake(&mut self, holds: impl Fn(&View) -> bool) -> bool {
+        let views = self.views();
+        let mut pairs = self.nodes.iter().zip(&views);
+        pairs.all(|(node, view)| !node.is_awake() || view.as_ref().is_some_and(&holds))
+    }
+
+    /// Fails when a node has died or the time is over.
+    fn wait_a_little(&mut self, end: Instant, what: &str) -> anyhow::Result<()> {
+        if let Some(obituary) = self.nodes.iter_mut().find_map(Node::ended) {
+            bail!(obituary);
+        }
+        if Instant::now() >= end {
+            bail!("{what} after {:.0} s", self.pace.patience().as_secs_f64());
+        }
+        thread::sleep(POLL);
+        Ok(())
+    }
+
+    /// Kills all nodes and removes the guard's folder.
+    pub fn end(mut self) -> anyhow::Result<()> {
+        for node in &mut self.nodes {
+            node.kill()?;
+        }
+        self.guard.release()
+    }
+}

@@ -1,0 +1,85 @@
+//! How a demonstration shows nodes, logs and durations. Must never ask anything.
+
+use std::time::Duration;
+
+use comfy_table::{CellAlignment, Table, presets};
+use raft::client::Reply;
+
+use super::node::Node;
+use super::view::View;
+
+/// The table of nodes.
+pub fn status(nodes: &[Node], views: &[Option<View>]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["node", "role", "term", "commit", "applied", "last", "process"]);
+    for (node, view) in nodes.iter().zip(views) {
+        table.add_row(row(node, view.as_ref()));
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+        if column.index > 1 {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    let lines = table.lines().map(|line| line.trim_end().to_owned());
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn row(node: &Node, view: Option<&View>) -> [String; 7] {
+    let number = node.number.to_string();
+    let process = node.pid().map_or("-".to_owned(), |pid| pid.to_string());
+    let Some(view) = view else {
+        let role = match (node.pid(), node.is_paused()) {
+            (None, _) => "down",
+            (_, true) => "paused",
+            (_, false) => "silent",
+        };
+        let [term, commit, applied, last] = ["-"; 4].map(str::to_owned);
+        return [number, role.to_owned(), term, commit, applied, last, process];
+    };
+    let numbers = [view.term, view.commit, view.applied, view.last].map(|n| n.to_string());
+    let [term, commit, applied, last] = numbers;
+    [number, view.role.clone(), term, commit, applied, last, process]
+}
+
+/// One node's last entries, each `INDEX@TERM`, marked up to what is committed.
+pub fn log(number: usize, entries: &[Reply], committed: u64) -> String {
+    let mut text = format!("node {number} ");
+    for entry in entries {
+        let Reply::Bulk(entry) = entry else { continue };
+        let entry = String::from_utf8_lossy(entry);
+        let position = entry.split_whitespace().next().unwrap_or_default();
+        let index = position.split('@').next().and_then(|index| index.parse::<u64>().ok());
+        let mark = if index.is_some_and(|index| index <= committed) { "*" } else { "" };
+        text.push_str(&format!(" {}{mark}", raft::render::plain(position)));
+    }
+    text
+}
+
+/// `1.8 ms`, `212 ms`, `1.53 s`.
+pub fn duration(duration: Duration) -> String {
+    match duration.as_micros() {
+        micros if micros < 10_000 => format!("{:.1} ms", micros as f64 / 1e3),
+        micros if micros < 1_000_000 => format!("{} ms", micros / 1000),
+        micros => format!("{:.2} s", micros as f64 / 1e6),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_as_the_contract_writes_them() {
+        assert_eq!(duration(Duration::from_micros(1_840)), "1.8 ms");
+        assert_eq!(duration(Duration::from_millis(212)), "212 ms");
+        assert_eq!(duration(Duration::from_millis(1_530)), "1.53 s");
+    }
+
+    #[test]
+    fn committed_entries_are_marked() {
+        let entries = ["4@2 INCR hits", "5@3"].map(|entry| Reply::Bulk(entry.into()));
+        assert_eq!(log(2, &entries, 4), "node 2  4@2* 5@3");
+    }
+}
