@@ -2,7 +2,7 @@
 //! traffic. Must never look into a frame (the gate does), and never block: what cannot leave is
 //! dropped, Raft says it again.
 //!
-//! What every transport keeps, and `unit_tests/tests/transport.rs` checks of each:
+//! What every transport keeps, and `unit_tests/tests/transport` checks of each:
 //! - frames of one lane arrive in the order in which they were sent, or not at all, and none twice;
 //! - a full lane holds no other lane back;
 //! - nothing sent while a peer was away reaches it when it comes back;
@@ -18,9 +18,8 @@ use std::{fmt, io};
 
 use bytes::Bytes;
 use messages::NodeId;
-
 /// The largest frame, bytes. A larger one is refused by the sender and cut off by the receiver.
-pub const MAX_FRAME: usize = 8 << 20;
+pub use messages::frame::MAX_FRAME;
 
 /// Which connection to a peer a frame takes, so that bulk never holds heartbeats back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -28,9 +28,10 @@
 //! counting frames paces this without a clock.
 //!
 //! Bounds a peer, whatever it does: outbound `HIGH_WATER` frames and `BACKLOG_BYTES` a lane; inbound
-//! `HIGH_WATER` frames a connection, none above [`MAX_FRAME`]. A connection that is not read for
-//! about a second while it is full is cut by ZeroMQ's own heartbeats. ZeroMQ puts no limit on the number of *parts* of one message: that is for firewalls (as is the
-//! port itself: there is no authentication here).
+//! `HIGH_WATER` frames a connection, none above [`MAX_FRAME`]. A connection that is full and not read
+//! for about a second is cut by ZeroMQ's own heartbeats. ZeroMQ limits neither the number of
+//! connections nor that of the *parts* of one message: the port is for nodes only, which a firewall
+//! has to see to.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;

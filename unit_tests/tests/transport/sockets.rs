@@ -133,10 +133,12 @@ fn an_oversize_frame_is_cut_off() {
         let place = Place::zeromq();
         let (mut a, mut b) = place.open_both().await;
         let mut stream = zmtp_dealer(zeromq_ports(&place).address(1), b"somebody");
-        // A flag: the length takes eight bytes. Then the length. Then nothing.
+        // A flag: the length takes eight bytes. Then the length, and all of the frame.
         let length = (MAX_FRAME as u64 + 1).to_be_bytes();
         stream.write_all(&[&[2], &length[..]].concat()).expect("written");
-        assert!(is_cut_off(stream), "at the length, before any of the frame");
+        let _ = stream.write_all(&vec![0; MAX_FRAME + 1]);
+        assert!(is_cut_off(stream), "at the length, whatever follows");
+        assert_eq!(next_within(&mut *b, A_WHILE).await.map(|frame| frame.len()), None);
         self::stream(&mut *a, &mut *b, Lane::Log, 100).await;
     });
 }
