@@ -156,6 +156,16 @@ fn any_bytes_get_one_reply_and_no_panic() {
 }
 
 #[test]
+fn a_request_is_all_of_its_bytes() {
+    let longer = [&request("get a")[..], b"x"].concat();
+    for bytes in [&longer[..], &[0], &[]] {
+        let mut reply = Vec::new();
+        Store::new().query(bytes, &mut reply);
+        assert_eq!(reply, b"-ERR the request is not a list of arguments\r\n", "{bytes:?}");
+    }
+}
+
+#[test]
 fn a_query_never_writes() {
     let store = Store::new();
     let mut reply = Vec::new();

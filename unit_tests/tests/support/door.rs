@@ -90,7 +90,7 @@ impl Backend for Fake {
             term: Term(3),
             leader: Some(NodeId(11)),
             commit_index: LogIndex(5),
-            applied_index: LogIndex(5),
+            applied_index: LogIndex(4),
             last: LogPosition::new(6, 3),
             durable: LogIndex(6),
             peers: [12, 13]
@@ -315,9 +315,15 @@ impl<S: Read + Write> Client<S> {
         }
     }
 
-    /// All bytes up to the end of the connection.
+    /// All bytes up to the end of the connection, which must be an orderly one.
     pub fn rest(&mut self) -> Vec<u8> {
-        // Redis closes without reading what else was sent, which a socket reports as a reset.
+        self.stream.read_to_end(&mut self.buffer).expect("the end in time");
+        std::mem::take(&mut self.buffer)
+    }
+
+    /// As [`Self::rest`] of a server that closes without reading what else was sent, which a socket
+    /// reports as a reset.
+    pub fn rest_or_reset(&mut self) -> Vec<u8> {
         let end = self.stream.read_to_end(&mut self.buffer).map_err(|error| error.kind());
         assert!(
             matches!(end, Ok(_) | Err(ErrorKind::ConnectionReset)),

@@ -20,8 +20,12 @@ use super::session::{Node, Session};
 use super::{Backend, Place};
 use crate::store::reply;
 
-/// Bytes that are read ahead while a batch is in flight or the client does not read its replies.
-const MAX_AHEAD: usize = 1 << 20;
+/// Bytes that are read ahead while a batch is in flight.
+const MAX_AHEAD: usize = 256 << 10;
+
+/// Bytes that are read ahead while the client takes no replies: many clients send a pipeline to its
+/// end before they read, and would wait for us as we for them.
+const MAX_AHEAD_UNREAD: usize = 16 << 20;
 
 /// Reads that come sooner after each other count as one arrival.
 const SAME_ARRIVAL: Micros = Micros(1000);
@@ -175,16 +179,12 @@ impl<B: Backend> Connection<B> {
         Poll::Ready(Ok(()))
     }
 
-    fn may_read_ahead(&self) -> bool {
-        !self.ended && self.ahead.bytes < MAX_AHEAD
-    }
-
     /// Has a batch executed, and reads ahead meanwhile so that what arrives is stamped.
     async fn submit(&mut self, batch: Batch) -> io::Result<Outcome> {
         let backend = Rc::clone(&self.backend);
         let mut outcome = pin!(backend.submit(batch));
         loop {
-            let reads = self.may_read_ahead();
+            let reads = !self.ended && self.ahead.bytes < MAX_AHEAD;
             tokio::select! {
                 biased;
                 outcome = &mut outcome => return Ok(outcome),
@@ -218,8 +218,7 @@ impl<B: Backend> Connection<B> {
         }
     }
 
-    /// Writes `out`. Meanwhile it reads ahead: a client may send a long pipeline to its end before it
-    /// reads the first reply.
+    /// Writes `out`, and reads ahead meanwhile.
     async fn write(&mut self) -> io::Result<()> {
         let stall = self.place.door.settings.write_stall;
         let mut written = match self.stream.try_write(&self.out) {
@@ -241,7 +240,7 @@ impl<B: Backend> Connection<B> {
         if let Poll::Ready(wrote) = Pin::new(&mut self.stream).poll_write(cx, rest) {
             return Poll::Ready(wrote);
         }
-        while self.may_read_ahead() {
+        while !self.ended && self.ahead.bytes < MAX_AHEAD_UNREAD {
             ready!(self.poll_read(cx, true))?;
         }
         Poll::Pending
