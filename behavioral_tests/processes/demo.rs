@@ -4,6 +4,7 @@ mod common;
 
 use std::fs;
 use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
@@ -37,7 +38,8 @@ fn answers(output: &Output) -> Vec<String> {
 
 /// What a demonstration is made of, besides itself.
 struct Parts {
-    processes: Vec<std::os::fd::OwnedFd>,
+    guard: OwnedFd,
+    nodes: Vec<OwnedFd>,
     folder: PathBuf,
 }
 
@@ -47,19 +49,19 @@ impl Parts {
         let pid = demo.pid();
         let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
         let children = children.expect("Linux tells the children");
-        let pids: Vec<u32> =
-            children.split_whitespace().map(|pid| pid.parse().expect("a number")).collect();
-        assert_eq!(pids.len(), 4, "three nodes and a guard");
-        let configs = pids.iter().filter_map(|pid| config_of(*pid));
-        let folders: Vec<_> = configs.map(|file| file.parent().map(PathBuf::from)).collect();
-        let folder = folders[0].clone().expect("a file lies in a folder");
-        assert_eq!(folders.len(), 3);
+        let pids = children.split_whitespace().map(|pid| pid.parse().expect("a number"));
+        let (nodes, others): (Vec<u32>, Vec<u32>) = pids.partition(|pid| config_of(*pid).is_some());
+        assert_eq!(nodes.len(), 3);
+        let [guard] = others[..] else { panic!("one guard: {others:?}") };
+        let config = config_of(nodes[0]).expect("just seen");
+        let folder = config.parent().expect("a file lies in a folder").to_owned();
         assert!(folder.exists());
-        Parts { processes: pids.into_iter().map(descriptor).collect(), folder }
+        let nodes = nodes.into_iter().map(descriptor).collect();
+        Parts { guard: descriptor(guard), nodes, folder }
     }
 
     fn must_go(&self) {
-        for process in &self.processes {
+        for process in self.nodes.iter().chain([&self.guard]) {
             assert!(ends(process, PATIENCE), "a process stays");
         }
         assert!(!self.folder.exists(), "{} stays", self.folder.display());
@@ -207,6 +209,19 @@ fn nothing_outlives_a_killed_demonstration_not_even_a_paused_node() {
     process.line_where(|line| line.starts_with("paused node 2"));
     process.kill();
     parts.must_go();
+}
+
+#[test]
+fn no_node_outlives_the_demonstration_even_if_the_guard_is_gone() {
+    let mut process = start_and_wait(&[]);
+    let parts = Parts::of(&process);
+    rustix::process::pidfd_send_signal(&parts.guard, Signal::KILL).expect("it runs");
+    assert!(ends(&parts.guard, PATIENCE));
+    process.kill();
+    for node in &parts.nodes {
+        assert!(ends(node, PATIENCE), "a node stays");
+    }
+    fs::remove_dir_all(&parts.folder).expect("nobody else removed it");
 }
 
 #[test]

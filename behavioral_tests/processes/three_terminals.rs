@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::io::Write;
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::process::Command;
 
@@ -104,6 +106,19 @@ fn a_counter_in_three_terminals() {
         while node.line().is_some() {}
         check_sequence(node);
     }
+}
+
+#[test]
+fn every_value_is_told_when_many_come_at_once() {
+    let ports = Ports::claim();
+    let folder = tempfile::tempdir().expect("a folder");
+    let (own, never) = (ports.port(0), ["--every", "0"]);
+    let mut node = Process::start(&mut run(folder.path(), own, &[], &never));
+    assert_eq!(next_told(&mut node).value, 0);
+    let mut client = TcpStream::connect((Ipv4Addr::LOCALHOST, own)).expect("it listens");
+    client.write_all("INCR counter\r\n".repeat(50).as_bytes()).expect("it reads");
+    reach(&mut node, 50);
+    check_sequence(&node);
 }
 
 #[test]

@@ -1,11 +1,46 @@
-//! Raft as a program and as a library: a replicated state machine of your own, or the key-value
+//! Raft as a library and as a program: a replicated state machine of your own, or the key-value
 //! store that comes with it.
 //!
+//! Bring a [`StateMachine`], and get it replicated: here a counter, over three nodes in one process
+//! (with [`Node::start`] instead of [`testing::cluster`], each in a process of its own).
+//!
+//! ```
+//! use raft::{Applied, Consistency, StateMachine};
+//!
+//! #[derive(Clone, Default)]
+//! struct Counter(u64);
+//!
+//! impl StateMachine for Counter {
+//!     fn apply(&mut self, _at: raft::At, command: &[u8], reply: &mut Vec<u8>) {
+//!         self.0 += command.len() as u64;
+//!         reply.extend_from_slice(self.0.to_string().as_bytes());
+//!     }
+//!     fn query(&self, _query: &[u8], reply: &mut Vec<u8>) {
+//!         reply.extend_from_slice(self.0.to_string().as_bytes());
+//!     }
+//!     fn digest(&self) -> u64 {
+//!         self.0
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let cluster = raft::testing::cluster(3, Counter::default()).await?;
+//! let node = cluster.leader().await;
+//! let Applied { reply, .. } = node.propose("abc").await?;
+//! assert_eq!(&reply[..], b"3");
+//! let other = cluster.nodes.last().expect("three nodes");
+//! assert_eq!(&other.query("", Consistency::Linearizable).await?[..], b"3");
+//! cluster.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - [`node`]: a node with a machine of your own; [`testing`]: a cluster in one process;
 //! - [`store`]: the key-value machine;
-//! - [`doors`]: what clients speak;
-//! - [`client`]: a small client of the same protocol;
-//! - [`config`], [`cluster`], [`status`]: a node's settings, a cluster's founding, what a node tells;
-//! - [`render`], [`print`], [`units`], [`exit`]: what the program's commands share.
+//! - `doors`: what clients speak; `client`: a small client of the same protocol;
+//! - `config`, `cluster`, `status`: a node's settings, a cluster's founding, what a node tells;
+//! - `render`, `print`, `units`, `exit`: what the program's commands share.
 
 #[cfg(feature = "program")]
 pub mod client;
@@ -17,6 +52,7 @@ pub mod config;
 pub mod doors;
 #[cfg(feature = "program")]
 pub mod exit;
+pub mod node;
 #[cfg(feature = "program")]
 pub mod logging;
 #[cfg(feature = "program")]
@@ -26,5 +62,14 @@ pub mod render;
 #[cfg(feature = "program")]
 pub mod status;
 pub mod store;
+pub mod testing;
 #[cfg(feature = "program")]
 pub mod units;
+
+pub use messages::{LogIndex, LogPosition, NodeId, Term};
+pub use node::{Applied, Config, Consistency, Node, ProposeError, StartError};
+pub use servers::host::{PeerStatus, Status};
+pub use servers::machine::{Applied as At, StateMachine};
+pub use servers::status::Leadership;
+pub use servers::storage::WalError;
+pub use states::Role;

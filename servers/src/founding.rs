@@ -1,9 +1,9 @@
 //! How a cluster begins: one author writes every node's identity, offline, so that two foundings
 //! cannot differ. Must never write over anything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use messages::{ClusterId, NodeId};
@@ -74,28 +74,60 @@ fn clear_interrupted(disk: &mut impl Disk) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Who a node of a demonstration is. All follows from the ports of its clients, so that nodes that
-/// were started with the same ports find each other without a founder; hence an emptied folder
-/// cannot be told from a new one.
+/// Who a node of a demonstration is: [`by_names`] of the ports of its clients.
 ///
 /// # Panics
 /// If `own` is not among `ports`.
 pub fn demonstration(ports: &[u16], own: u16) -> Identity {
-    assert!(ports.contains(&own), "a node is a member of its cluster");
-    let mut sorted = ports.to_vec();
-    sorted.sort_unstable();
-    sorted.dedup();
-    let node = |port: u16| NodeId(hash(sorted.iter().copied().chain([port])));
+    let names: Vec<String> = ports.iter().map(u16::to_string).collect();
+    by_names(&names, &own.to_string())
+}
+
+/// Who a node is if all follows from the members' names, so that nodes that were started with the
+/// same names find each other without a founder; hence an emptied folder cannot be told from a new
+/// one.
+///
+/// # Panics
+/// If `own` is not among `names`.
+pub fn by_names(names: &[String], own: &str) -> Identity {
+    assert!(names.iter().any(|name| name == own), "a node is a member of its cluster");
+    let sorted: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+    let node = |name: &str| NodeId(hash(sorted.iter().copied().chain([name])));
     Identity {
         cluster: ClusterId(hash(sorted.iter().copied())),
         node: node(own),
-        members: sorted.iter().map(|port| (node(*port), port.to_string())).collect(),
+        members: sorted.iter().map(|name| (node(name), (*name).to_owned())).collect(),
     }
 }
 
-/// FNV-1a over the ports' bytes: the same on every machine, for all time.
-fn hash(ports: impl Iterator<Item = u16>) -> u64 {
-    ports.flat_map(u16::to_be_bytes).fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
+/// FNV-1a over the names, each ended by a zero: the same on every machine, for all time.
+fn hash<'a>(names: impl Iterator<Item = &'a str>) -> u64 {
+    let bytes = names.flat_map(|name| name.bytes().chain([0]));
+    bytes.fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
     })
+}
+
+/// A seed for what is random in a founding.
+pub fn seed() -> u64 {
+    rand::rng().next_u64()
+}
+
+/// Makes sure that the folder is this node's: founds it if there is nothing in it. `seed` must be
+/// random.
+///
+/// # Errors
+/// `Foreign` if it belongs to another node or cluster.
+pub fn found_if_new(
+    folder: &Path,
+    identity: &Identity,
+    options: &Options,
+    seed: u64,
+) -> Result<(), OpenError> {
+    let mut disk = FolderDisk::create(folder)?;
+    match Superblock::read(&disk) {
+        Err(OpenError::Empty { .. }) => found(&mut disk, identity, options, seed),
+        Err(other) => Err(other),
+        Ok(superblock) => superblock.check(&disk, &identity.expected()),
+    }
 }

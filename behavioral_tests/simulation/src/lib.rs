@@ -18,6 +18,7 @@ pub mod trouble;
 pub mod world;
 
 pub use clients::Outcomes;
+pub use disk::{Fate, SimulatedDisk};
 pub use world::{Report, World};
 
 use crate::checks::Violation;

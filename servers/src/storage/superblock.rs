@@ -59,6 +59,11 @@ impl Identity {
         self.members.get(&self.node).map_or("", String::as_str)
     }
 
+    /// What a configuration of this node expects of its folder.
+    pub fn expected(&self) -> Expected {
+        Expected { cluster: self.cluster, name: self.name().to_owned() }
+    }
+
     /// The member that people call so.
     pub fn member(&self, name: &str) -> Option<NodeId> {
         self.members.iter().find(|(_, other)| *other == name).map(|(id, _)| *id)
