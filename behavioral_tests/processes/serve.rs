@@ -343,3 +343,21 @@ fn any_node_answers_and_status_shows_who_leads_and_what_may_fail() {
     }
     assert_eq!(ask(&mut cluster.client(other), &["INCR", "hits"]), Reply::Integer(4));
 }
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let cluster = Cluster::found(3);
+    let mut command = cluster.serve(1);
+    let mut node = Process::start(command.args(["--client-timeout", "60s"]));
+    node.log_where(|line| line.contains(" ready: "));
+    let mut waits = cluster.client(1);
+    waits.send(&["SET", "a", "1"]).expect("sent"); // alone of three: it waits for a leader
+    ask(&mut cluster.client(1), &["PING"]);
+    node.signal(Signal::TERM);
+    node.log_where(|line| line.contains("SIGTERM: stopping"));
+    node.signal(Signal::TERM);
+    let code = node.exit_code();
+    let log = node.rest_of_log();
+    assert_eq!(code, Some(1), "{log:?}");
+    assert!(log.iter().any(|line| line.contains("SIGTERM: ended at once")), "{log:?}");
+}
