@@ -68,12 +68,12 @@ impl Cluster {
         Client::connect(&self.address(node), PATIENCE).expect("it listens")
     }
 
-    /// Starts a node that cannot run.
-    #[track_caller]
-    fn refused(&self, node: u16, more: &[&str]) -> Output {
-        let output = self.serve(node).args(more).output().expect("it runs");
-        assert!(output.stdout.is_empty(), "nothing on stdout");
-        output
+    /// Starts a node that cannot run: its exit code and its last line on stderr.
+    fn refused(&self, node: u16, more: &[&str]) -> (Option<i32>, String) {
+        let mut process = Process::start(self.serve(node).args(more));
+        let code = process.exit_code();
+        assert_eq!(process.line(), None, "nothing on stdout");
+        (code, process.rest_of_log().pop().unwrap_or_default())
     }
 }
 
@@ -166,7 +166,7 @@ fn log_lines_as_json_are_objects_with_the_same_facts() {
 fn a_second_process_on_a_data_folder_exits_73() {
     let cluster = Cluster::found(1);
     let _node = cluster.start(1);
-    let (code, line) = ending(&cluster.refused(1, &[]));
+    let (code, line) = cluster.refused(1, &[]);
     let folder = cluster.data(1);
     let expected =
         format!("raft: {} is in use by another process. Stop that one first", folder.display());
@@ -181,7 +181,7 @@ fn a_port_in_use_is_named_and_exits_1() {
     let cluster = Cluster::found(1);
     let port = cluster.ports.port(0);
     let clients = TcpListener::bind(("127.0.0.1", port)).expect("a free port");
-    let (code, line) = ending(&cluster.refused(1, &[]));
+    let (code, line) = cluster.refused(1, &[]);
     let expected = format!(
         "raft: cannot listen for clients at 127.0.0.1:{port}: port {port} is in use; stop what listens \
          there, or change client.listen"
@@ -191,7 +191,7 @@ fn a_port_in_use_is_named_and_exits_1() {
 
     let port = port + 10_000;
     let _peers = TcpListener::bind(("127.0.0.1", port)).expect("a free port");
-    let (code, line) = ending(&cluster.refused(1, &[]));
+    let (code, line) = cluster.refused(1, &[]);
     assert_eq!(code, Some(1));
     assert!(line.contains(&format!("127.0.0.1:{port}: the port is in use")), "{line}");
 }
@@ -201,7 +201,7 @@ fn an_emptied_folder_makes_a_stranger_and_exits_65() {
     let cluster = Cluster::found(1);
     fs::remove_dir_all(cluster.data(1)).expect("a folder");
     fs::create_dir(cluster.data(1)).expect("a folder");
-    let (code, line) = ending(&cluster.refused(1, &[]));
+    let (code, line) = cluster.refused(1, &[]);
     assert_eq!(code, Some(65), "{line}");
     assert!(line.contains("is a stranger to its cluster"), "{line}");
     assert!(!cluster.data(1).join("superblock").exists(), "nothing was founded");
@@ -212,7 +212,7 @@ fn a_folder_of_another_node_or_cluster_exits_65() {
     let (cluster, other) = (Cluster::found(3), Cluster::found(3));
     let data = |cluster: &Cluster, node| cluster.data(node).display().to_string();
     for folder in [data(&cluster, 2), data(&other, 1)] {
-        let (code, line) = ending(&cluster.refused(1, &["--data", &folder]));
+        let (code, line) = cluster.refused(1, &["--data", &folder]);
         assert_eq!(code, Some(65), "{line}");
         assert!(line.contains(&format!("{folder}/superblock belongs to node ")), "{line}");
     }
@@ -225,7 +225,7 @@ fn other_members_than_at_the_founding_exit_65() {
     let more =
         "[[cluster.members]]\nname = \"2\"\nclient = \"127.0.0.1:7\"\npeer = \"127.0.0.1:8\"\n";
     fs::write(cluster.file(1), format!("{text}{more}")).expect("the file");
-    let (code, line) = ending(&cluster.refused(1, &[]));
+    let (code, line) = cluster.refused(1, &[]);
     let expected = format!(
         "raft: {} was founded with the members 1, but the configuration names 1, 2; expected the same",
         cluster.data(1).display()
@@ -271,7 +271,7 @@ fn a_stopped_nodes_log_can_be_read_and_damage_in_it_exits_65() {
     let (code, line) = ending(&output);
     assert_eq!(code, Some(65));
     assert!(line.starts_with(&damage), "{line}");
-    let (code, line) = ending(&cluster.refused(1, &[]));
+    let (code, line) = cluster.refused(1, &[]);
     assert_eq!(code, Some(65));
     assert!(line.starts_with(&damage), "{line}");
     assert_eq!(fs::read(&file).expect("the log"), bytes, "damage is left as it is");
@@ -342,4 +342,22 @@ fn any_node_answers_and_status_shows_who_leads_and_what_may_fail() {
         assert!(start.elapsed() < PATIENCE, "never noticed: {status}");
     }
     assert_eq!(ask(&mut cluster.client(other), &["INCR", "hits"]), Reply::Integer(4));
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let cluster = Cluster::found(3);
+    let mut command = cluster.serve(1);
+    let mut node = Process::start(command.args(["--client-timeout", "60s"]));
+    node.log_where(|line| line.contains(" ready: "));
+    let mut waits = cluster.client(1);
+    waits.send(&["SET", "a", "1"]).expect("sent"); // alone of three: it waits for a leader
+    ask(&mut cluster.client(1), &["PING"]);
+    node.signal(Signal::TERM);
+    node.log_where(|line| line.contains("SIGTERM: stopping"));
+    node.signal(Signal::TERM);
+    let code = node.exit_code();
+    let log = node.rest_of_log();
+    assert_eq!(code, Some(1), "{log:?}");
+    assert!(log.iter().any(|line| line.contains("SIGTERM: ended at once")), "{log:?}");
 }

@@ -59,7 +59,19 @@ impl Error for Failure {}
 pub fn verdict(error: &anyhow::Error) -> (u8, Option<String>) {
     let quiet = error.downcast_ref::<Failure>().is_some_and(|failure| failure.text.is_none());
     let code = error.chain().find_map(code_of).unwrap_or(FAILED);
-    (code, (!quiet).then(|| one_line(&format!("{error:#}"))))
+    (code, (!quiet).then(|| one_line(&story(error))))
+}
+
+/// An error and its causes; one that the error before it tells already is not told again.
+fn story(error: &anyhow::Error) -> String {
+    let mut story = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !story.ends_with(&cause) {
+            story.push_str(": ");
+            story.push_str(&cause);
+        }
+    }
+    story
 }
 
 fn code_of(error: &(dyn Error + 'static)) -> Option<u8> {

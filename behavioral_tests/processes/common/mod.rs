@@ -128,6 +128,11 @@ impl Process {
         }
     }
 
+    /// What else it says on stderr until its end.
+    pub fn rest_of_log(&mut self) -> Vec<String> {
+        self.errors.iter().collect()
+    }
+
     /// SIGKILL, and waits.
     pub fn kill(&mut self) {
         self.child.kill().expect("it runs or has ended");
