@@ -52,9 +52,9 @@ pub mod config;
 pub mod doors;
 #[cfg(feature = "program")]
 pub mod exit;
-pub mod node;
 #[cfg(feature = "program")]
 pub mod logging;
+pub mod node;
 #[cfg(feature = "program")]
 pub mod print;
 #[cfg(feature = "program")]
