@@ -158,9 +158,9 @@ fn a_folder_of_other_ports_is_refused() {
     let mut node = Process::start(&mut run(folder.path(), own, &[], &FAST));
     next_told(&mut node);
     node.kill();
-    let output = run(folder.path(), own, &[peer], &FAST).output().expect("the program starts");
-    assert_eq!(output.status.code(), Some(65), "{output:?}");
-    let error = String::from_utf8(output.stderr).expect("text");
+    let mut refused = Process::start(&mut run(folder.path(), own, &[peer], &FAST));
+    assert_eq!(refused.exit_code(), Some(65));
+    let error = refused.errors().join("\n");
     assert_eq!(error.lines().count(), 1, "{error}");
     for part in [format!("{own}"), format!("{own} {peer}")] {
         assert!(error.contains(&part), "{part}: {error}");
@@ -176,8 +176,8 @@ fn a_folder_of_a_service_is_never_emptied() {
     init.args(["init", "cluster", "--members", &members]).current_dir(folder.path());
     assert!(init.output().expect("the program starts").status.success());
     let more = ["--fresh", "--data", "cluster/n1"];
-    let output = run(folder.path(), ports.port(1), &[], &more).output().expect("it starts");
-    assert_eq!(output.status.code(), Some(65), "{output:?}");
+    let mut refused = Process::start(&mut run(folder.path(), ports.port(1), &[], &more));
+    assert_eq!(refused.exit_code(), Some(65));
     let mut inspect = raft();
     inspect.args(["inspect", "cluster/n1"]).current_dir(folder.path());
     assert!(inspect.output().expect("the program starts").status.success());

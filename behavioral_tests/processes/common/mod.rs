@@ -146,6 +146,11 @@ impl Process {
         self.child.wait().expect("it is a child").code()
     }
 
+    /// What it says on stderr from here to its end.
+    pub fn errors(&self) -> Vec<String> {
+        self.errors.iter().collect()
+    }
+
     fn last_words(&self) -> String {
         let errors: Vec<String> = self.errors.try_iter().collect();
         format!("stdout:\n{}\nstderr:\n{}", self.read.join("\n"), errors.join("\n"))
