@@ -2,7 +2,9 @@
 //! What the rules do is tested elsewhere; here it is the wiring, and that nothing is left behind.
 
 use std::collections::BTreeMap;
+use std::pin::{Pin, pin};
 use std::sync::mpsc;
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -202,6 +204,75 @@ fn a_stopped_node_answers_so_and_frees_its_folder() {
     assert_eq!(block_on(mailbox.submit(batch(vec![add()]))), Outcome::Stopped);
     drop(cluster.start(1)); // the folder is not locked; dropping stops it
     drop(cluster.start(1));
+}
+
+/// "Finish what is in flight": nobody who was let in is left uncertain.
+#[test]
+fn a_stop_finishes_what_is_under_way() {
+    let cluster = Cluster::found(1);
+    let node = cluster.start(1);
+    submit(node.mailbox(), vec![add()]);
+    let (say, said) = mpsc::channel();
+    let clients: Vec<_> = (0..8)
+        .map(|_| {
+            let (mailbox, say) = (node.mailbox().clone(), say.clone());
+            std::thread::spawn(move || {
+                loop {
+                    match block_on(mailbox.submit(batch(vec![add()]))) {
+                        Outcome::Done { .. } => say.send(()).unwrap(),
+                        other => return other,
+                    }
+                }
+            })
+        })
+        .collect();
+    for _ in 0..40 {
+        said.recv_timeout(PATIENCE).unwrap();
+    }
+    node.shutdown().unwrap();
+    for client in clients {
+        assert_eq!(client.join().unwrap(), Outcome::Stopped);
+    }
+}
+
+/// Who has a reply sees what it brought.
+#[test]
+fn the_status_is_never_older_than_a_reply() {
+    let cluster = Cluster::found(1);
+    let node = cluster.start(1);
+    for number in 1..=100 {
+        submit(node.mailbox(), vec![add()]);
+        assert!(node.status().applied_index >= LogIndex(number + 1));
+    }
+}
+
+/// However much comes before the server looks, it is woken once.
+#[test]
+fn the_mailbox_wakes_the_server_once() {
+    let cluster = Cluster::found(1);
+    let node = cluster.start(1);
+    let mailbox = Mailbox::new(node.status(), *node.mailbox().leadership().borrow());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        let mut first = pin!(mailbox.submit(batch(vec![add()])));
+        let mut second = pin!(mailbox.submit(batch(vec![add()])));
+        assert!(is_pending(first.as_mut()) && is_pending(second.as_mut()));
+        assert!(!is_pending(pin!(mailbox.news())));
+        assert!(is_pending(pin!(mailbox.news())), "one wake for both");
+        for (_, sender) in mailbox.take() {
+            sender.send(Outcome::Busy).unwrap();
+        }
+        assert_eq!((first.await, second.await), (Outcome::Busy, Outcome::Busy));
+        let mut third = pin!(mailbox.submit(batch(vec![add()])));
+        assert!(is_pending(third.as_mut()));
+        assert!(!is_pending(pin!(mailbox.news())), "and another for the next");
+        mailbox.close();
+        assert_eq!(third.await, Outcome::Stopped);
+    });
+}
+
+fn is_pending<F: Future>(future: Pin<&mut F>) -> bool {
+    future.poll(&mut Context::from_waker(Waker::noop())).is_pending()
 }
 
 /// A write that cannot finish is not left without an answer.

@@ -593,3 +593,18 @@ fn an_answer_to_nothing_is_ignored() {
     bench.run_for(1);
     assert_eq!(bench.outcome(Token(0)), None);
 }
+
+/// What does not fit a frame cannot be answered by way of another node: a read is refused at once, a
+/// write that took effect is not called refused.
+#[test]
+fn replies_too_large_for_a_frame_are_not_passed_back() {
+    let mut bench = Bench::elected(3);
+    let large = "x".repeat(8 << 20);
+    let read = bench.submit(2, vec![query(&large)]);
+    let write = bench.submit(2, vec![command("a"), query(&large)]);
+    bench.run_for(10);
+    assert_eq!(bench.outcome(read), Some(&Outcome::Busy));
+    bench.run_for(2_500);
+    assert_eq!(bench.outcome(write), Some(&Outcome::Uncertain { position: None }));
+    assert_eq!(bench.history(1), ["a"]);
+}
