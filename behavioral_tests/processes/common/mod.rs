@@ -86,6 +86,11 @@ impl Process {
         self.child.stdin.as_mut().expect("piped")
     }
 
+    /// Closes its standard input.
+    pub fn end_input(&mut self) {
+        self.child.stdin = None;
+    }
+
     /// Its next line; `None` when it has ended.
     pub fn line(&mut self) -> Option<String> {
         match self.lines.recv_timeout(PATIENCE) {
