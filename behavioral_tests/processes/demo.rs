@@ -6,18 +6,27 @@ use std::fs;
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use common::{PATIENCE, Process, descriptor, ends, raft};
 use rustix::process::Signal;
 
+/// How a demonstration went.
+#[derive(Debug)]
+struct Played {
+    code: Option<i32>,
+    lines: Vec<String>,
+    errors: Vec<String>,
+}
+
 /// Runs a script through standard input.
-fn play(script: &str, arguments: &[&str]) -> Output {
-    let mut child = demo(arguments).spawn().expect("the program starts");
-    let mut input = child.stdin.take().expect("piped");
-    input.write_all(script.as_bytes()).expect("the demonstration reads");
-    drop(input);
-    child.wait_with_output().expect("it is a child")
+fn play(script: &str, arguments: &[&str]) -> Played {
+    let mut process = Process::start(&mut demo(arguments));
+    process.input().write_all(script.as_bytes()).expect("the demonstration reads");
+    process.end_input();
+    let code = process.exit_code();
+    while process.line().is_some() {}
+    Played { code, lines: process.lines_read().to_vec(), errors: process.errors() }
 }
 
 fn demo(arguments: &[&str]) -> Command {
@@ -27,13 +36,9 @@ fn demo(arguments: &[&str]) -> Command {
 }
 
 /// The answers: what follows the banner.
-fn answers(output: &Output) -> Vec<String> {
-    let text = String::from_utf8(output.stdout.clone()).expect("text");
-    let mut lines = text.lines().map(str::to_owned);
-    lines.by_ref().find(|line| line.starts_with("try: ")).unwrap_or_else(|| {
-        panic!("no banner: {output:?}");
-    });
-    lines.collect()
+fn answers(played: &Played) -> Vec<String> {
+    let banner = played.lines.iter().position(|line| line.starts_with("try: "));
+    played.lines[banner.unwrap_or_else(|| panic!("no banner: {played:?}")) + 1..].to_vec()
 }
 
 /// What a demonstration is made of, besides itself.
@@ -84,9 +89,9 @@ fn start_and_wait(arguments: &[&str]) -> Process {
 fn the_script_of_the_issue() {
     let script = "incr hits\nkill leader\nincr hits\nget hits\n\
                   restart 1\nrestart 2\nrestart 3\nstatus\n";
-    let output = play(script, &[]);
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
-    let answers = answers(&output);
+    let played = play(script, &[]);
+    assert_eq!(played.code, Some(0), "{played:?}");
+    let answers = answers(&played);
     let place = |text: &str| {
         let place = answers.iter().position(|line| line == text);
         place.unwrap_or_else(|| panic!("no line {text}: {answers:#?}"))
@@ -109,46 +114,45 @@ fn the_script_of_the_issue() {
 
 #[test]
 fn a_failed_line_makes_the_exit_code_1_and_the_rest_runs() {
-    let output = play("set a\nset a 1\nheal\nget a\n", &["--nodes", "1"]);
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    let answers = answers(&output);
+    let played = play("set a\nset a 1\nheal\nget a\n", &["--nodes", "1"]);
+    assert_eq!(played.code, Some(1), "{played:?}");
+    let answers = answers(&played);
     assert_eq!(answers[0], "(error) ERR wrong number of arguments for 'set' command");
     assert_eq!(answers[1], "OK");
     assert_eq!(answers.last().map(String::as_str), Some("\"1\""));
-    let errors = String::from_utf8(output.stderr).expect("text");
-    assert!(errors.starts_with("heal: planned and not there yet"), "{errors}");
+    assert!(played.errors[0].starts_with("heal: planned and not there yet"), "{played:?}");
 }
 
 #[test]
 fn a_refusal_under_at_is_an_answer() {
-    let output = play("at 1 set a\nat 1 get a\n", &["--nodes", "1"]);
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let played = play("at 1 set a\nat 1 get a\n", &["--nodes", "1"]);
+    assert_eq!(played.code, Some(0), "{played:?}");
     let expected = ["(error) ERR wrong number of arguments for 'set' command", "(nil)"];
-    assert_eq!(answers(&output), expected);
+    assert_eq!(answers(&played), expected);
 }
 
 #[test]
 fn lines_from_arguments_and_from_a_file() {
-    let output = play("", &["--nodes", "1", "-e", "incr a", "-e", "quit", "-e", "incr a"]);
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
-    assert_eq!(answers(&output)[0], "(integer) 1");
-    assert!(!answers(&output).contains(&"(integer) 2".to_owned()));
+    let played = play("", &["--nodes", "1", "-e", "incr a", "-e", "quit", "-e", "incr a"]);
+    assert_eq!(played.code, Some(0), "{played:?}");
+    assert_eq!(answers(&played)[0], "(integer) 1");
+    assert!(!answers(&played).contains(&"(integer) 2".to_owned()));
 
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("lines");
     fs::write(&file, "# a remark\n\nset b 2\nget b").expect("a file");
-    let output = play("", &["--nodes", "1", file.to_str().expect("text")]);
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
-    assert_eq!(answers(&output).last().map(String::as_str), Some("\"2\""));
+    let played = play("", &["--nodes", "1", file.to_str().expect("text")]);
+    assert_eq!(played.code, Some(0), "{played:?}");
+    assert_eq!(answers(&played).last().map(String::as_str), Some("\"2\""));
 }
 
 #[test]
 fn without_a_majority_nothing_is_counted_and_restarts_heal() {
     let script = "incr hits\nkill leader\nkill leader\nincr hits\n\
                   restart 1\nrestart 2\nrestart 3\nget hits\n";
-    let output = play(script, &[]);
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    let answers = answers(&output);
+    let played = play(script, &[]);
+    assert_eq!(played.code, Some(1), "{played:?}");
+    let answers = answers(&played);
     assert!(answers.iter().any(|line| line.starts_with("no leader is possible: 1 of 3")));
     let failed = |word| answers.iter().any(|line| line.starts_with(&format!("(error) {word} ")));
     // A follower that still believes in the dead leader may have handed it over.
@@ -159,9 +163,9 @@ fn without_a_majority_nothing_is_counted_and_restarts_heal() {
 #[test]
 fn what_is_so_already_is_said_and_no_failure() {
     let script = "restart 1\nkill 1\nkill 1\nrestart 1\nresume 1\npause 1\npause 1\nresume 1\n";
-    let output = play(script, &["--nodes", "1"]);
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
-    let answers = answers(&output);
+    let played = play(script, &["--nodes", "1"]);
+    assert_eq!(played.code, Some(0), "{played:?}");
+    let answers = answers(&played);
     for said in [
         "node 1 runs already (process ",
         "node 1 does not run; ",
@@ -177,19 +181,19 @@ fn what_is_so_already_is_said_and_no_failure() {
 #[test]
 fn a_paused_leader_is_replaced_and_follows_when_it_goes_on() {
     let script = "incr hits\npause leader\nincr hits\nstatus\n";
-    let output = play(script, &[]);
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
-    let answers = answers(&output);
+    let played = play(script, &[]);
+    assert_eq!(played.code, Some(0), "{played:?}");
+    let answers = answers(&played);
     assert!(answers.contains(&"(integer) 2".to_owned()), "{answers:#?}");
     assert!(answers.iter().any(|line| line.contains("  paused")), "{answers:#?}");
 }
 
 #[test]
 fn every_log_shows_positions() {
-    let output = play("incr hits\nlog 1\n", &["--nodes", "1"]);
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let played = play("incr hits\nlog 1\n", &["--nodes", "1"]);
+    assert_eq!(played.code, Some(0), "{played:?}");
     // The leader's blank entry is 1@1, the command 2@1.
-    assert!(answers(&output).contains(&"node 1  2@1*".to_owned()), "{output:?}");
+    assert!(answers(&played).contains(&"node 1  2@1*".to_owned()), "{played:?}");
 }
 
 #[test]
@@ -237,8 +241,8 @@ fn kept_data_stays() {
     let folder = tempfile::tempdir().expect("a folder");
     let kept = folder.path().join("kept");
     let arguments = ["--nodes", "1", "--keep", kept.to_str().expect("text"), "-e", "incr hits"];
-    let output = play("", &arguments);
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let played = play("", &arguments);
+    assert_eq!(played.code, Some(0), "{played:?}");
     assert!(kept.join("n1.toml").exists());
     assert!(kept.join("n1").is_dir());
 }

@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::fs;
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
@@ -140,9 +141,13 @@ fn a_cluster_of_one_goes_on_where_it_was() {
     node.signal(Signal::TERM);
     assert_eq!(node.exit_code(), Some(0));
 
+    let data = folder.path().join("raft-data").join(ports.port(0).to_string());
+    fs::write(data.join("notes"), "not of raft").expect("a file");
     let mut node =
         Process::start(&mut run(folder.path(), ports.port(0), &[], &["--fresh", "--every", "0"]));
+    node.line_where(|line| line.starts_with("--fresh: begins anew"));
     assert_eq!(next_told(&mut node).value, 0);
+    assert!(data.join("notes").exists(), "it removes nothing but its own");
 }
 
 #[test]
@@ -153,11 +158,27 @@ fn a_folder_of_other_ports_is_refused() {
     let mut node = Process::start(&mut run(folder.path(), own, &[], &FAST));
     next_told(&mut node);
     node.kill();
-    let output = run(folder.path(), own, &[peer], &FAST).output().expect("the program starts");
-    assert_eq!(output.status.code(), Some(65), "{output:?}");
-    let error = String::from_utf8(output.stderr).expect("text");
+    let mut refused = Process::start(&mut run(folder.path(), own, &[peer], &FAST));
+    assert_eq!(refused.exit_code(), Some(65));
+    let error = refused.errors().join("\n");
     assert_eq!(error.lines().count(), 1, "{error}");
     for part in [format!("{own}"), format!("{own} {peer}")] {
         assert!(error.contains(&part), "{part}: {error}");
     }
+}
+
+#[test]
+fn a_folder_of_a_service_is_never_emptied() {
+    let ports = Ports::claim();
+    let folder = tempfile::tempdir().expect("a folder");
+    let members = format!("127.0.0.1:{}", ports.port(0));
+    let mut init = raft();
+    init.args(["init", "cluster", "--members", &members]).current_dir(folder.path());
+    assert!(init.output().expect("the program starts").status.success());
+    let more = ["--fresh", "--data", "cluster/n1"];
+    let mut refused = Process::start(&mut run(folder.path(), ports.port(1), &[], &more));
+    assert_eq!(refused.exit_code(), Some(65));
+    let mut inspect = raft();
+    inspect.args(["inspect", "cluster/n1"]).current_dir(folder.path());
+    assert!(inspect.output().expect("the program starts").status.success());
 }

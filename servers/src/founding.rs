@@ -56,6 +56,21 @@ pub fn found(
     Superblock::found(disk, identity)
 }
 
+/// Removes the identity and the log of a node from its folder, and nothing else that may lie there.
+/// The identity goes first: what is left if this is interrupted belongs to nobody.
+pub fn clear(disk: &mut impl Disk) -> io::Result<()> {
+    let ours = disk.list()?.into_iter().filter(|name| storage::is_ours(name));
+    let (identity, log): (Vec<String>, Vec<String>) =
+        ours.partition(|name| storage::is_identity(name));
+    for names in [identity, log] {
+        for name in names {
+            disk.remove(&name)?;
+        }
+        disk.sync_dir()?;
+    }
+    Ok(())
+}
+
 /// Removes what a founding left that did not finish; refuses whatever else may be there.
 fn clear_interrupted(disk: &mut impl Disk) -> Result<(), OpenError> {
     let list = disk.list();

@@ -4,7 +4,7 @@
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use messages::Operation;
+use messages::{LogPosition, Operation};
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::host::{Batch, Outcome, Status};
@@ -19,6 +19,9 @@ pub struct Mailbox {
 /// A batch, and where its outcome goes.
 pub type Letter = (Batch, oneshot::Sender<Outcome>);
 
+/// How many of the log's last entries are asked for, and where their positions go.
+pub type TailQuestion = (usize, oneshot::Sender<Vec<LogPosition>>);
+
 #[derive(Debug)]
 struct Shared {
     queue: Mutex<Queue>,
@@ -32,6 +35,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Queue {
     letters: Vec<Letter>,
+    tail_questions: Vec<TailQuestion>,
     closed: bool,
 }
 
@@ -63,6 +67,21 @@ impl Mailbox {
     /// The node as of its last turn.
     pub fn status(&self) -> Status {
         lock(&self.shared.status).clone()
+    }
+
+    /// The positions of the last `count` entries of the node's log, oldest first; none when the
+    /// server is gone.
+    pub async fn log_tail(&self, count: usize) -> Vec<LogPosition> {
+        let (sender, positions) = oneshot::channel();
+        {
+            let mut queue = lock(&self.shared.queue);
+            if queue.closed {
+                return Vec::new();
+            }
+            queue.tail_questions.push((count, sender));
+        }
+        self.wake();
+        positions.await.unwrap_or_default()
     }
 
     /// Follows who leads, as this node sees it.
@@ -103,6 +122,11 @@ impl Mailbox {
         mem::take(&mut lock(&self.shared.queue).letters)
     }
 
+    /// Takes all questions for the end of the log. For the server alone.
+    pub fn take_tail_questions(&self) -> Vec<TailQuestion> {
+        mem::take(&mut lock(&self.shared.queue).tail_questions)
+    }
+
     /// Tells what others may see of the server. For the server alone.
     pub fn publish(&self, status: Status, leadership: Leadership) {
         *lock(&self.shared.status) = status;
@@ -117,6 +141,7 @@ impl Mailbox {
         let mut queue = lock(&self.shared.queue);
         queue.closed = true;
         let letters = mem::take(&mut queue.letters);
+        queue.tail_questions.clear(); // whoever asked sees that nobody answers
         drop(queue);
         for (_, sender) in letters {
             let _ = sender.send(Outcome::Stopped); // whoever no longer waits need not hear it

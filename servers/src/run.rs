@@ -7,7 +7,7 @@ use std::future::pending;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use log::{debug, info, warn};
-use messages::{Boot, NodeId};
+use messages::{Boot, LogIndex, NodeId};
 use rustix::time::{ClockId, clock_gettime};
 use states::{Time, WallTime};
 use tokio::sync::oneshot;
@@ -137,7 +137,19 @@ impl<M: StateMachine, T: Transport> Driver<M, T> {
         self.parts.server.receive(now(), wall(), self.events.drain(..));
         self.publish(); // before the replies: who has one sees what it brought
         self.deliver();
+        self.answer_tail_questions();
         Ok(())
+    }
+
+    fn answer_tail_questions(&self) {
+        for (count, sender) in self.parts.mailbox.take_tail_questions() {
+            let log = self.parts.server.replica().log();
+            let last = log.last().index.0;
+            let first = last.saturating_sub(count as u64) + 1;
+            let entries = (first..=last).filter_map(|index| log.entry(LogIndex(index)));
+            let positions = entries.map(|entry| entry.position).collect();
+            let _ = sender.send(positions); // whoever no longer waits need not hear it
+        }
     }
 
     fn gather(&mut self) -> Result<(), WalError> {

@@ -347,6 +347,28 @@ fn clients_libraries_find_what_they_look_for() {
 }
 
 #[test]
+fn a_connection_knows_where_its_last_write_stands() {
+    let door = open(|_| {});
+    let mut client = door.connect();
+    assert_eq!(client.text("raft.position"), "$-1\r\n");
+    assert_eq!(client.text("incr hits"), ":1\r\n");
+    assert_eq!(client.text("raft.position"), "$3\r\n5@3\r\n");
+    assert_eq!(door.connect().text("raft.position"), "$-1\r\n");
+}
+
+#[test]
+fn the_log_is_shown_within_limits() {
+    let door = open(|_| {});
+    let mut client = door.connect();
+    assert_eq!(client.text("raft.log 2"), "*2\r\n$3\r\n5@3\r\n$3\r\n6@3\r\n");
+    assert_eq!(client.text("raft.log 1"), "*1\r\n$3\r\n6@3\r\n");
+    let refused = "-ERR value is out of range, must be 1 to 1000\r\n";
+    for count in ["0", "1001", "-1", "many"] {
+        assert_eq!(client.text(&format!("raft.log {count}")), refused);
+    }
+}
+
+#[test]
 fn info_says_what_is_so() {
     let door = open(|_| {});
     let mut client = door.connect();

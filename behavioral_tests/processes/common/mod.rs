@@ -86,6 +86,11 @@ impl Process {
         self.child.stdin.as_mut().expect("piped")
     }
 
+    /// Closes its standard input.
+    pub fn end_input(&mut self) {
+        self.child.stdin = None;
+    }
+
     /// Its next line; `None` when it has ended.
     pub fn line(&mut self) -> Option<String> {
         match self.lines.recv_timeout(PATIENCE) {
@@ -149,6 +154,11 @@ impl Process {
     pub fn exit_code(&mut self) -> Option<i32> {
         assert!(ends(&descriptor(self.pid()), PATIENCE), "it never ends\n{}", self.last_words());
         self.child.wait().expect("it is a child").code()
+    }
+
+    /// What it says on stderr from here to its end.
+    pub fn errors(&self) -> Vec<String> {
+        self.errors.iter().collect()
     }
 
     fn last_words(&self) -> String {

@@ -121,7 +121,7 @@ fn banner(session: &mut Session) -> String {
     let views = session.cluster.views();
     let mut lines = Vec::new();
     for (node, view) in session.cluster.nodes.iter().zip(views) {
-        let role = view.map_or("silent".to_owned(), |view| view.role);
+        let role = view.map_or(show::why_silent(node).to_owned(), |view| view.role);
         let (number, address) = (node.number, &node.address);
         let pid = node.pid().unwrap_or_default();
         lines.push(format!("node {number}  {role:<13}  {address}  process {pid}"));

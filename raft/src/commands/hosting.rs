@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::Context;
-use messages::NodeId;
+use messages::{LogPosition, NodeId};
 use raft::config::{Config, Transport};
 use raft::doors::resp::{self, Backend, Door};
 use raft::status::{self, Name, Names};
@@ -144,5 +144,9 @@ impl Backend for Clients {
 
     fn describe(&self) -> Option<String> {
         Some(status::status_json(&self.mailbox.status(), &self.names))
+    }
+
+    async fn log_tail(&self, count: usize) -> Vec<LogPosition> {
+        self.mailbox.log_tail(count).await
     }
 }

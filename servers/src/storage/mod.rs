@@ -61,10 +61,14 @@ pub fn open<D: Disk>(
     Ok(Opened { identity: superblock.identity, boot, wal, recovered })
 }
 
+/// Whether a file of this name says whose the folder is.
+pub(crate) fn is_identity(name: &str) -> bool {
+    [superblock::FILE, superblock::NEW_FILE].contains(&name)
+}
+
 /// Whether a file of this name belongs to a founded folder.
 pub(crate) fn is_ours(name: &str) -> bool {
-    [superblock::FILE, superblock::NEW_FILE].contains(&name)
-        || segment::SegmentId::parse(name).is_some()
+    is_identity(name) || segment::SegmentId::parse(name).is_some()
 }
 
 /// Whether a file is what only a founding that did not finish leaves: nothing was ever promised

@@ -190,7 +190,8 @@ impl Session {
             let committed = match &views[number - 1] {
                 Some(view) => view.commit,
                 None => {
-                    text.push(format!("node {number}  does not answer"));
+                    let why = show::why_silent(self.cluster.node(number));
+                    text.push(format!("node {number}  {why}"));
                     continue;
                 }
             };

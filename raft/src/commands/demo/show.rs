@@ -30,17 +30,22 @@ fn row(node: &Node, view: Option<&View>) -> [String; 7] {
     let number = node.number.to_string();
     let process = node.pid().map_or("-".to_owned(), |pid| pid.to_string());
     let Some(view) = view else {
-        let role = match (node.pid(), node.is_paused()) {
-            (None, _) => "down",
-            (_, true) => "paused",
-            (_, false) => "silent",
-        };
+        let role = why_silent(node);
         let [term, commit, applied, last] = ["-"; 4].map(str::to_owned);
         return [number, role.to_owned(), term, commit, applied, last, process];
     };
     let numbers = [view.term, view.commit, view.applied, view.last].map(|n| n.to_string());
     let [term, commit, applied, last] = numbers;
     [number, view.role.clone(), term, commit, applied, last, process]
+}
+
+/// What to call a node that does not answer.
+pub fn why_silent(node: &Node) -> &'static str {
+    match (node.pid(), node.is_paused()) {
+        (None, _) => "down",
+        (_, true) => "paused",
+        (_, false) => "silent",
+    }
 }
 
 /// One node's last entries, each `INDEX@TERM`, marked up to what is committed.

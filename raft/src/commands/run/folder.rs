@@ -7,10 +7,10 @@ use std::path::Path;
 use anyhow::Context;
 use raft::exit::{self, Failure};
 use servers::founding;
-use servers::storage::{Disk, FolderDisk, Identity, OpenError, Options, Superblock};
+use servers::storage::{FolderDisk, Identity, OpenError, Options, Superblock};
 
-/// Opens the folder for this identity; founds it if it is empty. `fresh`: empties it first. `seed`
-/// must be random.
+/// Opens the folder for this identity; founds it if it is empty. `fresh`: empties it first, if it is of
+/// a `raft run`. `seed` must be random.
 pub fn open(
     folder: &Path,
     identity: &Identity,
@@ -19,31 +19,37 @@ pub fn open(
     seed: u64,
 ) -> anyhow::Result<FolderDisk> {
     let mut disk = FolderDisk::create(folder)?;
-    if fresh {
-        empty(&mut disk).with_context(|| format!("cannot empty {}", folder.display()))?;
-    }
-    match Superblock::read(&disk) {
-        Ok(found) if found.identity == *identity => {}
-        Ok(found) => return Err(foreign(folder, &found.identity, identity).into()),
-        Err(OpenError::Empty { .. }) => {
-            founding::found(&mut disk, identity, options, seed)?;
-        }
+    let found = match Superblock::read(&disk) {
+        Ok(superblock) => Some(superblock.identity),
+        Err(OpenError::Empty { .. }) => None,
         Err(error) => return Err(error.into()),
+    };
+    match &found {
+        Some(found) if !is_demonstration(found) => Err(no_demonstration(folder, found).into()),
+        Some(found) if !fresh && found != identity => Err(foreign(folder, found, identity).into()),
+        Some(_) if !fresh => Ok(disk),
+        _ => {
+            founding::clear(&mut disk)
+                .with_context(|| format!("cannot empty {}", folder.display()))?;
+            founding::found(&mut disk, identity, options, seed)?;
+            Ok(disk)
+        }
     }
-    Ok(disk)
 }
 
-/// The superblock goes first: what is left if this is interrupted belongs to nobody.
-fn empty(disk: &mut FolderDisk) -> std::io::Result<()> {
-    let (superblock, others): (Vec<String>, Vec<String>) =
-        disk.list()?.into_iter().partition(|name| name == "superblock");
-    for names in [superblock, others] {
-        for name in names {
-            disk.remove(&name)?;
-        }
-        disk.sync_dir()?;
-    }
-    Ok(())
+/// Whether the folder is of a `raft run`, whatever its ports: all follows from them.
+fn is_demonstration(identity: &Identity) -> bool {
+    let ports: Result<Vec<u16>, _> = identity.members.values().map(|name| name.parse()).collect();
+    let (Ok(ports), Ok(own)) = (ports, identity.name().parse()) else { return false };
+    ports.contains(&own) && founding::demonstration(&ports, own) == *identity
+}
+
+fn no_demonstration(folder: &Path, found: &Identity) -> Failure {
+    let text = format!(
+        "{} belongs to {found}, which raft serve runs; choose another folder with --data",
+        folder.display()
+    );
+    Failure::new(exit::DATA, text)
 }
 
 fn foreign(folder: &Path, found: &Identity, expected: &Identity) -> Failure {

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use messages::LogPosition;
 use servers::host::{Batch, Outcome};
 use states::{Micros, Time};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -119,7 +120,14 @@ impl<B: Backend> Connection<B> {
                 Some(batch) => Some(self.submit(batch).await?),
                 None => None,
             };
-            self.compose(outcome.as_ref());
+            if let Some(Outcome::Done { position: Some(position), .. }) = outcome {
+                self.session.position = Some(position);
+            }
+            let log = match self.requests.log_asked() {
+                Some(count) => self.backend.log_tail(count).await,
+                None => Vec::new(),
+            };
+            self.compose(outcome.as_ref(), &log);
             self.requests.clear();
             let last = self.requests.is_empty() && self.requests.broken.is_some();
             if last {
@@ -194,10 +202,10 @@ impl<B: Backend> Connection<B> {
     }
 
     /// Writes all replies of the batch, in order, into `out`.
-    fn compose(&mut self, outcome: Option<&Outcome>) {
+    fn compose(&mut self, outcome: Option<&Outcome>, log: &[LogPosition]) {
         let status = || self.backend.status();
         let describe = || self.backend.describe();
-        let node = Node { door: &self.place.door, status: &status, describe: &describe };
+        let node = Node { door: &self.place.door, status: &status, describe: &describe, log };
         let mut replies = outcome.map(Replies::new);
         for (slot, request) in self.requests.slots() {
             match (slot, &mut replies) {

@@ -23,7 +23,7 @@ use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
 
-use messages::NodeId;
+use messages::{LogPosition, NodeId};
 use servers::host::{Batch, Outcome, Status};
 use states::{Time, WallTime};
 use tokio::net::{TcpListener, TcpStream};
@@ -46,6 +46,12 @@ pub trait Backend: 'static {
     /// The node and its cluster in JSON, for `RAFT.STATUS`, which is nil without it.
     fn describe(&self) -> Option<String> {
         None
+    }
+
+    /// The positions of the last `count` entries of the node's log, oldest first, for `RAFT.LOG`.
+    fn log_tail(&self, count: usize) -> impl Future<Output = Vec<LogPosition>> {
+        let _ = count;
+        std::future::ready(Vec::new())
     }
 }
 

@@ -102,6 +102,12 @@ impl Requests {
         self.slots.iter().copied().zip(ranges.map(|range| &self.bytes[range]))
     }
 
+    /// How many entries of the log `RAFT.LOG` asks for, at most, if the batch has one.
+    pub fn log_asked(&self) -> Option<usize> {
+        let local = self.slots().filter(|(slot, _)| matches!(slot, Slot::Local));
+        local.filter_map(|(_, request)| session::log_asked(request)).max()
+    }
+
     fn range(&self, at: usize) -> Range<usize> {
         let begin = if at == 0 { 0 } else { self.ends[at - 1].0 };
         begin..self.ends[at].0

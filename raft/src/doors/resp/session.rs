@@ -1,6 +1,7 @@
 //! What a connection remembers, and the commands that it answers by itself, without the log. Must
 //! never touch the store.
 
+use messages::LogPosition;
 use servers::host::Status;
 use states::Role;
 
@@ -11,6 +12,9 @@ use crate::store::reply::{self, NOT_AN_INTEGER};
 
 /// The Redis whose behaviour this is.
 pub const REDIS_VERSION: &str = "7.0.15";
+
+/// The most entries of the log that `RAFT.LOG` shows.
+const MOST_ENTRIES: usize = 1000;
 
 /// The longest name that a connection can have, bytes.
 const MAX_NAME: usize = 1024;
@@ -63,6 +67,8 @@ pub struct Session {
     pub reads_stale: bool,
     /// Whether it closes when its replies are written.
     pub ends: bool,
+    /// Where its last write stands in the log, if this node knows.
+    pub position: Option<LogPosition>,
 }
 
 /// What a connection can say about its node.
@@ -73,6 +79,8 @@ pub struct Node<'a> {
     pub status: &'a dyn Fn() -> Status,
     /// The same in JSON, with its cluster.
     pub describe: &'a dyn Fn() -> Option<String>,
+    /// The end of its log: as much as the batch asks for.
+    pub log: &'a [LogPosition],
 }
 
 /// One request, without its command's name.
@@ -93,7 +101,7 @@ const fn command(name: &'static str, arity: i32, handler: fn(&mut Session, Call)
     Command { name, arity, handler }
 }
 
-static COMMANDS: [Command; 13] = [
+static COMMANDS: [Command; 15] = [
     command("ping", -1, Session::ping),
     command("echo", 2, Session::echo),
     command("hello", -1, Session::hello),
@@ -107,6 +115,8 @@ static COMMANDS: [Command; 13] = [
     command("readwrite", 1, Session::readwrite),
     command("quit", -1, Session::quit),
     command("raft.status", 1, Session::raft_status),
+    command("raft.position", 1, Session::raft_position),
+    command("raft.log", 2, Session::raft_log),
 ];
 
 static CLIENT: [Command; 4] = [
@@ -128,10 +138,29 @@ pub fn ends_batch(name: &[u8]) -> bool {
     [&b"readonly"[..], b"readwrite", b"quit"].iter().any(|ends| name.eq_ignore_ascii_case(ends))
 }
 
+/// How many entries of the log a request asks for, if it is a `RAFT.LOG`.
+pub fn log_asked(request: &[u8]) -> Option<usize> {
+    let mut arguments = Arguments::decode(request)?;
+    let asks = arguments.len() == 2 && arguments.shift().eq_ignore_ascii_case(b"raft.log");
+    if asks { log_count(arguments.shift()) } else { None }
+}
+
+fn log_count(argument: &[u8]) -> Option<usize> {
+    let count = usize::try_from(reply::parse_decimal(argument)?).ok()?;
+    (1..=MOST_ENTRIES).contains(&count).then_some(count)
+}
+
 impl Session {
     /// The memory of a new connection.
     pub fn new(id: u64) -> Session {
-        Session { id, name: Vec::new(), protocol: Protocol::Resp2, reads_stale: false, ends: false }
+        Session {
+            id,
+            name: Vec::new(),
+            protocol: Protocol::Resp2,
+            reads_stale: false,
+            ends: false,
+            position: None,
+        }
     }
 
     /// Answers a request that is not the store's, or that nobody knows.
@@ -348,6 +377,24 @@ impl Session {
         match (call.node.describe)() {
             Some(json) => reply::bulk(call.out, json.as_bytes()),
             None => reply::null(call.out),
+        }
+    }
+
+    fn raft_position(&mut self, call: Call) {
+        match self.position {
+            Some(position) => reply::bulk(call.out, position.to_string().as_bytes()),
+            None => self.protocol.put_null(call.out),
+        }
+    }
+
+    fn raft_log(&mut self, mut call: Call) {
+        let Some(count) = log_count(call.arguments.shift()) else {
+            return reply::error(call.out, "ERR value is out of range, must be 1 to 1000");
+        };
+        let tail = &call.node.log[call.node.log.len().saturating_sub(count)..];
+        reply::array(call.out, tail.len());
+        for position in tail {
+            reply::bulk(call.out, position.to_string().as_bytes());
         }
     }
 
