@@ -7,6 +7,7 @@
 //! - [`inputs`]: messages in a line;
 //! - [`notation`]: how a trace reads;
 //! - [`ports`]: ports that no other test has;
+//! - [`roles`]: n1 in a given role, with a given log;
 //! - [`script`]: golden scripts, rewritten by `UPDATE_GOLDENFILES=1 cargo test -p unit_tests`.
 
 pub mod cluster;
@@ -14,6 +15,7 @@ pub mod inputs;
 pub mod node;
 pub mod notation;
 pub mod ports;
+pub mod roles;
 pub mod script;
 
 pub use cluster::Cluster;
