@@ -3,6 +3,7 @@
 //! build a state by hand: a log of several terms is reached as a real node reaches it.
 //!
 //! - [`node`]: one state with its replica and its disk;
+//! - [`architecture`]: the rules that the sources themselves must keep;
 //! - [`cluster`]: some nodes, virtual time, queues of messages;
 //! - [`inputs`]: messages in a line;
 //! - [`notation`]: how a trace reads;
@@ -10,6 +11,7 @@
 //! - [`roles`]: n1 in a given role, with a given log;
 //! - [`script`]: golden scripts, rewritten by `UPDATE_GOLDENFILES=1 cargo test -p unit_tests`.
 
+pub mod architecture;
 pub mod cluster;
 pub mod inputs;
 pub mod node;
