@@ -77,6 +77,18 @@ pub fn one_entry_at_a_time() -> Config {
     Config { append_bytes: 1, ..Config::default() }
 }
 
+/// Nobody answers this leader any more, until it steps down; also what it did in that turn.
+pub fn step_down(cluster: &mut Cluster, leader: u64) -> Effects {
+    for _ in 0..20 {
+        let effects = cluster.timeout(leader);
+        cluster.lose(None, None);
+        if cluster.node(leader).role() == Role::Follower {
+            return effects;
+        }
+    }
+    panic!("n{leader} leads on, though nobody answers");
+}
+
 /// Time goes on until no follower hears a leader any more.
 pub fn silence(cluster: &mut Cluster) {
     cluster.advance(Config::default().election);

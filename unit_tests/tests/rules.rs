@@ -44,10 +44,8 @@ fn an_answer_to_a_heartbeat_of_an_older_term_confirms_no_read() {
     let to_n2 = |message: &unit_tests::cluster::InTransit| message.to == NodeId(2);
     let place = cluster.queue.iter().position(to_n2).expect("a heartbeat to n2");
     let late = cluster.queue.remove(place);
-    while cluster.node(1).role() == Role::Leader {
-        cluster.lose(None, None);
-        cluster.timeout(1); // nobody answers
-    }
+    cluster.lose(None, None);
+    roles::step_down(&mut cluster, 1);
     cluster.advance(Micros(300_000));
     cluster.elect(1); // round 1 of term 2
     assert_eq!(cluster.node(2).term(), 2);

@@ -16,10 +16,7 @@ mod figure_8 {
     fn a() -> Cluster {
         let mut cluster = Cluster::with(5, roles::one_entry_at_a_time());
         cluster.elect(1); // term 1: 1@1, everywhere
-        while cluster.node(1).role() == Role::Leader {
-            cluster.timeout(1);
-            cluster.lose(None, None);
-        }
+        roles::step_down(&mut cluster, 1);
         roles::silence(&mut cluster);
         cluster.timeout(1);
         cluster.deliver(None, None); // PreVote

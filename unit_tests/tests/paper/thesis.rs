@@ -1,7 +1,7 @@
 //! Ongaro's thesis, "Consensus: Bridging Theory and Practice" (2014): sections 4.2.3, 6.2, 6.4, 9.6.
 
 use crate::{hard_state, starting};
-use states::{Answer, Config, Decision, Effects, Micros, RequestId, Role};
+use states::{Answer, Config, Decision, Micros, RequestId, Role};
 use unit_tests::inputs::{at, pre_vote, pre_vote_reply, request_vote};
 use unit_tests::notation::{promises, sends, write};
 use unit_tests::{Cluster, inputs, roles};
@@ -44,11 +44,7 @@ fn a_leader_steps_down_without_a_successful_round_for_an_election_timeout() {
     let mut cluster = Cluster::new(3);
     cluster.elect(1);
     let heard = cluster.now; // round 1 was sent and echoed now
-    let mut effects = Effects::default();
-    while cluster.node(1).role() == Role::Leader {
-        effects = cluster.timeout(1);
-        cluster.lose(None, None);
-    }
+    let effects = roles::step_down(&mut cluster, 1);
     assert_eq!(cluster.now - heard, Config::default().election);
     assert!(effects.decisions.contains(&Decision::LostQuorum));
     assert_eq!((cluster.node(1).role(), cluster.node(1).term()), (Role::Follower, 1));
