@@ -3,17 +3,21 @@
 //! build a state by hand: a log of several terms is reached as a real node reaches it.
 //!
 //! - [`node`]: one state with its replica and its disk;
+//! - [`architecture`]: the rules that the sources themselves must keep;
 //! - [`cluster`]: some nodes, virtual time, queues of messages;
 //! - [`inputs`]: messages in a line;
 //! - [`notation`]: how a trace reads;
 //! - [`ports`]: ports that no other test has;
+//! - [`roles`]: n1 in a given role, with a given log;
 //! - [`script`]: golden scripts, rewritten by `UPDATE_GOLDENFILES=1 cargo test -p unit_tests`.
 
+pub mod architecture;
 pub mod cluster;
 pub mod inputs;
 pub mod node;
 pub mod notation;
 pub mod ports;
+pub mod roles;
 pub mod script;
 
 pub use cluster::Cluster;

@@ -1,8 +1,8 @@
 //! How a trace reads, the same as the nodes' own log at `debug`:
 //! `n1@3 → n2 AppendEntries prev=4@3 [5@3] commit=4`. Must never hide a field that a rule looks at.
 
-use messages::{AppendOutcome, Entry, LogPosition, Message, NodeId};
-use states::{Answer, Decision, Input, Role};
+use messages::{AppendOutcome, Entry, LogPosition, Message, NodeId, Term};
+use states::{Answer, Decision, Effects, Input, Role};
 
 /// `n1`.
 pub fn node(id: NodeId) -> String {
@@ -108,4 +108,26 @@ pub fn position(text: &str) -> Result<LogPosition, String> {
 pub fn node_id(text: &str) -> Result<NodeId, String> {
     let number = text.strip_prefix('n').and_then(|number| number.parse().ok());
     number.map(NodeId).ok_or(format!("{text:?} is no node like n1"))
+}
+
+/// What leaves at once, like `@3 → n2 Heartbeat round=1 commit=0`.
+pub fn sends(effects: &Effects) -> Vec<String> {
+    effects.sends.iter().map(outgoing).collect()
+}
+
+/// What leaves when all that was handed to the disk is durable.
+pub fn promises(effects: &Effects) -> Vec<String> {
+    effects.promises.iter().map(outgoing).collect()
+}
+
+fn outgoing((to, term, body): &(NodeId, Term, Message)) -> String {
+    format!("@{term} → {} {}", node(*to), message(body))
+}
+
+/// What must become durable, like `term=3 vote=n1 [5@3]`; empty if nothing.
+pub fn write(effects: &Effects) -> String {
+    effects.write.as_ref().map_or(String::new(), |write| {
+        let vote = write.hard_state.voted_for.map_or("none".to_owned(), node);
+        format!("term={} vote={vote} {}", write.hard_state.term, entries(&write.entries))
+    })
 }

@@ -3,7 +3,12 @@
 
 use messages::{LogIndex, Message, NodeId};
 use states::{Answer, Config, Effects, Input, Micros, RequestId, Role, Time};
-use unit_tests::{Cluster, inputs};
+use unit_tests::{Cluster, inputs, roles};
+
+unit_tests::scripts!("rules":
+    rule_1_own_vote rule_2_own_entries rule_3_heartbeats rule_4_silence rule_5_terms
+    rule_6_who_counts rule_8_order rule_14_checks
+);
 
 fn read_answers(effects: &Effects) -> Vec<(RequestId, Answer)> {
     let is_read = |answer: &&(RequestId, Answer)| matches!(answer.1, Answer::ReadAt(_));
@@ -39,10 +44,8 @@ fn an_answer_to_a_heartbeat_of_an_older_term_confirms_no_read() {
     let to_n2 = |message: &unit_tests::cluster::InTransit| message.to == NodeId(2);
     let place = cluster.queue.iter().position(to_n2).expect("a heartbeat to n2");
     let late = cluster.queue.remove(place);
-    while cluster.node(1).role() == Role::Leader {
-        cluster.lose(None, None);
-        cluster.timeout(1); // nobody answers
-    }
+    cluster.lose(None, None);
+    roles::step_down(&mut cluster, 1);
     cluster.advance(Micros(300_000));
     cluster.elect(1); // round 1 of term 2
     assert_eq!(cluster.node(2).term(), 2);
@@ -195,4 +198,141 @@ fn a_message_in_the_nodes_own_name_is_dropped() {
         (0, None)
     );
     assert!(cluster.now == Time(0));
+}
+
+/// Rule 7f: "Timeouts are drawn from [election, 1.5 × election)", and over the whole of it.
+#[test]
+fn election_timeouts_are_drawn_from_one_to_one_and_a_half() {
+    let election = Config::default().election.0;
+    let mut cluster = Cluster::new(3);
+    let mut drawn = Vec::new();
+    for round in 1..=2000 {
+        cluster.input(1, inputs::heartbeat(2, 1, round, 0));
+        drawn.push((cluster.node(1).state.deadline().expect("a voter") - cluster.now).0);
+    }
+    let (least, most) = (drawn.iter().min().copied(), drawn.iter().max().copied());
+    assert!(least >= Some(election) && least < Some(election + election / 100), "{least:?}");
+    assert!(most < Some(election * 3 / 2) && most > Some(election * 149 / 100), "{most:?}");
+}
+
+/// Rule 7f: "a refused or split election retries after uniform(0..0.5 × election)", for votes and
+/// pre-votes; before, the whole timeout runs.
+#[test]
+fn a_lost_election_is_tried_again_within_half_a_timeout() {
+    let election = Config::default().election.0;
+    let mut waits = Vec::new();
+    for elections in 0..200 {
+        for role in [Role::PreCandidate, Role::Candidate] {
+            let mut cluster = match role {
+                Role::PreCandidate => roles::pre_candidate(4 + elections, &[1]),
+                _ => roles::candidate(4 + elections, &[1]),
+            };
+            (0..elections % 20).for_each(|_| drop(cluster.timeout(1)));
+            if cluster.node(1).role() != role {
+                continue; // a candidate that timed out asks again first
+            }
+            let wait = |cluster: &Cluster| {
+                (cluster.node(1).state.deadline().expect("a voter") - cluster.now).0
+            };
+            assert!(wait(&cluster) >= election, "nobody has refused");
+            for from in [2, 3] {
+                let term = 4 + elections;
+                cluster.input(
+                    1,
+                    match role {
+                        Role::PreCandidate => inputs::pre_vote_reply(from, term, term + 1, false),
+                        _ => inputs::vote_reply(from, term, term, false),
+                    },
+                );
+            }
+            assert!(wait(&cluster) < election / 2, "{role:?} waits {}", wait(&cluster));
+            waits.push(wait(&cluster));
+        }
+    }
+    let spread = waits.iter().max().expect("some") - waits.iter().min().expect("some");
+    assert!(spread > election / 4, "the retries do not collide: {spread}");
+}
+
+/// The storm (design, section 12): replies that say nothing new must not multiply. A follower that
+/// refuses everything, forty times over, costs no more than one append each heartbeat.
+#[test]
+fn refusals_do_not_multiply_messages() {
+    let mut cluster = roles::leader(5, &[1, 1, 2, 2, 4, 4]);
+    let refusal = inputs::mismatched(3, 5, 6, inputs::at(3, 1));
+    let first = appends_sent(&cluster.input(1, refusal.clone()));
+    assert_eq!(first, 1, "the first says where the logs may meet");
+    for _ in 0..40 {
+        assert_eq!(appends_sent(&cluster.input(1, refusal.clone())), 0);
+    }
+    for _ in 0..5 {
+        let heartbeat = cluster.timeout(1);
+        cluster.input(1, inputs::echo(2, 5, rounds_sent(&heartbeat)[0]));
+        let to_n3 = |send: &&(NodeId, _, Message)| {
+            send.0 == NodeId(3) && matches!(send.2, Message::AppendEntries(_))
+        };
+        assert_eq!(heartbeat.sends.iter().filter(to_n3).count(), 1, "a probe a heartbeat");
+    }
+}
+
+/// The storm, in a window under way: its first append is lost, and every other one is refused.
+#[test]
+fn a_lost_append_costs_one_probe_however_many_follow_it() {
+    let mut cluster = Cluster::with(3, roles::one_entry_at_a_time());
+    cluster.elect(1);
+    for _ in 0..10 {
+        cluster.propose(1, 1, None); // 2@1 to 11@1, an append each
+    }
+    let mut appends = 0;
+    for rejected in 2..=10 {
+        appends +=
+            appends_sent(&cluster.input(1, inputs::mismatched(3, 1, rejected, inputs::at(1, 1))));
+    }
+    assert_eq!(appends, 1, "nine refusals, one probe");
+}
+
+/// The storm, in a whole cluster: n3 was away for a hundred entries. Until it has them, messages are
+/// counted.
+#[test]
+fn catching_up_costs_few_messages() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    cluster.cut(3);
+    for _ in 0..100 {
+        cluster.propose(1, 10, None);
+        cluster.settle();
+    }
+    cluster.heal();
+    cluster.take_trace();
+    for _ in 0..3 {
+        cluster.timeout(1);
+        cluster.settle();
+    }
+    assert_eq!(cluster.node(3).log().len(), 101);
+    let sent = cluster.take_trace().matches("n1@1 → n3 AppendEntries").count();
+    assert!(sent <= 6, "{sent} appends for a log that fits in one");
+}
+
+/// Rule 2: an acknowledgement counts for what was acknowledged, also if the writes of many turns end
+/// at once.
+#[test]
+fn a_leader_counts_only_the_entries_of_writes_that_are_done() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    for _ in 0..3 {
+        cluster.propose(1, 1, None); // 2@1, 3@1, 4@1, a write each
+    }
+    cluster.input(1, inputs::matched(2, 1, 4));
+    assert_eq!(cluster.node(1).commit(), 1);
+    assert_eq!(cluster.write_one(1).commit, Some(LogIndex(2)));
+    assert_eq!(cluster.write_one(1).commit, Some(LogIndex(3)));
+}
+
+/// A script that leaves another trace than expected fails: the runner itself, seen to fail.
+#[test]
+fn a_script_generates_what_happens_and_not_what_is_written() {
+    let script = "timeout n1\n---\nnothing at all\n";
+    let generated = unit_tests::script::generate(script).expect("a script");
+    assert!(generated.contains("n1 becomes pre-candidate in term 0"), "{generated}");
+    assert!(!generated.contains("nothing at all"));
+    assert!(unit_tests::script::generate("no_such_command n1\n---\n").is_err());
 }
