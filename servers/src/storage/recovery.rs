@@ -10,7 +10,7 @@ use messages::{Entry, LogIndex};
 use states::HardState;
 
 use super::record::{HEADER, Header, RecordFault, decode_records};
-use super::segment::{HEAD, Head, HeadFault, SegmentId, highest_synced};
+use super::segment::{HEAD, Head, HeadFault, SegmentId, highest_synced, used};
 use super::{Cut, Damage, Disk, OpenError, Owner, WalError};
 
 /// A log as it lies on the disk.
@@ -287,12 +287,7 @@ impl Reader {
     /// Hears what headers beyond the row say.
     fn hear(&mut self, id: SegmentId, bytes: &[u8], unread: usize) {
         let head = Head::decode(bytes, id).ok();
-        let said = highest_synced(
-            &bytes[..used(bytes)],
-            unread,
-            id.salt,
-            head.as_ref().map(|head| head.base),
-        );
+        let said = highest_synced(bytes, unread, id.salt, head.as_ref().map(|head| head.base));
         let begun = head.map_or(0, |head| head.synced);
         self.log.proven = self.log.proven.max(said).max(begun);
     }
@@ -305,19 +300,6 @@ impl Reader {
         }
         self.log
     }
-}
-
-/// Bytes up to the last that is not zero.
-fn used(bytes: &[u8]) -> usize {
-    const ZEROS: [u8; 4096] = [0; 4096];
-    let mut end = bytes.len();
-    while let Some(chunk) = end.checked_sub(ZEROS.len()).map(|from| &bytes[from..end]) {
-        if chunk != ZEROS {
-            break;
-        }
-        end -= ZEROS.len();
-    }
-    bytes[..end].iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
 }
 
 fn damage(file: &str, offset: u64, what: &'static str) -> Refused {

@@ -10,7 +10,7 @@ use states::HardState;
 
 use super::Owner;
 use super::record::{
-    ALIGNMENT, HEADER, Header, get_u32, get_u64, put_u32, put_u64, read_vote, salted, spell_vote,
+    ALIGNMENT, Header, get_u32, get_u64, put_u32, put_u64, read_vote, salted, spell_vote,
 };
 
 /// Bytes of a segment's head: one sector.
@@ -129,13 +129,27 @@ impl Head {
 /// lengths may be broken before it. A copy of a header within an entry does not count: it says
 /// another place than its own.
 pub(crate) fn highest_synced(bytes: &[u8], from: usize, salt: u64, base: Option<u64>) -> u64 {
-    (from.next_multiple_of(ALIGNMENT)..bytes.len().saturating_sub(HEADER - 1))
+    // A header may end in zeros, but never begins with them.
+    (from.next_multiple_of(ALIGNMENT)..used(bytes))
         .step_by(ALIGNMENT)
         .filter_map(|at| Some((at, Header::decode(&bytes[at..], salt)?.0)))
         .filter(|(at, header)| base.is_none_or(|base| header.offset == base + *at as u64))
         .map(|(_, header)| header.synced)
         .max()
         .unwrap_or(0)
+}
+
+/// Bytes up to the last that is not zero.
+pub(crate) fn used(bytes: &[u8]) -> usize {
+    const ZEROS: [u8; 4096] = [0; 4096];
+    let mut end = bytes.len();
+    while let Some(chunk) = end.checked_sub(ZEROS.len()).map(|from| &bytes[from..end]) {
+        if chunk != ZEROS {
+            break;
+        }
+        end -= ZEROS.len();
+    }
+    bytes[..end].iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
 }
 
 /// Spreads a number over all bits, and can be undone (SplitMix64's last step).
