@@ -286,9 +286,8 @@ impl Reader {
 
     /// Hears what headers beyond the row say.
     fn hear(&mut self, id: SegmentId, bytes: &[u8], unread: usize) {
-        let head = Head::decode(bytes, id).ok();
-        let said = highest_synced(bytes, unread, id.salt, head.as_ref().map(|head| head.base));
-        let begun = head.map_or(0, |head| head.synced);
+        let begun = Head::decode(bytes, id).map_or(0, |head| head.synced);
+        let said = highest_synced(bytes, unread, id.salt);
         self.log.proven = self.log.proven.max(said).max(begun);
     }
 

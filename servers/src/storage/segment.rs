@@ -126,15 +126,14 @@ impl Head {
 }
 
 /// The highest `synced` that any header from byte `from` on says, wherever it stands: the row of
-/// lengths may be broken before it. A copy of a header within an entry does not count: it says
-/// another place than its own.
-pub(crate) fn highest_synced(bytes: &[u8], from: usize, salt: u64, base: Option<u64>) -> u64 {
+/// lengths may be broken before it. What a header says of syncs stays true for ever, so it does not
+/// matter whether it belongs to the row, or is a copy within an entry.
+pub(crate) fn highest_synced(bytes: &[u8], from: usize, salt: u64) -> u64 {
     // A header may end in zeros, but never begins with them.
     (from.next_multiple_of(ALIGNMENT)..used(bytes))
         .step_by(ALIGNMENT)
-        .filter_map(|at| Some((at, Header::decode(&bytes[at..], salt)?.0)))
-        .filter(|(at, header)| base.is_none_or(|base| header.offset == base + *at as u64))
-        .map(|(_, header)| header.synced)
+        .filter_map(|at| Header::decode(&bytes[at..], salt))
+        .map(|(header, _)| header.synced)
         .max()
         .unwrap_or(0)
 }
