@@ -313,28 +313,65 @@ fn what_no_header_proves_is_written_again_before_it_counts() {
 /// the replacement says the same and the zeros over them were lost.
 #[test]
 fn what_was_cut_never_comes_back() {
-    let mut fixture = Fixture::new();
-    fixture.append(100);
-    fixture.sync().expect("a healthy disk");
-    let promised = fixture.contents.len();
-    fixture.append(500); // the first of the flight: one of its sectors is lost
-    fixture.append(20); // the second: kept
-    let mut thing = 0;
-    fixture.disk.crash(|| {
-        thing += 1;
-        if thing == 1 { Fate::Lost } else { Fate::Kept }
-    });
-    // Recovery zeroes both, but its sync fails: the zeros can be read, the old bytes are durable.
-    fixture.disk.fail_after(2, io::ErrorKind::Other);
-    assert!(matches!(fixture.open(), Err(OpenError::Io(_))));
-    fixture.disk.heal();
-    fixture.reopen();
-    assert_eq!(fixture.contents.len(), promised);
-    fixture.append(500); // the same bytes again
-    fixture.sync().expect("a healthy disk");
-    fixture.disk.crash(|| Fate::Lost);
-    fixture.reopen();
-    assert_eq!(fixture.contents.len(), promised + 1);
+    for bytes in (400..912).step_by(8) {
+        let mut fixture = Fixture::new();
+        fixture.append(100);
+        fixture.sync().expect("a healthy disk");
+        let promised = fixture.contents.len();
+        fixture.append(bytes); // its first sector is lost; for some length it ends with a sector
+        fixture.append(20); // kept
+        let mut thing = 0;
+        fixture.disk.crash(|| {
+            thing += 1;
+            if thing == 1 { Fate::Lost } else { Fate::Kept }
+        });
+        // Recovery zeroes both, but its sync fails: zeros can be read, the old bytes are durable.
+        fixture.disk.fail_sync();
+        assert!(matches!(fixture.open(), Err(OpenError::Io(_))));
+        fixture.reopen();
+        assert_eq!(fixture.contents.len(), promised);
+        fixture.append(bytes); // the same again
+        fixture.sync().expect("a healthy disk");
+        fixture.disk.crash(|| Fate::Lost);
+        fixture.reopen();
+        assert_eq!(fixture.contents.len(), promised + 1);
+    }
+}
+
+/// Records of a batch that was cut are never taken for those of one of the same shape in its place,
+/// though each of them is whole.
+#[test]
+fn records_of_a_lost_batch_are_not_mixed_into_a_later_one() {
+    for padding in (0..512).step_by(8) {
+        let mut fixture = Fixture::new();
+        fixture.append(100);
+        fixture.sync().expect("a healthy disk");
+        let batch = |term: u64| -> Vec<Entry> {
+            let sizes = [padding, 400, 400];
+            (2..).zip(sizes).map(|(index, bytes)| entry(index, term, bytes)).collect()
+        };
+        let hard_state = HardState { term: Term(2), voted_for: None };
+        fixture.stage(hard_state, batch(1)).expect("a healthy disk");
+        let mut thing = 0;
+        fixture.disk.crash(|| {
+            thing += 1;
+            if thing == 1 { Fate::Lost } else { Fate::Kept }
+        });
+        // The zeros over it can be read, but the old bytes are durable: the sync failed.
+        fixture.disk.fail_sync();
+        assert!(matches!(fixture.open(), Err(OpenError::Io(_))));
+        fixture.reopen();
+        fixture.stage(hard_state, batch(2)).expect("a healthy disk");
+        for kept in 1..=fixture.disk.unsynced() {
+            let mut crashed = fixture.fork();
+            let mut thing = 0;
+            crashed.disk.crash(|| {
+                thing += 1;
+                if thing == kept { Fate::Kept } else { Fate::Lost }
+            });
+            crashed.reopen();
+        }
+    }
 }
 
 #[test]

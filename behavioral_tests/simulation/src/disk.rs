@@ -59,6 +59,8 @@ struct Platter {
     changes: Vec<NameChange>,
     /// Operations to let pass before failing.
     failing: Option<(usize, io::ErrorKind)>,
+    /// The next sync of a file fails.
+    failing_sync: bool,
     operations: u64,
     syncs: u64,
 }
@@ -111,6 +113,7 @@ impl SimulatedDisk {
         let named: Vec<FileId> = platter.names.values().copied().collect();
         platter.files.retain(|id, _| named.contains(id));
         platter.failing = None;
+        platter.failing_sync = false;
     }
 
     /// A copy of the disk as it is, cache and all, that shares nothing with this one.
@@ -123,6 +126,7 @@ impl SimulatedDisk {
             durable_names: platter.durable_names.clone(),
             changes: platter.changes.clone(),
             failing: None,
+            failing_sync: false,
             operations: 0,
             syncs: 0,
         };
@@ -135,9 +139,16 @@ impl SimulatedDisk {
         self.lock().failing = Some((after, kind));
     }
 
+    /// The next sync of a file fails, and leaves what it should have written clean but not durable.
+    pub fn fail_sync(&self) {
+        self.lock().failing_sync = true;
+    }
+
     /// Operations that change something succeed again.
     pub fn heal(&self) {
-        self.lock().failing = None;
+        let mut platter = self.lock();
+        platter.failing = None;
+        platter.failing_sync = false;
     }
 
     /// How many operations that change something were asked for.
@@ -208,6 +219,9 @@ impl Platter {
     fn attempt(&mut self, operation: Operation) -> io::Result<()> {
         self.operations += 1;
         self.syncs += u64::from(operation == Operation::Sync);
+        if operation == Operation::Sync && std::mem::take(&mut self.failing_sync) {
+            return Err(io::ErrorKind::Other.into());
+        }
         match &mut self.failing {
             None => Ok(()),
             Some((0, kind)) => Err((*kind).into()),

@@ -149,6 +149,8 @@ impl<D: Disk> Wal<D> {
             self.disk.remove(name).map_err(|error| self.error(name, "remove", error))?;
         }
         let name = self.segment.id.name();
+        // If a sync of zeros failed before, old bytes may lie beneath zeros that can be read; should
+        // they ever show again, the chain, which names this run, does not lead to them.
         self.zero(&name, self.segment.end, examined.trailing)?;
         for segment in &examined.segments {
             self.write_again(segment)?;
