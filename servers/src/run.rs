@@ -192,7 +192,9 @@ impl<M: StateMachine, T: Transport> Driver<M, T> {
     /// Tells others what they may see of the server.
     fn publish(&mut self) {
         let mut status = self.parts.server.status();
-        status.refused_frames = self.parts.gate.refused().total();
+        let counts = self.parts.transport.counts();
+        let shapeless = counts.malformed + counts.unnamed; // never came as far as the gate
+        status.refused_frames = shapeless + self.parts.gate.refused().total();
         let leadership = self.parts.server.leadership();
         self.parts.mailbox.publish(status, leadership);
         if leadership != self.leadership {
