@@ -15,7 +15,8 @@ pub type Violation = String;
 /// What all nodes of a cluster have shown so far.
 #[derive(Default)]
 pub struct Checks {
-    leaders: BTreeMap<Term, NodeId>,
+    /// Who leads each term, and in which of its runs.
+    leaders: BTreeMap<Term, (NodeId, u32)>,
     /// For each entry ever written: the term of the entry before it, and a hash of its payload.
     written: BTreeMap<(LogIndex, Term), (Term, u64)>,
     /// What is committed, from index one on.
@@ -32,11 +33,20 @@ pub struct Checks {
 
 impl Checks {
     /// Election Safety: "at most one leader can be elected in a given term" (Figure 3).
-    pub fn on_leader(&mut self, node: NodeId, term: Term, log: &Log) -> Result<(), Violation> {
-        match self.leaders.insert(term, node) {
-            Some(other) if other == node => return Ok(()),
+    /// A node that starts again is another: it must not lead a term twice.
+    pub fn on_leader(
+        &mut self,
+        leader: (NodeId, u32),
+        term: Term,
+        log: &Log,
+    ) -> Result<(), Violation> {
+        let node = leader.0;
+        match self.leaders.insert(term, leader) {
+            Some(other) if other == leader => return Ok(()),
             Some(other) => {
-                return Err(format!("election safety: {other} and {node} both lead term {term}"));
+                return Err(format!(
+                    "election safety: {other:?} and {leader:?} (node, run) both lead term {term}"
+                ));
             }
             None => {}
         }
@@ -169,7 +179,8 @@ pub fn number_of(command: &[u8]) -> u64 {
     command.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
-fn payload_hash(entry: &Entry) -> u64 {
+/// A hash of what an entry says, whatever its position.
+pub(crate) fn payload_hash(entry: &Entry) -> u64 {
     let start = chain(0, &entry.time.0.to_le_bytes());
     match &entry.payload {
         Payload::Blank => start,

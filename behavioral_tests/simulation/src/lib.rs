@@ -14,6 +14,8 @@ pub mod disk;
 pub mod journal;
 mod network;
 mod node;
+pub mod promises;
+pub mod trace;
 pub mod trouble;
 pub mod world;
 
@@ -37,18 +39,23 @@ pub struct Failure {
 
 /// Runs a seed until its servers have taken `steps` inputs. A failed run is repeated with a trace,
 /// which costs nothing until then: a seed always does the same.
+///
+/// # Panics
+/// If an assert of the program fails.
 pub fn run(seed: u64, steps: u64) -> Result<Report, Box<Failure>> {
-    let violation = match World::new(seed, false).run(steps) {
-        Ok(report) => return Ok(report),
-        Err(violation) => violation,
-    };
+    World::new(seed, false).run(steps).map_err(|violation| {
+        let again = run_traced(seed, steps).expect_err("a seed always does the same");
+        assert_eq!(again.violation, violation, "a seed always does the same");
+        again
+    })
+}
+
+/// The same, with a trace from the beginning; after a panic [`trace::take`] has it.
+pub fn run_traced(seed: u64, steps: u64) -> Result<Report, Box<Failure>> {
+    drop(trace::take());
     let mut world = World::new(seed, true);
-    let again = world.run(steps).err();
-    assert_eq!(again.as_ref(), Some(&violation), "a seed always does the same");
-    Err(Box::new(Failure {
-        violation,
-        trouble: format!("{:?}", world.trouble()),
-        trace: world.trace().to_vec(),
-        nodes: world.nodes(),
-    }))
+    world.run(steps).map_err(|violation| {
+        let trouble = format!("{:?}", world.trouble());
+        Box::new(Failure { violation, trouble, trace: trace::take(), nodes: world.nodes() })
+    })
 }

@@ -1,7 +1,7 @@
 //! One simulated cluster: nodes, network, clients and trouble on one thread and virtual time. Must
 //! never read a clock, nor draw chance from anything but the seed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use messages::{AppendEntries, Content, Envelope, Message, NodeId};
 use rand::RngExt;
@@ -14,6 +14,7 @@ use crate::checks::{Checks, Violation};
 use crate::clients::{Clients, Outcomes};
 use crate::network::Network;
 use crate::node::{Cluster, Node, TurnEnd};
+use crate::trace;
 use crate::trouble::Trouble;
 
 /// Something that happens at a moment of virtual time.
@@ -92,15 +93,16 @@ pub struct World {
     /// Clients go on asking.
     asking: bool,
     report: Report,
-    trace: Option<Vec<String>>,
+    traced: bool,
 }
 
-/// How many of the last events a trace keeps.
-const TRACE: usize = 200;
+/// Frames to and from a peer for each heartbeat, and for each request: what is usual, with room.
+const FRAMES_PER_HEARTBEAT: u64 = 6;
+const FRAMES_PER_REQUEST: u64 = 12;
 
 impl World {
     /// A cluster just founded, as the seed draws it.
-    pub fn new(seed: u64, trace: bool) -> World {
+    pub fn new(seed: u64, traced: bool) -> World {
         let mut random = SplitMix64::new(seed);
         let trouble = Trouble::draw(&mut random);
         let cluster = Cluster::draw(&mut random, trouble.nodes);
@@ -122,7 +124,7 @@ impl World {
             checks: Checks::default(),
             asking: true,
             report: Report::default(),
-            trace: trace.then(Vec::new),
+            traced,
         };
         for node in 0..world.nodes.len() {
             let at = world.now + world.random.random_range(0..100_000);
@@ -138,11 +140,6 @@ impl World {
     /// The trouble that the seed drew.
     pub fn trouble(&self) -> &Trouble {
         &self.trouble
-    }
-
-    /// The last events, if a trace was asked for.
-    pub fn trace(&self) -> &[String] {
-        self.trace.as_deref().unwrap_or_default()
     }
 
     /// A line about each node.
@@ -175,35 +172,66 @@ impl World {
             }
         }
         let begun = self.now;
-        let answered = self.clients.outcomes.done;
-        let frames = self.report.frames;
+        let before = (self.clients.outcomes, self.report.frames);
+        let wanted = self.clients.outcomes.done + 4 * self.trouble.clients as u64;
         // Ten election timeouts to elect, then the longest wait of a request, then some traffic.
-        while self.now < begun + 10_000_000 {
-            self.happen()?;
-        }
-        if self.clients.outcomes.done < answered + self.trouble.clients as u64 {
+        self.happen_until(10_000_000, |world| {
+            world.now > begun + 1_000_000 && world.clients.outcomes.done >= wanted
+        })?;
+        if self.clients.outcomes.done < wanted {
             return Err("liveness: ten quiet seconds, and clients were not answered".to_string());
         }
-        let asked = self.clients.outcomes.total() - answered;
-        let bound = 40_000 + asked * 60 * self.nodes.len() as u64;
-        if self.report.frames - frames > bound {
-            return Err("storm: far more frames than requests and heartbeats need".to_string());
-        }
+        self.check_frames(begun, before)?;
         self.settle()
     }
 
     /// Without new requests, all nodes come to the same log, all of it applied.
     fn settle(&mut self) -> Result<(), Violation> {
         self.asking = false;
-        let begun = self.now;
-        while self.now < begun + 5_000_000 {
-            self.happen()?;
-        }
-        let digests: BTreeSet<_> = self.nodes.iter().map(Node::summary).collect();
-        if digests.len() != 1 {
-            return Err(format!("liveness: nodes did not converge: {:?}", self.nodes()));
+        if !self.happen_until(5_000_000, World::is_settled)? {
+            return Err("liveness: nodes did not converge".to_string());
         }
         Ok(())
+    }
+
+    fn is_settled(&self) -> bool {
+        let first = self.nodes[0].summary();
+        first.is_some()
+            && self.nodes.iter().all(|node| node.summary() == first)
+            && !(0..self.trouble.clients).any(|client| self.clients.is_waiting(client))
+    }
+
+    /// A quiet cluster sends a few frames for each request and heartbeat.
+    fn check_frames(&self, begun: u64, before: (Outcomes, u64)) -> Result<(), Violation> {
+        let peers = self.nodes.len() as u64 - 1;
+        let heartbeats = (self.now - begun) / (self.trouble.election / 6) + 1;
+        let asked = self.clients.outcomes.total() - before.0.total();
+        let frames = self.report.frames - before.1;
+        if frames > peers * (FRAMES_PER_HEARTBEAT * heartbeats + FRAMES_PER_REQUEST * asked) {
+            return Err(format!(
+                "storm: {frames} frames for {heartbeats} heartbeats and {asked} requests"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Goes on until `done`, or for this long; whether it came to be done.
+    fn happen_until(
+        &mut self,
+        longest: u64,
+        done: impl Fn(&World) -> bool,
+    ) -> Result<bool, Violation> {
+        let end = self.now + longest;
+        while self.now < end {
+            let slice = self.now + 20_000;
+            while self.now < slice {
+                self.happen()?;
+            }
+            if done(self) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn schedule(&mut self, at: u64, event: Event) {
@@ -230,13 +258,9 @@ impl World {
         Ok(())
     }
 
-    fn note(&mut self, line: impl FnOnce() -> String) {
-        let now = self.now;
-        if let Some(trace) = &mut self.trace {
-            if trace.len() == TRACE {
-                trace.remove(0);
-            }
-            trace.push(format!("{:>10.3} ms  {}", now as f64 / 1000.0, line()));
+    fn note(&self, line: impl FnOnce() -> String) {
+        if self.traced {
+            trace::add(format!("{:>10.3} ms  {}", self.now as f64 / 1000.0, line()));
         }
     }
 
@@ -268,7 +292,7 @@ impl World {
         self.check(node, &turn)?;
         if effects > 0 {
             for parcel in turn.sends {
-                self.send(node, parcel);
+                self.send(node, parcel)?;
             }
         }
         if effects > 1 {
@@ -304,7 +328,7 @@ impl World {
             }
         }
         if turn.role == Role::Leader {
-            self.checks.on_leader(replica.id, replica.term(), log)?;
+            self.checks.on_leader((replica.id, turn.run), replica.term(), log)?;
         }
         self.checks.on_commit(log, turn.committed_before, replica.commit_index())?;
         let facts = (replica.id, replica.term(), log.last(), replica.commit_index());
@@ -319,39 +343,67 @@ impl World {
         Ok(())
     }
 
-    fn send(&mut self, from: usize, (to, lane, envelopes): Parcel) {
-        let Some(target) = self.cluster.place(to) else { return };
+    fn send(&mut self, from: usize, (to, lane, envelopes): Parcel) -> Result<(), Violation> {
+        let Some(target) = self.cluster.place(to) else { return Ok(()) };
         self.report.frames += 1;
         if self.network.is_cut(from, target) && self.random.random_bool(0.5) {
             // The transport knew that there was no connection.
             self.nodes[from].not_sent(to, &envelopes);
-            return;
+            return Ok(());
         }
         self.note(|| format!("{from} → {target} {}", describe(&envelopes)));
         let link = (from, target, lane);
-        let frame = self.nodes[from].seal(to, lane, &envelopes);
-        let arrivals = self.network.arrivals(&mut self.random, &self.trouble, self.now, link);
-        for at in arrivals {
+        let frame = self.nodes[from].seal(to, lane, &envelopes)?;
+        let [first, second] =
+            self.network.arrivals(&mut self.random, &self.trouble, self.now, link);
+        if let Some(at) = second {
             self.schedule(at, Event::Frame { to: target, frame: frame.clone() });
         }
-    }
-
-    /// The writer takes all that is queued, if it is idle.
-    fn begin_sync(&mut self, node: usize) -> Result<(), Violation> {
-        if let Some(run) = self.nodes[node].stage()? {
-            let at = self.now + self.random.random_range(20..=self.trouble.sync.max(21));
-            self.schedule(at, Event::Sync { node, run });
+        if let Some(at) = first {
+            self.schedule(at, Event::Frame { to: target, frame });
         }
         Ok(())
     }
 
+    /// The writer takes all that is queued, if it is idle.
+    fn begin_sync(&mut self, node: usize) -> Result<(), Violation> {
+        match self.nodes[node].stage() {
+            Ok(None) => {}
+            Ok(Some(run)) => {
+                let at = self.now + self.random.random_range(20..=self.trouble.sync.max(21));
+                self.schedule(at, Event::Sync { node, run });
+            }
+            Err(error) => return self.on_disk_error(node, error),
+        }
+        Ok(())
+    }
+
+    /// Nothing is tried again: the process ends.
+    fn on_disk_error(&mut self, node: usize, error: Violation) -> Result<(), Violation> {
+        if !self.nodes[node].disk_fails() {
+            return Err(error);
+        }
+        self.note(|| format!("node {node}: {error}"));
+        self.crash(node)
+    }
+
     fn on_sync(&mut self, node: usize, run: u32) -> Result<(), Violation> {
-        let Some(promises) = self.nodes[node].sync(run)? else { return Ok(()) };
+        let promises = match self.nodes[node].sync(run) {
+            Ok(None) => return Ok(()),
+            Ok(Some(promises)) => promises,
+            Err(error) => return self.on_disk_error(node, error),
+        };
         for parcel in promises {
-            self.send(node, parcel);
+            self.send(node, parcel)?;
         }
         self.wake(node);
-        self.begin_sync(node)
+        self.begin_sync(node)?;
+        if self.random.random_bool(0.02)
+            && let Err(error) = self.nodes[node].mark()
+        {
+            return self.on_disk_error(node, error);
+        }
+        Ok(())
     }
 
     fn on_ask(&mut self, client: usize) {
@@ -396,38 +448,62 @@ impl World {
             pick = pick.saturating_sub(*weight);
             hit
         });
-        let node = self.random.random_range(0..self.nodes.len());
+        let node = self.victim();
         match kind.expect("a kind within the total weight") {
-            0 => self.partition(ends),
+            0 => self.partition(node, ends),
             1 => self.crash_until(node, ends)?,
             2 => {
                 for node in 0..self.nodes.len() {
                     self.crash_until(node, ends)?;
                 }
             }
-            _ => {
-                self.report.pauses += 1;
-                self.nodes[node].pause();
-                self.schedule(ends, Event::Resume { node });
-            }
+            3 => self.pause(node, ends),
+            _ => self.nodes[node].fail_disk(self.random.random_range(0..20)),
         }
         Ok(())
     }
 
-    /// Cuts links: between two random halves, or single links in one direction.
-    fn partition(&mut self, ends: u64) {
+    /// Whom a fault hits.
+    fn victim(&mut self) -> usize {
+        let any = self.random.random_range(0..self.nodes.len());
+        if self.random.random_range(0..10_000) >= self.trouble.at_leader {
+            return any;
+        }
+        self.nodes.iter().position(Node::leads).unwrap_or(any)
+    }
+
+    /// Cuts links: of one node, between two random halves, or any; all or in one direction.
+    fn partition(&mut self, victim: usize, ends: u64) {
         self.report.partitions += 1;
-        let sides: Vec<bool> = self.nodes.iter().map(|_| self.random.random_bool(0.5)).collect();
+        let shape = self.random.random_range(0..3);
         let one_way = self.random.random_bool(0.3);
+        let sides: Vec<bool> = (0..self.nodes.len())
+            .map(|node| if shape == 0 { node == victim } else { self.random.random_bool(0.5) })
+            .collect();
         for from in 0..self.nodes.len() {
             for to in 0..self.nodes.len() {
-                if sides[from] != sides[to] && !(one_way && sides[from]) {
+                let cut = match shape {
+                    2 => self.random.random_bool(0.3),
+                    _ => sides[from] != sides[to] && !(one_way && sides[from]),
+                };
+                if cut {
                     self.network.cut(from, to);
                 }
             }
         }
-        self.note(|| format!("partition {sides:?}, one way: {one_way}"));
+        self.note(|| format!("partition, shape {shape}, {sides:?}, one way: {one_way}"));
         self.schedule(ends, Event::Heal);
+    }
+
+    /// Stops a node for a while, as when its machine is suspended: perhaps with its clock, perhaps
+    /// so that what arrives meanwhile is lost.
+    fn pause(&mut self, node: usize, ends: u64) {
+        self.report.pauses += 1;
+        let frozen = self.random.random_bool(0.5).then_some(self.now);
+        let deaf = self.random.random_bool(0.5);
+        self.nodes[node].pause(frozen, deaf);
+        self.note(|| format!("node {node} pauses, clock too: {}, deaf: {deaf}", frozen.is_some()));
+        self.schedule(ends, Event::Resume { node });
     }
 
     fn crash_until(&mut self, node: usize, ends: u64) -> Result<(), Violation> {
@@ -442,6 +518,9 @@ impl World {
     }
 
     fn crash(&mut self, node: usize) -> Result<(), Violation> {
+        if !self.nodes[node].is_up() {
+            return Ok(());
+        }
         self.note(|| format!("node {node} crashes"));
         self.report.crashes += 1;
         for client in self.nodes[node].crash(&mut self.random) {
@@ -459,14 +538,14 @@ impl World {
             return Ok(());
         }
         let seed = self.random.random();
-        self.nodes[node].start(&self.cluster, seed, self.now)?;
+        self.nodes[node].start(&self.cluster, &self.trouble, seed, self.now)?;
         self.note(|| format!("node {node} starts"));
         self.schedule_turn(node, self.now + 1);
         Ok(())
     }
 
     fn resume(&mut self, node: usize) -> Result<(), Violation> {
-        if self.nodes[node].resume() {
+        if self.nodes[node].resume(self.now) {
             self.schedule_turn(node, self.now + 1);
             self.begin_sync(node)?;
         }
