@@ -19,6 +19,9 @@ pub mod trace;
 pub mod trouble;
 pub mod world;
 
+#[cfg(test)]
+mod tests;
+
 pub use clients::Outcomes;
 pub use world::{Report, World};
 

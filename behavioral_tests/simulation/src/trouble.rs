@@ -96,7 +96,7 @@ impl Trouble {
             election: [100_000, 150_000, 300_000][random.random_range(0..3)],
             window: [1, 4, 16][random.random_range(0..3)],
             append_bytes: [200, 4 << 10, 64 << 10][random.random_range(0..3)],
-            apply_budget: [3, 16, 64][random.random_range(0..3)],
+            apply_budget: [1, 3, 64][random.random_range(0..3)],
             waiting_bytes: [2 << 10, 1 << 20, 1 << 20][random.random_range(0..3)],
         }
     }
