@@ -19,8 +19,10 @@ pub struct Checks {
     leaders: BTreeMap<Term, (NodeId, u32)>,
     /// For each entry ever written: the term of the entry before it, and a hash of its payload.
     written: BTreeMap<(LogIndex, Term), (Term, u64)>,
-    /// What is committed, from index one on.
+    /// What is committed, from index one on: the entry's term, its payload's hash.
     committed: Vec<(Term, u64)>,
+    /// The term in which each of them was seen committed first: that of the leader that did it.
+    committed_in: Vec<Term>,
     /// Commands in the order of the log, by number.
     applied: BTreeMap<u64, u64>,
     /// The list after each command.
@@ -52,7 +54,8 @@ impl Checks {
         }
         // Leader Completeness: "if a log entry is committed in a given term, then that entry will
         // be present in the logs of the leaders for all higher-numbered terms" (Figure 3).
-        for (place, (entry_term, _)) in self.committed.iter().enumerate() {
+        let earlier = self.committed_in.partition_point(|committed_in| *committed_in < term);
+        for (place, (entry_term, _)) in self.committed[..earlier].iter().enumerate() {
             let index = LogIndex(place as u64 + 1);
             if log.term_at(index) != Some(*entry_term) {
                 return Err(format!(
@@ -82,7 +85,14 @@ impl Checks {
     /// State Machine Safety: "if a server has applied a log entry at a given index to its state
     /// machine, no other server will ever apply a different log entry for the same index"
     /// (Figure 3).
-    pub fn on_commit(&mut self, log: &Log, from: LogIndex, to: LogIndex) -> Result<(), Violation> {
+    /// `term` is the committing node's.
+    pub fn on_commit(
+        &mut self,
+        term: Term,
+        log: &Log,
+        from: LogIndex,
+        to: LogIndex,
+    ) -> Result<(), Violation> {
         for index in from.0 + 1..=to.0 {
             let entry = log.entry(LogIndex(index)).ok_or("committed beyond the log")?;
             let fact = (entry.position.term, payload_hash(entry));
@@ -96,6 +106,10 @@ impl Checks {
                 }
                 None => {
                     self.committed.push(fact);
+                    // A deposed leader may come to know late what it committed; what comes after it
+                    // in the log was committed no earlier.
+                    let before = self.committed_in.last().copied().unwrap_or_default();
+                    self.committed_in.push(term.max(before));
                     self.note_commands(entry)?;
                 }
             }

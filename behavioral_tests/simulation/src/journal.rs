@@ -57,15 +57,12 @@ impl StateMachine for Journal {
     }
 }
 
-/// Adds bytes to a running hash: a multiply and a shift for each eight of them.
+/// Adds bytes to a running hash: a rotation and a product for each eight of them.
 pub fn chain(hash: u64, bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<8>();
     let mut last = [0; 8];
     last[..rest.len()].copy_from_slice(rest);
     let ends = [u64::from_le_bytes(last), bytes.len() as u64];
     let words = words.iter().map(|word| u64::from_le_bytes(*word)).chain(ends);
-    words.fold(hash, |hash, word| {
-        let product = (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        (product ^ (product >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9).rotate_left(31)
-    })
+    words.fold(hash, |hash, word| (hash.rotate_left(29) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }

@@ -156,20 +156,21 @@ impl Node {
         self.behind + time.0.saturating_mul(10_000) / (10_000 + u64::from(self.drift))
     }
 
-    /// Starts on what its disk holds.
+    /// Starts on what its disk holds; says whether a tail of that had to go.
     pub fn start(
         &mut self,
         cluster: &Cluster,
         trouble: &Trouble,
         seed: u64,
         now: u64,
-    ) -> Result<(), Violation> {
+    ) -> Result<bool, Violation> {
         self.run += 1;
         let expected = Expected { cluster: cluster.id, name: self.id.to_string() };
         let opened = storage::open(self.disk.clone(), &expected, &OPTIONS, seed)
             .map_err(|error| format!("node {} cannot start: {error}", self.id))?;
         let recovered = opened.recovered;
         self.promises.on_recovered(self.id, recovered.hard_state, &recovered.entries)?;
+        let cut = recovered.cut.is_some();
         let replica = Replica::recovered(
             self.id,
             cluster.membership.clone(),
@@ -198,7 +199,7 @@ impl Node {
             next_token: 0,
             committed: LogIndex(0),
         });
-        Ok(())
+        Ok(cut)
     }
 
     fn times(&self, now: u64) -> (Time, WallTime) {

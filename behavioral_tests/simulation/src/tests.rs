@@ -43,7 +43,8 @@ fn committed(entries: &[Entry]) -> Checks {
 }
 
 fn commit(checks: &mut Checks, entries: &[Entry]) -> Result<(), Violation> {
-    checks.on_commit(&log(entries), LogIndex(0), LogIndex(entries.len() as u64))
+    let term = entries.last().map_or(Term(1), |entry| entry.position.term);
+    checks.on_commit(term, &log(entries), LogIndex(0), LogIndex(entries.len() as u64))
 }
 
 /// What the journal answers after each of these commands.
@@ -123,7 +124,7 @@ fn nodes_commit_the_same() {
     assert_eq!(commit(&mut checks, &[entry(1, 1, 10)]), Ok(()), "another node, behind");
     refuses(commit(&mut checks, &[entry(1, 2, 10)]), "state-machine safety");
     refuses(commit(&mut checks, &[entry(1, 1, 11)]), "state-machine safety");
-    let beyond = checks.on_commit(&log(&[]), LogIndex(0), LogIndex(1));
+    let beyond = checks.on_commit(Term(1), &log(&[]), LogIndex(0), LogIndex(1));
     refuses(beyond, "beyond the log");
 }
 
@@ -138,6 +139,18 @@ fn a_leader_holds_what_is_committed() {
 }
 
 #[test]
+fn a_leader_elected_late_lacks_what_later_terms_committed() {
+    let first = entry(1, 1, 10);
+    let mut checks = committed(std::slice::from_ref(&first));
+    // Old entries that a later leader committed count from that leader's term on.
+    let entries = [first.clone(), entry(2, 1, 20), entry(3, 4, 30)];
+    assert_eq!(checks.on_commit(Term(4), &log(&entries), LogIndex(1), LogIndex(3)), Ok(()));
+    assert_eq!(checks.on_leader((A, 1), Term(3), &log(&[first])), Ok(()));
+    refuses(checks.on_leader((B, 1), Term(5), &log(&entries[..2])), "leader completeness");
+    assert_eq!(checks.on_leader((B, 2), Term(6), &log(&entries)), Ok(()));
+}
+
+#[test]
 fn a_command_takes_effect_once() {
     let mut checks = Checks::default();
     refuses(commit(&mut checks, &[entry(1, 1, 10), entry(2, 1, 10)]), "twice");
@@ -149,7 +162,7 @@ fn what_was_refused_never_happens() {
     assert_eq!(before.on_refused(10), Ok(()));
     assert_eq!(commit(&mut before, &[entry(1, 1, 11)]), Ok(()));
     let with_refused = [entry(1, 1, 11), entry(2, 1, 10)];
-    refuses(before.on_commit(&log(&with_refused), LogIndex(1), LogIndex(2)), "refused");
+    refuses(before.on_commit(Term(1), &log(&with_refused), LogIndex(1), LogIndex(2)), "refused");
 
     let mut after = committed(&[entry(1, 1, 10)]);
     let outcome = Outcome::NoLeader { waited: 0, heard: 1, members: 3 };

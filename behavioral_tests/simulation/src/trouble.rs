@@ -13,6 +13,8 @@ pub struct Trouble {
     pub clients: usize,
     /// Operations in a batch at most.
     pub batch: usize,
+    /// How long a client thinks between two batches at most.
+    pub think: u64,
     /// A frame is lost.
     pub loss: u32,
     /// A frame arrives twice.
@@ -69,7 +71,8 @@ impl Trouble {
         Trouble {
             nodes: [1, 2, 3, 3, 3, 3, 5, 5][random.random_range(0..8)],
             clients: random.random_range(1..8),
-            batch: random.random_range(1..6),
+            batch: [1, 5, 20][random.random_range(0..3)],
+            think: [20_000, 100_000, 500_000][random.random_range(0..3)],
             loss: if lossy { random.random_range(0..2_000) } else { 0 },
             duplication: if lossy { random.random_range(0..2_000) } else { 0 },
             delay: random.random_range(20..2_000),
@@ -92,7 +95,7 @@ impl Trouble {
             fault_length: random.random_range(50_000..3_000_000),
             clock_drift: [0, 0, random.random_range(0..1_000), random.random_range(0..15_000)]
                 [random.random_range(0..4)],
-            padding: [0, 100, 3_000][random.random_range(0..3)],
+            padding: [0, 100, 1_200][random.random_range(0..3)],
             election: [100_000, 150_000, 300_000][random.random_range(0..3)],
             window: [1, 4, 16][random.random_range(0..3)],
             append_bytes: [200, 4 << 10, 64 << 10][random.random_range(0..3)],
@@ -110,6 +113,7 @@ impl Trouble {
             jitter: self.jitter.min(2_000),
             sync: self.sync.min(5_000),
             fault_every: 0,
+            think: 20_000,
             crash_in_turn: 0,
             ..self.clone()
         }

@@ -8,7 +8,7 @@ use rand::RngExt;
 use servers::host::{Batch, Outcome};
 use servers::outbox::Parcel;
 use states::random::SplitMix64;
-use states::{Role, Time};
+use states::{Decision, Role, Time};
 
 use crate::checks::{Checks, Violation};
 use crate::clients::{Clients, Outcomes};
@@ -46,6 +46,12 @@ pub struct Report {
     pub partitions: u64,
     /// Pauses begun.
     pub pauses: u64,
+    /// Times that a follower replaced entries that conflicted with its leader's.
+    pub truncations: u64,
+    /// Times that a leader stepped down because it heard no quorum.
+    pub lost_quorums: u64,
+    /// Starts that found a tail to cut off.
+    pub cuts: u64,
     /// Frames handed to the network.
     pub frames: u64,
     /// Batches of clients by outcome.
@@ -64,6 +70,9 @@ impl Report {
         self.crashes += other.crashes;
         self.partitions += other.partitions;
         self.pauses += other.pauses;
+        self.truncations += other.truncations;
+        self.lost_quorums += other.lost_quorums;
+        self.cuts += other.cuts;
         self.frames += other.frames;
         self.outcomes.done += other.outcomes.done;
         self.outcomes.refused += other.outcomes.refused;
@@ -289,6 +298,10 @@ impl World {
         let dies = self.random.random_range(0..10_000) < self.trouble.crash_in_turn;
         // A crash may come between any two effects: only the first of these are done.
         let effects = if dies { self.random.random_range(0..3) } else { 3 };
+        for decision in &turn.decisions {
+            self.report.truncations += u64::from(matches!(decision, Decision::Truncated(_)));
+            self.report.lost_quorums += u64::from(*decision == Decision::LostQuorum);
+        }
         self.check(node, &turn)?;
         if effects > 0 {
             for parcel in turn.sends {
@@ -306,7 +319,7 @@ impl World {
             } else {
                 self.clients.lose(client);
             }
-            let at = self.now + self.random.random_range(0..20_000);
+            let at = self.now + self.random.random_range(0..self.trouble.think);
             self.schedule(at, Event::Ask { client });
         }
         if dies {
@@ -330,16 +343,16 @@ impl World {
         if turn.role == Role::Leader {
             self.checks.on_leader((replica.id, turn.run), replica.term(), log)?;
         }
-        self.checks.on_commit(log, turn.committed_before, replica.commit_index())?;
+        let (from, to) = (turn.committed_before, replica.commit_index());
+        self.checks.on_commit(replica.term(), log, from, to)?;
         let facts = (replica.id, replica.term(), log.last(), replica.commit_index());
-        let line = format!("{facts:?} {}", turn.inputs);
-        self.report.digest = crate::journal::chain(self.report.digest, line.as_bytes());
+        let (id, term, last, commit) = facts;
+        for number in [id.0, term.0, last.term.0, last.index.0, commit.0, turn.inputs, self.now] {
+            self.report.digest = crate::journal::chain(self.report.digest, &number.to_le_bytes());
+        }
         let role = turn.role;
-        let decisions = turn.decisions.clone();
-        self.note(|| {
-            let (id, term, last, commit) = facts;
-            format!("{id}@{term} {role:?} last={last} commit={commit} {decisions:?}")
-        });
+        let decisions = &turn.decisions;
+        self.note(|| format!("{id}@{term} {role:?} last={last} commit={commit} {decisions:?}"));
         Ok(())
     }
 
@@ -538,8 +551,9 @@ impl World {
             return Ok(());
         }
         let seed = self.random.random();
-        self.nodes[node].start(&self.cluster, &self.trouble, seed, self.now)?;
-        self.note(|| format!("node {node} starts"));
+        let cut = self.nodes[node].start(&self.cluster, &self.trouble, seed, self.now)?;
+        self.report.cuts += u64::from(cut);
+        self.note(|| format!("node {node} starts, cut a tail off: {cut}"));
         self.schedule_turn(node, self.now + 1);
         Ok(())
     }

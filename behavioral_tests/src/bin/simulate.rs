@@ -137,6 +137,9 @@ fn print_report(options: &Options, report: &Report, seconds: f64) {
     println!("crashes     {}", report.crashes);
     println!("partitions  {}", report.partitions);
     println!("pauses      {}", report.pauses);
+    println!("truncations {}", report.truncations);
+    println!("lost quorum {}", report.lost_quorums);
+    println!("tails cut   {}", report.cuts);
     println!("answered    {}", report.outcomes.done);
     println!("refused     {}", report.outcomes.refused);
     println!("uncertain   {}", report.outcomes.uncertain);
