@@ -46,8 +46,8 @@ impl Network {
         if random.random_range(0..10_000) >= trouble.duplication {
             return [Some(first), None];
         }
-        let second = if trouble.stragglers && random.random_bool(0.3) {
-            now + random.random_range(0..3_000_000)
+        let second = if trouble.stragglers && random.random_bool(0.7) {
+            now + random.random_range(0..1_500_000)
         } else {
             self.arrival(random, trouble, now, link)
         };

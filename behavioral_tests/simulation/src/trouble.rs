@@ -81,7 +81,7 @@ impl Trouble {
             } else {
                 random.random_range(0..2_000)
             },
-            stragglers: lossy && random.random_bool(0.5),
+            stragglers: lossy && random.random_bool(0.7),
             reorder: random.random_bool(0.5),
             sync: if slow {
                 random.random_range(100..200_000)

@@ -326,7 +326,8 @@ impl World {
             return self.crash(node);
         }
         if let Some(at) = self.nodes[node].deadline() {
-            let at = at.max(self.now + 1);
+            // A turn takes a while, also where one follows the other without a pause.
+            let at = at.max(self.now + self.random.random_range(5..200));
             self.schedule_turn(node, at);
         }
         Ok(())
