@@ -6,7 +6,8 @@
 //! against what was committed; in the end trouble stops and the cluster must come together again.
 //!
 //! In reading order: [`trouble`] (what is drawn) · [`world`] (what happens) · `node`, `network`,
-//! `clients`, [`disk`], [`journal`] (who is there) · [`checks`] (what must hold).
+//! `clients`, [`disk`], [`journal`] (who is there) · [`checks`], [`promises`] (what must hold) ·
+//! [`trace`] (the last events, for a seed that failed).
 
 pub mod checks;
 mod clients;

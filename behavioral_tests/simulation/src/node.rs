@@ -48,7 +48,8 @@ impl Cluster {
 
 /// A node, running or not.
 pub struct Node {
-    id: NodeId,
+    /// Its name in traces.
+    pub id: NodeId,
     disk: SimulatedDisk,
     /// Rises with each start.
     run: u32,
@@ -280,13 +281,22 @@ impl Node {
         Some(self.run)
     }
 
-    /// Takes a turn with all that has arrived, if this one is still due.
-    pub fn turn(&mut self, run: u32, now: u64) -> Option<TurnEnd> {
+    /// What has arrived since its last turn.
+    pub fn mailbox(&self) -> &[Event] {
+        self.up.as_ref().map_or(&[], |up| &up.mailbox)
+    }
+
+    /// Whether the turn that this run wanted for now still is wanted.
+    pub fn is_due(&self, run: u32, now: u64) -> bool {
+        let wanted = self.up.as_ref().and_then(|up| up.turn_at);
+        run == self.run && wanted == Some(now)
+    }
+
+    /// Takes a turn with all that has arrived; none while it is paused.
+    pub fn turn(&mut self, now: u64) -> Option<TurnEnd> {
         let (time, wall) = self.times(now);
-        let up = self.up.as_mut().filter(|_| run == self.run)?;
-        if up.turn_at != Some(now) {
-            return None;
-        }
+        let run = self.run;
+        let up = self.up.as_mut()?;
         up.turn_at = None;
         if self.paused.is_some() {
             return None;

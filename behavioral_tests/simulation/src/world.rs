@@ -3,14 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use messages::{AppendEntries, Content, Envelope, Message, NodeId};
+use messages::{AppendEntries, Content, Envelope, ForwardOutcome, Message, NodeId, Operation};
 use rand::RngExt;
 use servers::host::{Batch, Outcome};
 use servers::outbox::Parcel;
+use servers::server;
 use states::random::SplitMix64;
 use states::{Decision, Role, Time};
 
-use crate::checks::{Checks, Violation};
+use crate::checks::{Checks, Violation, number_of};
 use crate::clients::{Clients, Outcomes};
 use crate::network::Network;
 use crate::node::{Cluster, Node, TurnEnd};
@@ -292,7 +293,11 @@ impl World {
     }
 
     fn on_turn(&mut self, node: usize, run: u32) -> Result<(), Violation> {
-        let Some(turn) = self.nodes[node].turn(run, self.now) else { return Ok(()) };
+        if !self.nodes[node].is_due(run, self.now) {
+            return Ok(());
+        }
+        self.note(|| describe_mailbox(&self.nodes[node]));
+        let Some(turn) = self.nodes[node].turn(self.now) else { return Ok(()) };
         self.report.turns += 1;
         self.report.steps += turn.inputs;
         let dies = self.random.random_range(0..10_000) < self.trouble.crash_in_turn;
@@ -365,7 +370,7 @@ impl World {
             self.nodes[from].not_sent(to, &envelopes);
             return Ok(());
         }
-        self.note(|| format!("{from} → {target} {}", describe(&envelopes)));
+        self.note(|| format!("{} → {to} {}", self.nodes[from].id, describe(&envelopes)));
         let link = (from, target, lane);
         let frame = self.nodes[from].seal(to, lane, &envelopes)?;
         let [first, second] =
@@ -397,7 +402,7 @@ impl World {
         if !self.nodes[node].disk_fails() {
             return Err(error);
         }
-        self.note(|| format!("node {node}: {error}"));
+        self.note(|| format!("{}: {error}", self.nodes[node].id));
         self.crash(node)
     }
 
@@ -432,7 +437,13 @@ impl World {
         }
         let floor = self.checks.acknowledged();
         let (operations, stale) = self.clients.ask(client, &mut self.random, &self.trouble, floor);
-        self.note(|| format!("client {client} asks node {node}: {} operations", operations.len()));
+        self.note(|| {
+            format!(
+                "client {client} asks {}: {}",
+                self.nodes[node].id,
+                describe_operations(&operations)
+            )
+        });
         let arrived = Time(self.nodes[node].clock(self.now));
         self.nodes[node].take_batch(client, Batch { arrived, operations, stale });
         self.wake(node);
@@ -516,7 +527,8 @@ impl World {
         let frozen = self.random.random_bool(0.5).then_some(self.now);
         let deaf = self.random.random_bool(0.5);
         self.nodes[node].pause(frozen, deaf);
-        self.note(|| format!("node {node} pauses, clock too: {}, deaf: {deaf}", frozen.is_some()));
+        let stands = frozen.is_some();
+        self.note(|| format!("{} pauses, clock too: {stands}, deaf: {deaf}", self.nodes[node].id));
         self.schedule(ends, Event::Resume { node });
     }
 
@@ -535,7 +547,7 @@ impl World {
         if !self.nodes[node].is_up() {
             return Ok(());
         }
-        self.note(|| format!("node {node} crashes"));
+        self.note(|| format!("{} crashes", self.nodes[node].id));
         self.report.crashes += 1;
         for client in self.nodes[node].crash(&mut self.random) {
             self.clients.lose(client);
@@ -554,7 +566,7 @@ impl World {
         let seed = self.random.random();
         let cut = self.nodes[node].start(&self.cluster, &self.trouble, seed, self.now)?;
         self.report.cuts += u64::from(cut);
-        self.note(|| format!("node {node} starts, cut a tail off: {cut}"));
+        self.note(|| format!("{} starts, cut a tail off: {cut}", self.nodes[node].id));
         self.schedule_turn(node, self.now + 1);
         Ok(())
     }
@@ -575,6 +587,29 @@ fn kind_of(outcome: &Outcome) -> String {
     }
 }
 
+/// What the node will take in its next turn.
+fn describe_mailbox(node: &Node) -> String {
+    let event = |event: &server::Event| match event {
+        server::Event::Batch { batch, .. } => {
+            format!("client: {}", describe_operations(&batch.operations))
+        }
+        server::Event::Envelopes { from, envelopes, .. } => {
+            format!("{from}: {}", describe(envelopes))
+        }
+        server::Event::Written(write) => format!("{write:?}"),
+    };
+    let events: Vec<String> = node.mailbox().iter().map(event).collect();
+    format!("{} ← {}", node.id, events.join(" | "))
+}
+
+fn describe_operations(operations: &[Operation]) -> String {
+    let operation = |operation: &Operation| match operation {
+        Operation::Command(command) => format!("#{}", number_of(command)),
+        Operation::Query(_) => "?".to_string(),
+    };
+    operations.iter().map(operation).collect::<Vec<_>>().join(" ")
+}
+
 fn describe(envelopes: &[Envelope]) -> String {
     envelopes.iter().map(|envelope| content(&envelope.content)).collect::<Vec<_>>().join("; ")
 }
@@ -590,9 +625,16 @@ fn content(content: &Content) -> String {
         }
         Content::Raft { term, message } => format!("@{term} {message:?}"),
         Content::Forward(forward) => {
-            format!("Forward #{} only in {}", forward.number, forward.only_in)
+            let operations = describe_operations(&forward.operations);
+            format!("Forward {} only in {}: {operations}", forward.number, forward.only_in)
         }
-        Content::ForwardReply(reply) => format!("ForwardReply #{}", reply.number),
+        Content::ForwardReply(reply) => {
+            let outcome = match &reply.outcome {
+                ForwardOutcome::Done(replies) => format!("{} replies", replies.len()),
+                ForwardOutcome::NotAppended(why) => format!("not appended: {why:?}"),
+            };
+            format!("ForwardReply {} {outcome}", reply.number)
+        }
     }
 }
 
