@@ -2,7 +2,7 @@
 //! likes.
 
 /// Inputs into servers for each seed.
-const STEPS: u64 = 3_000;
+const STEPS: u64 = 8_000;
 
 fn report(seed: u64) -> simulation::Report {
     simulation::run(seed, STEPS).unwrap_or_else(|failure| {

@@ -22,6 +22,13 @@ pub struct Outcomes {
     pub uncertain: u64,
 }
 
+impl Outcomes {
+    /// All batches that have an outcome.
+    pub fn total(self) -> u64 {
+        self.done + self.refused + self.uncertain
+    }
+}
+
 /// A batch under way.
 pub struct Asked {
     /// Commands and queries.

@@ -5,17 +5,19 @@
 //! while. After every turn the properties of the paper's Figure 3 are checked, and every answer
 //! against what was committed; in the end trouble stops and the cluster must come together again.
 //!
-//! In reading order: [`trouble`] (what is drawn) · [`world`] (what happens) · `node`, `network`,
+//! In reading order: [`trouble`] (what is drawn) · [`world`], `faults`, `quiet` (what happens) · `node`, `network`,
 //! `clients`, [`disk`], [`journal`] (who is there) · [`checks`], [`promises`] (what must hold) ·
 //! [`trace`] (the last events, for a seed that failed).
 
 pub mod checks;
 mod clients;
 pub mod disk;
+mod faults;
 pub mod journal;
 mod network;
 mod node;
 pub mod promises;
+mod quiet;
 pub mod trace;
 pub mod trouble;
 pub mod world;

@@ -3,15 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use messages::{AppendEntries, Content, Envelope, ForwardOutcome, Message, NodeId, Operation};
+use messages::NodeId;
 use rand::RngExt;
-use servers::host::{Batch, Outcome};
+use servers::host::Batch;
 use servers::outbox::Parcel;
-use servers::server;
 use states::random::SplitMix64;
 use states::{Decision, Role, Time};
 
-use crate::checks::{Checks, Violation, number_of};
+use crate::checks::{Checks, Violation};
 use crate::clients::{Clients, Outcomes};
 use crate::network::Network;
 use crate::node::{Cluster, Node, TurnEnd};
@@ -19,7 +18,7 @@ use crate::trace;
 use crate::trouble::Trouble;
 
 /// Something that happens at a moment of virtual time.
-enum Event {
+pub(crate) enum Event {
     Frame { to: usize, frame: Vec<u8> },
     Turn { node: usize, run: u32 },
     Sync { node: usize, run: u32 },
@@ -82,33 +81,23 @@ impl Report {
     }
 }
 
-impl Outcomes {
-    fn total(self) -> u64 {
-        self.done + self.refused + self.uncertain
-    }
-}
-
 /// A cluster in the middle of its run.
 pub struct World {
-    now: u64,
-    sequence: u64,
-    events: BTreeMap<(u64, u64), Event>,
-    random: SplitMix64,
-    trouble: Trouble,
-    cluster: Cluster,
-    nodes: Vec<Node>,
-    network: Network,
-    clients: Clients,
-    checks: Checks,
+    pub(crate) now: u64,
+    pub(crate) sequence: u64,
+    pub(crate) events: BTreeMap<(u64, u64), Event>,
+    pub(crate) random: SplitMix64,
+    pub(crate) trouble: Trouble,
+    pub(crate) cluster: Cluster,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) network: Network,
+    pub(crate) clients: Clients,
+    pub(crate) checks: Checks,
     /// Clients go on asking.
-    asking: bool,
-    report: Report,
-    traced: bool,
+    pub(crate) asking: bool,
+    pub(crate) report: Report,
+    pub(crate) traced: bool,
 }
-
-/// Frames to and from a peer for each heartbeat, and for each request: what is usual, with room.
-const FRAMES_PER_HEARTBEAT: u64 = 6;
-const FRAMES_PER_REQUEST: u64 = 12;
 
 impl World {
     /// A cluster just founded, as the seed draws it.
@@ -170,87 +159,13 @@ impl World {
         Ok(self.report.clone())
     }
 
-    /// Liveness: when trouble ends, a leader is elected, what is asked is answered, and all nodes
-    /// come to hold and apply the same.
-    fn quiet_phase(&mut self) -> Result<(), Violation> {
-        self.trouble = self.trouble.calm();
-        self.network.heal();
-        for node in 0..self.nodes.len() {
-            self.resume(node)?;
-            if !self.nodes[node].is_up() {
-                self.restart(node)?;
-            }
-        }
-        let begun = self.now;
-        let before = (self.clients.outcomes, self.report.frames);
-        let wanted = self.clients.outcomes.done + 4 * self.trouble.clients as u64;
-        // Ten election timeouts to elect, then the longest wait of a request, then some traffic.
-        self.happen_until(10_000_000, |world| {
-            world.now > begun + 1_000_000 && world.clients.outcomes.done >= wanted
-        })?;
-        if self.clients.outcomes.done < wanted {
-            return Err("liveness: ten quiet seconds, and clients were not answered".to_string());
-        }
-        self.check_frames(begun, before)?;
-        self.settle()
-    }
-
-    /// Without new requests, all nodes come to the same log, all of it applied.
-    fn settle(&mut self) -> Result<(), Violation> {
-        self.asking = false;
-        if !self.happen_until(5_000_000, World::is_settled)? {
-            return Err("liveness: nodes did not converge".to_string());
-        }
-        Ok(())
-    }
-
-    fn is_settled(&self) -> bool {
-        let first = self.nodes[0].summary();
-        first.is_some()
-            && self.nodes.iter().all(|node| node.summary() == first)
-            && !(0..self.trouble.clients).any(|client| self.clients.is_waiting(client))
-    }
-
-    /// A quiet cluster sends a few frames for each request and heartbeat.
-    fn check_frames(&self, begun: u64, before: (Outcomes, u64)) -> Result<(), Violation> {
-        let peers = self.nodes.len() as u64 - 1;
-        let heartbeats = (self.now - begun) / (self.trouble.election / 6) + 1;
-        let asked = self.clients.outcomes.total() - before.0.total();
-        let frames = self.report.frames - before.1;
-        if frames > peers * (FRAMES_PER_HEARTBEAT * heartbeats + FRAMES_PER_REQUEST * asked) {
-            return Err(format!(
-                "storm: {frames} frames for {heartbeats} heartbeats and {asked} requests"
-            ));
-        }
-        Ok(())
-    }
-
-    /// Goes on until `done`, or for this long; whether it came to be done.
-    fn happen_until(
-        &mut self,
-        longest: u64,
-        done: impl Fn(&World) -> bool,
-    ) -> Result<bool, Violation> {
-        let end = self.now + longest;
-        while self.now < end {
-            let slice = self.now + 20_000;
-            while self.now < slice {
-                self.happen()?;
-            }
-            if done(self) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    fn schedule(&mut self, at: u64, event: Event) {
+    pub(crate) fn schedule(&mut self, at: u64, event: Event) {
         self.sequence += 1;
         self.events.insert((at, self.sequence), event);
     }
 
     /// The next event.
-    fn happen(&mut self) -> Result<(), Violation> {
+    pub(crate) fn happen(&mut self) -> Result<(), Violation> {
         let Some(((at, _), event)) = self.events.pop_first() else {
             return Err("liveness: nothing will ever happen again".to_string());
         };
@@ -268,7 +183,7 @@ impl World {
         Ok(())
     }
 
-    fn note(&self, line: impl FnOnce() -> String) {
+    pub(crate) fn note(&self, line: impl FnOnce() -> String) {
         if self.traced {
             trace::add(format!("{:>10.3} ms  {}", self.now as f64 / 1000.0, line()));
         }
@@ -296,7 +211,7 @@ impl World {
         if !self.nodes[node].is_due(run, self.now) {
             return Ok(());
         }
-        self.note(|| describe_mailbox(&self.nodes[node]));
+        self.note(|| trace::describe_mailbox(&self.nodes[node]));
         let Some(turn) = self.nodes[node].turn(self.now) else { return Ok(()) };
         self.report.turns += 1;
         self.report.steps += turn.inputs;
@@ -319,7 +234,7 @@ impl World {
         }
         for (client, outcome) in turn.replies {
             if effects > 2 {
-                self.note(|| format!("client {client}: {}", kind_of(&outcome)));
+                self.note(|| format!("client {client}: {}", trace::kind_of(&outcome)));
                 self.clients.on_outcome(client, outcome, &mut self.checks)?;
             } else {
                 self.clients.lose(client);
@@ -370,7 +285,7 @@ impl World {
             self.nodes[from].not_sent(to, &envelopes);
             return Ok(());
         }
-        self.note(|| format!("{} → {to} {}", self.nodes[from].id, describe(&envelopes)));
+        self.note(|| format!("{} → {to} {}", self.nodes[from].id, trace::describe(&envelopes)));
         let link = (from, target, lane);
         let frame = self.nodes[from].seal(to, lane, &envelopes)?;
         let [first, second] =
@@ -441,7 +356,7 @@ impl World {
             format!(
                 "client {client} asks {}: {}",
                 self.nodes[node].id,
-                describe_operations(&operations)
+                trace::describe_operations(&operations)
             )
         });
         let arrived = Time(self.nodes[node].clock(self.now));
@@ -449,101 +364,7 @@ impl World {
         self.wake(node);
     }
 
-    fn schedule_fault(&mut self) {
-        if self.trouble.fault_every > 0 {
-            let at = self.now + self.random.random_range(1..2 * self.trouble.fault_every);
-            self.schedule(at, Event::Fault);
-        }
-    }
-
-    fn on_fault(&mut self) -> Result<(), Violation> {
-        if self.trouble.fault_every == 0 {
-            return Ok(());
-        }
-        self.schedule_fault();
-        let ends = self.now + self.random.random_range(10_000..self.trouble.fault_length);
-        let total: u32 = self.trouble.kinds.iter().sum();
-        if total == 0 {
-            return Ok(());
-        }
-        let mut pick = self.random.random_range(0..total);
-        let kinds = self.trouble.kinds;
-        let kind = kinds.iter().position(|weight| {
-            let hit = pick < *weight;
-            pick = pick.saturating_sub(*weight);
-            hit
-        });
-        let node = self.victim();
-        match kind.expect("a kind within the total weight") {
-            0 => self.partition(node, ends),
-            1 => self.crash_until(node, ends)?,
-            2 => {
-                for node in 0..self.nodes.len() {
-                    self.crash_until(node, ends)?;
-                }
-            }
-            3 => self.pause(node, ends),
-            _ => self.nodes[node].fail_disk(self.random.random_range(0..20)),
-        }
-        Ok(())
-    }
-
-    /// Whom a fault hits.
-    fn victim(&mut self) -> usize {
-        let any = self.random.random_range(0..self.nodes.len());
-        if self.random.random_range(0..10_000) >= self.trouble.at_leader {
-            return any;
-        }
-        self.nodes.iter().position(Node::leads).unwrap_or(any)
-    }
-
-    /// Cuts links: of one node, between two random halves, or any; all or in one direction.
-    fn partition(&mut self, victim: usize, ends: u64) {
-        self.report.partitions += 1;
-        let shape = self.random.random_range(0..3);
-        let one_way = self.random.random_bool(0.3);
-        let sides: Vec<bool> = (0..self.nodes.len())
-            .map(|node| if shape == 0 { node == victim } else { self.random.random_bool(0.5) })
-            .collect();
-        for from in 0..self.nodes.len() {
-            for to in 0..self.nodes.len() {
-                let cut = match shape {
-                    2 => self.random.random_bool(0.3),
-                    _ => sides[from] != sides[to] && !(one_way && sides[from]),
-                };
-                if cut {
-                    self.network.cut(from, to);
-                }
-            }
-        }
-        self.note(|| format!("partition, shape {shape}, {sides:?}, one way: {one_way}"));
-        self.schedule(ends, Event::Heal);
-    }
-
-    /// Stops a node for a while, as when its machine is suspended: perhaps with its clock, perhaps
-    /// so that what arrives meanwhile is lost.
-    fn pause(&mut self, node: usize, ends: u64) {
-        self.report.pauses += 1;
-        let frozen = self.random.random_bool(0.5).then_some(self.now);
-        let deaf = self.random.random_bool(0.5);
-        self.nodes[node].pause(frozen, deaf);
-        let stands = frozen.is_some();
-        self.note(|| format!("{} pauses, clock too: {stands}, deaf: {deaf}", self.nodes[node].id));
-        self.schedule(ends, Event::Resume { node });
-    }
-
-    fn crash_until(&mut self, node: usize, ends: u64) -> Result<(), Violation> {
-        if self.nodes[node].is_up() {
-            self.crash(node)?;
-            self.events.retain(
-                |_, event| !matches!(event, Event::Restart { node: other } if *other == node),
-            );
-            self.schedule(ends, Event::Restart { node });
-        }
-        Ok(())
-    }
-
-    fn crash(&mut self, node: usize) -> Result<(), Violation> {
+    pub(crate) fn crash(&mut self, node: usize) -> Result<(), Violation> {
         if !self.nodes[node].is_up() {
             return Ok(());
         }
@@ -559,7 +380,7 @@ impl World {
         Ok(())
     }
 
-    fn restart(&mut self, node: usize) -> Result<(), Violation> {
+    pub(crate) fn restart(&mut self, node: usize) -> Result<(), Violation> {
         if self.nodes[node].is_up() {
             return Ok(());
         }
@@ -571,70 +392,12 @@ impl World {
         Ok(())
     }
 
-    fn resume(&mut self, node: usize) -> Result<(), Violation> {
+    pub(crate) fn resume(&mut self, node: usize) -> Result<(), Violation> {
         if self.nodes[node].resume(self.now) {
             self.schedule_turn(node, self.now + 1);
             self.begin_sync(node)?;
         }
         Ok(())
-    }
-}
-
-fn kind_of(outcome: &Outcome) -> String {
-    match outcome {
-        Outcome::Done { replies, position } => format!("{} replies, {position:?}", replies.len()),
-        other => format!("{other:?}"),
-    }
-}
-
-/// What the node will take in its next turn.
-fn describe_mailbox(node: &Node) -> String {
-    let event = |event: &server::Event| match event {
-        server::Event::Batch { batch, .. } => {
-            format!("client: {}", describe_operations(&batch.operations))
-        }
-        server::Event::Envelopes { from, envelopes, .. } => {
-            format!("{from}: {}", describe(envelopes))
-        }
-        server::Event::Written(write) => format!("{write:?}"),
-    };
-    let events: Vec<String> = node.mailbox().iter().map(event).collect();
-    format!("{} ← {}", node.id, events.join(" | "))
-}
-
-fn describe_operations(operations: &[Operation]) -> String {
-    let operation = |operation: &Operation| match operation {
-        Operation::Command(command) => format!("#{}", number_of(command)),
-        Operation::Query(_) => "?".to_string(),
-    };
-    operations.iter().map(operation).collect::<Vec<_>>().join(" ")
-}
-
-fn describe(envelopes: &[Envelope]) -> String {
-    envelopes.iter().map(|envelope| content(&envelope.content)).collect::<Vec<_>>().join("; ")
-}
-
-/// What is said, without the bytes of commands.
-fn content(content: &Content) -> String {
-    match content {
-        Content::Raft { term, message: Message::AppendEntries(append) } => {
-            let AppendEntries { previous, entries, commit } = append;
-            let positions: Vec<_> =
-                entries.iter().map(|entry| entry.position.to_string()).collect();
-            format!("@{term} AppendEntries prev={previous} {positions:?} commit={commit}")
-        }
-        Content::Raft { term, message } => format!("@{term} {message:?}"),
-        Content::Forward(forward) => {
-            let operations = describe_operations(&forward.operations);
-            format!("Forward {} only in {}: {operations}", forward.number, forward.only_in)
-        }
-        Content::ForwardReply(reply) => {
-            let outcome = match &reply.outcome {
-                ForwardOutcome::Done(replies) => format!("{} replies", replies.len()),
-                ForwardOutcome::NotAppended(why) => format!("not appended: {why:?}"),
-            };
-            format!("ForwardReply {} {outcome}", reply.number)
-        }
     }
 }
 
