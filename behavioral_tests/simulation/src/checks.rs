@@ -15,11 +15,14 @@ pub type Violation = String;
 /// What all nodes of a cluster have shown so far.
 #[derive(Default)]
 pub struct Checks {
-    leaders: BTreeMap<Term, NodeId>,
+    /// Who leads each term, and in which of its runs.
+    leaders: BTreeMap<Term, (NodeId, u32)>,
     /// For each entry ever written: the term of the entry before it, and a hash of its payload.
     written: BTreeMap<(LogIndex, Term), (Term, u64)>,
-    /// What is committed, from index one on.
+    /// What is committed, from index one on: the entry's term, its payload's hash.
     committed: Vec<(Term, u64)>,
+    /// The term in which each of them was seen committed first: that of the leader that did it.
+    committed_in: Vec<Term>,
     /// Commands in the order of the log, by number.
     applied: BTreeMap<u64, u64>,
     /// The list after each command.
@@ -32,17 +35,27 @@ pub struct Checks {
 
 impl Checks {
     /// Election Safety: "at most one leader can be elected in a given term" (Figure 3).
-    pub fn on_leader(&mut self, node: NodeId, term: Term, log: &Log) -> Result<(), Violation> {
-        match self.leaders.insert(term, node) {
-            Some(other) if other == node => return Ok(()),
+    /// A node that starts again is another: it must not lead a term twice.
+    pub fn on_leader(
+        &mut self,
+        leader: (NodeId, u32),
+        term: Term,
+        log: &Log,
+    ) -> Result<(), Violation> {
+        let node = leader.0;
+        match self.leaders.insert(term, leader) {
+            Some(other) if other == leader => return Ok(()),
             Some(other) => {
-                return Err(format!("election safety: {other} and {node} both lead term {term}"));
+                return Err(format!(
+                    "election safety: {other:?} and {leader:?} (node, run) both lead term {term}"
+                ));
             }
             None => {}
         }
         // Leader Completeness: "if a log entry is committed in a given term, then that entry will
         // be present in the logs of the leaders for all higher-numbered terms" (Figure 3).
-        for (place, (entry_term, _)) in self.committed.iter().enumerate() {
+        let earlier = self.committed_in.partition_point(|committed_in| *committed_in < term);
+        for (place, (entry_term, _)) in self.committed[..earlier].iter().enumerate() {
             let index = LogIndex(place as u64 + 1);
             if log.term_at(index) != Some(*entry_term) {
                 return Err(format!(
@@ -72,7 +85,14 @@ impl Checks {
     /// State Machine Safety: "if a server has applied a log entry at a given index to its state
     /// machine, no other server will ever apply a different log entry for the same index"
     /// (Figure 3).
-    pub fn on_commit(&mut self, log: &Log, from: LogIndex, to: LogIndex) -> Result<(), Violation> {
+    /// `term` is the committing node's.
+    pub fn on_commit(
+        &mut self,
+        term: Term,
+        log: &Log,
+        from: LogIndex,
+        to: LogIndex,
+    ) -> Result<(), Violation> {
         for index in from.0 + 1..=to.0 {
             let entry = log.entry(LogIndex(index)).ok_or("committed beyond the log")?;
             let fact = (entry.position.term, payload_hash(entry));
@@ -86,6 +106,10 @@ impl Checks {
                 }
                 None => {
                     self.committed.push(fact);
+                    // A deposed leader may come to know late what it committed; what comes after it
+                    // in the log was committed no earlier.
+                    let before = self.committed_in.last().copied().unwrap_or_default();
+                    self.committed_in.push(term.max(before));
                     self.note_commands(entry)?;
                 }
             }
@@ -169,7 +193,8 @@ pub fn number_of(command: &[u8]) -> u64 {
     command.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
-fn payload_hash(entry: &Entry) -> u64 {
+/// A hash of what an entry says, whatever its position.
+pub(crate) fn payload_hash(entry: &Entry) -> u64 {
     let start = chain(0, &entry.time.0.to_le_bytes());
     match &entry.payload {
         Payload::Blank => start,

@@ -22,11 +22,21 @@ pub struct Outcomes {
     pub uncertain: u64,
 }
 
+impl Outcomes {
+    /// All batches that have an outcome.
+    pub fn total(self) -> u64 {
+        self.done + self.refused + self.uncertain
+    }
+}
+
 /// A batch under way.
 pub struct Asked {
-    operations: Vec<Operation>,
-    stale: bool,
-    floor: u64,
+    /// Commands and queries.
+    pub operations: Vec<Operation>,
+    /// The client is content with what its node has applied.
+    pub stale: bool,
+    /// The longest list that any client knew of when it was asked.
+    pub floor: u64,
 }
 
 /// All clients.
@@ -89,23 +99,32 @@ impl Clients {
         checks: &mut Checks,
     ) -> Result<(), Violation> {
         let asked = self.asked[client].take().ok_or("an outcome for a batch nobody waits for")?;
-        match outcome {
-            Outcome::Done { replies, .. } => {
-                self.outcomes.done += 1;
-                check_replies(&asked, &replies, checks)
-            }
+        match &outcome {
+            Outcome::Done { .. } => self.outcomes.done += 1,
             Outcome::NoLeader { .. } | Outcome::Busy | Outcome::Stopped => {
                 self.outcomes.refused += 1;
-                numbers(&asked).try_for_each(|number| checks.on_refused(number))
             }
-            Outcome::Uncertain { .. } => {
-                self.outcomes.uncertain += 1;
-                match numbers(&asked).next() {
-                    Some(_) => Ok(()),
-                    None => Err("a read was answered UNCERTAIN".to_string()),
-                }
-            }
+            Outcome::Uncertain { .. } => self.outcomes.uncertain += 1,
         }
+        check_outcome(&asked, &outcome, checks)
+    }
+}
+
+/// Whether a batch may have this outcome.
+pub fn check_outcome(
+    asked: &Asked,
+    outcome: &Outcome,
+    checks: &mut Checks,
+) -> Result<(), Violation> {
+    match outcome {
+        Outcome::Done { replies, .. } => check_replies(asked, replies, checks),
+        Outcome::NoLeader { .. } | Outcome::Busy | Outcome::Stopped => {
+            numbers(asked).try_for_each(|number| checks.on_refused(number))
+        }
+        Outcome::Uncertain { .. } if numbers(asked).next().is_none() => {
+            Err("a read was answered UNCERTAIN".to_string())
+        }
+        Outcome::Uncertain { .. } => Ok(()),
     }
 }
 

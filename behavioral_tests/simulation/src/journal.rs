@@ -57,8 +57,12 @@ impl StateMachine for Journal {
     }
 }
 
-/// Adds bytes to a running hash (FNV-1a, 64 bits, over the hash so far and the bytes).
+/// Adds bytes to a running hash: a rotation and a product for each eight of them.
 pub fn chain(hash: u64, bytes: &[u8]) -> u64 {
-    let start = 0xcbf2_9ce4_8422_2325 ^ hash.rotate_left(17);
-    bytes.iter().fold(start, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    let ends = [u64::from_le_bytes(last), bytes.len() as u64];
+    let words = words.iter().map(|word| u64::from_le_bytes(*word)).chain(ends);
+    words.fold(hash, |hash, word| (hash.rotate_left(29) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }

@@ -5,17 +5,25 @@
 //! while. After every turn the properties of the paper's Figure 3 are checked, and every answer
 //! against what was committed; in the end trouble stops and the cluster must come together again.
 //!
-//! In reading order: [`trouble`] (what is drawn) · [`world`] (what happens) · `node`, `network`,
-//! `clients`, [`disk`], [`journal`] (who is there) · [`checks`] (what must hold).
+//! In reading order: [`trouble`] (what is drawn) · [`world`], `faults`, `quiet` (what happens) · `node`, `network`,
+//! `clients`, [`disk`], [`journal`] (who is there) · [`checks`], [`promises`] (what must hold) ·
+//! [`trace`] (the last events, for a seed that failed).
 
 pub mod checks;
 mod clients;
 pub mod disk;
+mod faults;
 pub mod journal;
 mod network;
 mod node;
+pub mod promises;
+mod quiet;
+pub mod trace;
 pub mod trouble;
 pub mod world;
+
+#[cfg(test)]
+mod tests;
 
 pub use clients::Outcomes;
 pub use disk::{Fate, SimulatedDisk};
@@ -38,18 +46,23 @@ pub struct Failure {
 
 /// Runs a seed until its servers have taken `steps` inputs. A failed run is repeated with a trace,
 /// which costs nothing until then: a seed always does the same.
+///
+/// # Panics
+/// If an assert of the program fails.
 pub fn run(seed: u64, steps: u64) -> Result<Report, Box<Failure>> {
-    let violation = match World::new(seed, false).run(steps) {
-        Ok(report) => return Ok(report),
-        Err(violation) => violation,
-    };
+    World::new(seed, false).run(steps).map_err(|violation| {
+        let again = run_traced(seed, steps).expect_err("a seed always does the same");
+        assert_eq!(again.violation, violation, "a seed always does the same");
+        again
+    })
+}
+
+/// The same, with a trace from the beginning; after a panic [`trace::take`] has it.
+pub fn run_traced(seed: u64, steps: u64) -> Result<Report, Box<Failure>> {
+    drop(trace::take());
     let mut world = World::new(seed, true);
-    let again = world.run(steps).err();
-    assert_eq!(again.as_ref(), Some(&violation), "a seed always does the same");
-    Err(Box::new(Failure {
-        violation,
-        trouble: format!("{:?}", world.trouble()),
-        trace: world.trace().to_vec(),
-        nodes: world.nodes(),
-    }))
+    world.run(steps).map_err(|violation| {
+        let trouble = format!("{:?}", world.trouble());
+        Box::new(Failure { violation, trouble, trace: trace::take(), nodes: world.nodes() })
+    })
 }

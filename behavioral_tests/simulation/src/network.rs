@@ -38,12 +38,20 @@ impl Network {
         trouble: &Trouble,
         now: u64,
         link: (usize, usize, Lane),
-    ) -> Vec<u64> {
+    ) -> [Option<u64>; 2] {
         if self.is_cut(link.0, link.1) || random.random_range(0..10_000) < trouble.loss {
-            return Vec::new();
+            return [None, None];
         }
-        let copies = 1 + usize::from(random.random_range(0..10_000) < trouble.duplication);
-        (0..copies).map(|_| self.arrival(random, trouble, now, link)).collect()
+        let first = self.arrival(random, trouble, now, link);
+        if random.random_range(0..10_000) >= trouble.duplication {
+            return [Some(first), None];
+        }
+        let second = if trouble.stragglers && random.random_bool(0.7) {
+            now + random.random_range(0..1_500_000)
+        } else {
+            self.arrival(random, trouble, now, link)
+        };
+        [Some(first), Some(second)]
     }
 
     fn arrival(

@@ -13,11 +13,13 @@ use servers::server::{Event, Server, Settings};
 use servers::storage::{self, Expected, Identity, Options};
 use servers::transport::Lane;
 use states::random::SplitMix64;
-use states::{Config, Decision, Replica, Role, Time, WallTime};
+use states::{Config, Decision, Micros, Replica, Role, Time, WallTime};
 
 use crate::checks::Violation;
 use crate::disk::{Fate, SimulatedDisk};
 use crate::journal::Journal;
+use crate::promises::Promises;
+use crate::trouble::Trouble;
 
 /// Small segments, so that runs cross many of them.
 const OPTIONS: Options = Options { first_segment: 16 << 10, segment: 64 << 10 };
@@ -46,14 +48,29 @@ impl Cluster {
 
 /// A node, running or not.
 pub struct Node {
-    id: NodeId,
+    /// Its name in traces.
+    pub id: NodeId,
     disk: SimulatedDisk,
     /// Rises with each start.
     run: u32,
+    /// What its disk owes.
+    promises: Promises,
     /// How much faster its clock runs, out of 10,000.
     drift: u32,
-    paused: bool,
+    /// Time that passed while its clock stood still.
+    behind: u64,
+    paused: Option<Pause>,
+    /// Its disk was told to fail.
+    disk_fails: bool,
     up: Option<Up>,
+}
+
+/// A node that takes no turns.
+struct Pause {
+    /// Its clock stands still since then.
+    frozen: Option<u64>,
+    /// What arrives is lost.
+    deaf: bool,
 }
 
 /// What a crash takes away.
@@ -86,8 +103,21 @@ pub struct TurnEnd {
     pub decisions: Vec<Decision>,
     /// The node's role after it.
     pub role: Role,
+    /// How often the node was started.
+    pub run: u32,
     /// The node's commit index before it.
     pub committed_before: LogIndex,
+}
+
+fn config(trouble: &Trouble) -> Config {
+    Config {
+        heartbeat: Micros(trouble.election / 6),
+        election: Micros(trouble.election),
+        append_bytes: trouble.append_bytes,
+        window_messages: trouble.window,
+        uncommitted_bytes: trouble.waiting_bytes,
+        ..Config::default()
+    }
 }
 
 impl Node {
@@ -97,7 +127,17 @@ impl Node {
         let members = cluster.ids().map(|id| (id, id.to_string())).collect();
         let identity = Identity { cluster: cluster.id, node: id, members };
         founding::found(&mut disk, &identity, &OPTIONS, id.0).expect("a healthy disk");
-        Node { id, disk, run: 0, drift, paused: false, up: None }
+        Node {
+            id,
+            disk,
+            run: 0,
+            promises: Promises::default(),
+            drift,
+            behind: 0,
+            paused: None,
+            disk_fails: false,
+            up: None,
+        }
     }
 
     /// Whether it runs (it may be paused).
@@ -107,29 +147,45 @@ impl Node {
 
     /// Its clock at this moment of the world's time.
     pub fn clock(&self, now: u64) -> u64 {
-        now + now * u64::from(self.drift) / 10_000
+        let frozen = self.paused.as_ref().and_then(|pause| pause.frozen);
+        let passed = frozen.unwrap_or(now) - self.behind;
+        passed + passed * u64::from(self.drift) / 10_000
     }
 
     /// The world's time at which its clock shows `time`.
     fn world_time(&self, time: Time) -> u64 {
-        time.0.saturating_mul(10_000) / (10_000 + u64::from(self.drift))
+        self.behind + time.0.saturating_mul(10_000) / (10_000 + u64::from(self.drift))
     }
 
-    /// Starts on what its disk holds.
-    pub fn start(&mut self, cluster: &Cluster, seed: u64, now: u64) -> Result<(), Violation> {
+    /// Starts on what its disk holds; says whether a tail of that had to go.
+    pub fn start(
+        &mut self,
+        cluster: &Cluster,
+        trouble: &Trouble,
+        seed: u64,
+        now: u64,
+    ) -> Result<bool, Violation> {
         self.run += 1;
         let expected = Expected { cluster: cluster.id, name: self.id.to_string() };
         let opened = storage::open(self.disk.clone(), &expected, &OPTIONS, seed)
             .map_err(|error| format!("node {} cannot start: {error}", self.id))?;
+        let recovered = opened.recovered;
+        self.promises.on_recovered(self.id, recovered.hard_state, &recovered.entries)?;
+        let cut = recovered.cut.is_some();
         let replica = Replica::recovered(
             self.id,
             cluster.membership.clone(),
-            Config { append_bytes: 64 << 10, ..Config::default() },
+            config(trouble),
             seed,
-            opened.recovered.hard_state,
-            opened.recovered.entries,
+            recovered.hard_state,
+            recovered.entries,
         );
-        let settings = Settings { boot: opened.boot, apply_budget: 64, ..Settings::default() };
+        let settings = Settings {
+            boot: opened.boot,
+            apply_budget: trouble.apply_budget,
+            waiting_bytes: trouble.waiting_bytes,
+            ..Settings::default()
+        };
         let (time, wall) = self.times(now);
         self.up = Some(Up {
             boot: opened.boot,
@@ -144,7 +200,7 @@ impl Node {
             next_token: 0,
             committed: LogIndex(0),
         });
-        Ok(())
+        Ok(cut)
     }
 
     fn times(&self, now: u64) -> (Time, WallTime) {
@@ -155,7 +211,8 @@ impl Node {
     /// Loses all but its disk, and of that what was not synced, sector by sector; the clients whose
     /// batches died with it.
     pub fn crash(&mut self, random: &mut SplitMix64) -> Vec<usize> {
-        self.paused = false;
+        self.paused = None;
+        self.disk_fails = false;
         let Some(up) = self.up.take() else { return Vec::new() };
         drop(up.server);
         self.disk.crash(|| match random.random_range(0..10) {
@@ -166,18 +223,39 @@ impl Node {
         up.waiting.into_values().collect()
     }
 
-    /// Stops taking turns and syncing; what arrives waits.
-    pub fn pause(&mut self) {
-        self.paused = true;
+    /// Stops taking turns and syncing; what arrives waits, or is lost if it is deaf. Its clock stands
+    /// still if it is frozen at a moment of the world's time.
+    pub fn pause(&mut self, frozen: Option<u64>, deaf: bool) {
+        if self.is_up() && self.paused.is_none() {
+            self.paused = Some(Pause { frozen, deaf });
+        }
     }
 
     /// Goes on; false if it was not paused.
-    pub fn resume(&mut self) -> bool {
-        std::mem::take(&mut self.paused) && self.is_up()
+    pub fn resume(&mut self, now: u64) -> bool {
+        let Some(pause) = self.paused.take() else { return false };
+        self.behind += pause.frozen.map_or(0, |frozen| now - frozen);
+        true
+    }
+
+    /// Whether an error of its disk is no fault of its own.
+    pub fn disk_fails(&self) -> bool {
+        self.disk_fails
+    }
+
+    /// Its disk fails after so many more operations, until the node is started again.
+    pub fn fail_disk(&mut self, after: usize) {
+        if self.is_up() {
+            self.disk.fail_after(after, std::io::ErrorKind::Other);
+            self.disk_fails = true;
+        }
     }
 
     /// A frame arrives; false if nobody is there or the gate refused it.
     pub fn take_frame(&mut self, frame: &[u8]) -> bool {
+        if self.paused.as_ref().is_some_and(|pause| pause.deaf) {
+            return false;
+        }
         let Some(up) = &mut self.up else { return false };
         let Some((from, boot, envelopes)) = up.gate.admit(frame) else { return false };
         up.mailbox.push(Event::Envelopes { from, boot, envelopes });
@@ -203,15 +281,24 @@ impl Node {
         Some(self.run)
     }
 
-    /// Takes a turn with all that has arrived, if this one is still due.
-    pub fn turn(&mut self, run: u32, now: u64) -> Option<TurnEnd> {
+    /// What has arrived since its last turn.
+    pub fn mailbox(&self) -> &[Event] {
+        self.up.as_ref().map_or(&[], |up| &up.mailbox)
+    }
+
+    /// Whether the turn that this run wanted for now still is wanted.
+    pub fn is_due(&self, run: u32, now: u64) -> bool {
+        let wanted = self.up.as_ref().and_then(|up| up.turn_at);
+        run == self.run && wanted == Some(now)
+    }
+
+    /// Takes a turn with all that has arrived; none while it is paused.
+    pub fn turn(&mut self, now: u64) -> Option<TurnEnd> {
         let (time, wall) = self.times(now);
-        let up = self.up.as_mut().filter(|_| run == self.run)?;
-        if up.turn_at != Some(now) {
-            return None;
-        }
+        let run = self.run;
+        let up = self.up.as_mut()?;
         up.turn_at = None;
-        if self.paused {
+        if self.paused.is_some() {
             return None;
         }
         let events = std::mem::take(&mut up.mailbox);
@@ -228,13 +315,18 @@ impl Node {
         let committed = up.server.replica().commit_index();
         let committed_before = std::mem::replace(&mut up.committed, committed);
         let role = up.server.state().role();
-        Some(TurnEnd { inputs, sends, jobs, replies, decisions, role, committed_before })
+        Some(TurnEnd { inputs, sends, jobs, replies, decisions, role, run, committed_before })
     }
 
     /// When it wants a turn though nothing happens.
     pub fn deadline(&self) -> Option<u64> {
         let deadline = self.up.as_ref()?.server.deadline()?;
         Some(self.world_time(deadline) + 1)
+    }
+
+    /// Whether it leads, as it believes.
+    pub fn leads(&self) -> bool {
+        self.up.as_ref().is_some_and(|up| up.server.state().role() == Role::Leader)
     }
 
     /// Its facts, if it runs.
@@ -249,10 +341,18 @@ impl Node {
         }
     }
 
-    /// A frame as it leaves.
-    pub fn seal(&self, to: NodeId, lane: Lane, envelopes: &[Envelope]) -> Vec<u8> {
+    /// A frame as it leaves; what it promises must be durable by now.
+    pub fn seal(
+        &self,
+        to: NodeId,
+        lane: Lane,
+        envelopes: &[Envelope],
+    ) -> Result<Vec<u8>, Violation> {
+        for envelope in envelopes {
+            self.promises.on_sent(self.id, to, &envelope.content)?;
+        }
         let up = self.up.as_ref().expect("only a node that runs sends");
-        up.gate.seal(up.boot, to, lane, envelopes)
+        Ok(up.gate.seal(up.boot, to, lane, envelopes))
     }
 
     /// Work for the writer.
@@ -264,12 +364,15 @@ impl Node {
 
     /// The writer takes all that is queued and writes it; the run in which its sync must end.
     pub fn stage(&mut self) -> Result<Option<u32>, Violation> {
-        let Some(up) = self.up.as_mut().filter(|_| !self.paused) else { return Ok(None) };
+        let Some(up) = self.up.as_mut().filter(|_| self.paused.is_none()) else { return Ok(None) };
         if up.syncing || up.queued.is_empty() {
             return Ok(None);
         }
         up.syncing = true;
         for job in std::mem::take(&mut up.queued) {
+            if let Some(write) = &job.write {
+                self.promises.on_staged(write);
+            }
             up.rounds.stage(job).map_err(|error| error.to_string())?;
         }
         Ok(Some(self.run))
@@ -279,9 +382,16 @@ impl Node {
     pub fn sync(&mut self, run: u32) -> Result<Option<Vec<Parcel>>, Violation> {
         let Some(up) = self.up.as_mut().filter(|_| run == self.run) else { return Ok(None) };
         let done = up.rounds.sync().map_err(|error| error.to_string())?;
+        self.promises.on_synced();
         up.syncing = false;
         up.mailbox.extend(done.written.map(Event::Written));
         Ok(Some(done.promises))
+    }
+
+    /// The writer had no work for a while.
+    pub fn mark(&mut self) -> Result<(), Violation> {
+        let Some(up) = self.up.as_mut().filter(|up| !up.syncing) else { return Ok(()) };
+        up.rounds.mark().map_err(|error| error.to_string())
     }
 
     /// All that nodes must agree on when nothing happens any more.
@@ -309,7 +419,7 @@ impl Node {
                     status.durable,
                     status.commit_index,
                     status.applied_index,
-                    if self.paused { " paused" } else { "" }
+                    if self.paused.is_some() { " paused" } else { "" }
                 )
             }
         }

@@ -13,6 +13,8 @@ pub struct Trouble {
     pub clients: usize,
     /// Operations in a batch at most.
     pub batch: usize,
+    /// How long a client thinks between two batches at most.
+    pub think: u64,
     /// A frame is lost.
     pub loss: u32,
     /// A frame arrives twice.
@@ -21,14 +23,18 @@ pub struct Trouble {
     pub delay: u64,
     /// What is added to it at most.
     pub jitter: u64,
+    /// A second copy of a frame arrives seconds later, out of another boot or term.
+    pub stragglers: bool,
     /// Whether frames may overtake each other on a lane.
     pub reorder: bool,
     /// How long a sync takes at most.
     pub sync: u64,
     /// Average time between two faults of the kinds below; zero: none.
     pub fault_every: u64,
-    /// Weights of the kinds: partition, crash, crash of all, pause.
-    pub kinds: [u32; 4],
+    /// Weights of the kinds: partition, crash, crash of all, pause, a disk that fails.
+    pub kinds: [u32; 5],
+    /// A fault of one node hits the leader, if there is one; else any node.
+    pub at_leader: u32,
     /// A turn is cut short by a crash between two of its effects.
     pub crash_in_turn: u32,
     /// How long a fault lasts at most.
@@ -37,6 +43,16 @@ pub struct Trouble {
     pub clock_drift: u32,
     /// Entries larger than this many bytes of padding are never proposed.
     pub padding: usize,
+    /// The least election timeout; a heartbeat is a sixth of it.
+    pub election: u64,
+    /// Appends in flight to one follower at most.
+    pub window: usize,
+    /// Bytes of entries in one append at most.
+    pub append_bytes: usize,
+    /// Operations executed in one turn at most.
+    pub apply_budget: usize,
+    /// Bytes that may be uncommitted on a leader, and that may wait on a node.
+    pub waiting_bytes: usize,
 }
 
 impl Trouble {
@@ -45,17 +61,18 @@ impl Trouble {
         let lossy = random.random_bool(0.5);
         let slow = random.random_bool(0.3);
         let faulty = random.random_bool(0.8);
-        let mut kinds = [0; 4];
+        let mut kinds = [0; 5];
         for kind in &mut kinds {
             if random.random_bool(0.6) {
                 *kind = random.random_range(1..10);
             }
         }
-        let crashes = kinds[1] + kinds[2] > 0;
+        let crashes = kinds[1] + kinds[2] + kinds[4] > 0;
         Trouble {
             nodes: [1, 2, 3, 3, 3, 3, 5, 5][random.random_range(0..8)],
             clients: random.random_range(1..8),
-            batch: random.random_range(1..6),
+            batch: [1, 5, 20][random.random_range(0..3)],
+            think: [20_000, 100_000, 500_000][random.random_range(0..3)],
             loss: if lossy { random.random_range(0..2_000) } else { 0 },
             duplication: if lossy { random.random_range(0..2_000) } else { 0 },
             delay: random.random_range(20..2_000),
@@ -64,6 +81,7 @@ impl Trouble {
             } else {
                 random.random_range(0..2_000)
             },
+            stragglers: lossy && random.random_bool(0.7),
             reorder: random.random_bool(0.5),
             sync: if slow {
                 random.random_range(100..200_000)
@@ -72,10 +90,17 @@ impl Trouble {
             },
             fault_every: if faulty { random.random_range(100_000..2_000_000) } else { 0 },
             kinds,
+            at_leader: random.random_range(0..10_000),
             crash_in_turn: if crashes && faulty { random.random_range(0..10) } else { 0 },
             fault_length: random.random_range(50_000..3_000_000),
-            clock_drift: if random.random_bool(0.3) { random.random_range(0..1_000) } else { 0 },
-            padding: [0, 100, 3_000][random.random_range(0..3)],
+            clock_drift: [0, 0, random.random_range(0..1_000), random.random_range(0..15_000)]
+                [random.random_range(0..4)],
+            padding: [0, 100, 1_200][random.random_range(0..3)],
+            election: [100_000, 150_000, 300_000][random.random_range(0..3)],
+            window: [1, 4, 16][random.random_range(0..3)],
+            append_bytes: [200, 4 << 10, 64 << 10][random.random_range(0..3)],
+            apply_budget: [1, 3, 64][random.random_range(0..3)],
+            waiting_bytes: [2 << 10, 1 << 20, 1 << 20][random.random_range(0..3)],
         }
     }
 
@@ -84,9 +109,11 @@ impl Trouble {
         Trouble {
             loss: 0,
             duplication: 0,
+            stragglers: false,
             jitter: self.jitter.min(2_000),
             sync: self.sync.min(5_000),
             fault_every: 0,
+            think: 20_000,
             crash_in_turn: 0,
             ..self.clone()
         }

@@ -1,23 +1,24 @@
 //! One simulated cluster: nodes, network, clients and trouble on one thread and virtual time. Must
 //! never read a clock, nor draw chance from anything but the seed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use messages::{AppendEntries, Content, Envelope, Message, NodeId};
+use messages::NodeId;
 use rand::RngExt;
-use servers::host::{Batch, Outcome};
+use servers::host::Batch;
 use servers::outbox::Parcel;
 use states::random::SplitMix64;
-use states::{Role, Time};
+use states::{Decision, Role, Time};
 
 use crate::checks::{Checks, Violation};
 use crate::clients::{Clients, Outcomes};
 use crate::network::Network;
 use crate::node::{Cluster, Node, TurnEnd};
+use crate::trace;
 use crate::trouble::Trouble;
 
 /// Something that happens at a moment of virtual time.
-enum Event {
+pub(crate) enum Event {
     Frame { to: usize, frame: Vec<u8> },
     Turn { node: usize, run: u32 },
     Sync { node: usize, run: u32 },
@@ -45,6 +46,12 @@ pub struct Report {
     pub partitions: u64,
     /// Pauses begun.
     pub pauses: u64,
+    /// Times that a follower replaced entries that conflicted with its leader's.
+    pub truncations: u64,
+    /// Times that a leader stepped down because it heard no quorum.
+    pub lost_quorums: u64,
+    /// Starts that found a tail to cut off.
+    pub cuts: u64,
     /// Frames handed to the network.
     pub frames: u64,
     /// Batches of clients by outcome.
@@ -63,6 +70,9 @@ impl Report {
         self.crashes += other.crashes;
         self.partitions += other.partitions;
         self.pauses += other.pauses;
+        self.truncations += other.truncations;
+        self.lost_quorums += other.lost_quorums;
+        self.cuts += other.cuts;
         self.frames += other.frames;
         self.outcomes.done += other.outcomes.done;
         self.outcomes.refused += other.outcomes.refused;
@@ -71,36 +81,27 @@ impl Report {
     }
 }
 
-impl Outcomes {
-    fn total(self) -> u64 {
-        self.done + self.refused + self.uncertain
-    }
-}
-
 /// A cluster in the middle of its run.
 pub struct World {
-    now: u64,
-    sequence: u64,
-    events: BTreeMap<(u64, u64), Event>,
-    random: SplitMix64,
-    trouble: Trouble,
-    cluster: Cluster,
-    nodes: Vec<Node>,
-    network: Network,
-    clients: Clients,
-    checks: Checks,
+    pub(crate) now: u64,
+    pub(crate) sequence: u64,
+    pub(crate) events: BTreeMap<(u64, u64), Event>,
+    pub(crate) random: SplitMix64,
+    pub(crate) trouble: Trouble,
+    pub(crate) cluster: Cluster,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) network: Network,
+    pub(crate) clients: Clients,
+    pub(crate) checks: Checks,
     /// Clients go on asking.
-    asking: bool,
-    report: Report,
-    trace: Option<Vec<String>>,
+    pub(crate) asking: bool,
+    pub(crate) report: Report,
+    pub(crate) traced: bool,
 }
-
-/// How many of the last events a trace keeps.
-const TRACE: usize = 200;
 
 impl World {
     /// A cluster just founded, as the seed draws it.
-    pub fn new(seed: u64, trace: bool) -> World {
+    pub fn new(seed: u64, traced: bool) -> World {
         let mut random = SplitMix64::new(seed);
         let trouble = Trouble::draw(&mut random);
         let cluster = Cluster::draw(&mut random, trouble.nodes);
@@ -122,7 +123,7 @@ impl World {
             checks: Checks::default(),
             asking: true,
             report: Report::default(),
-            trace: trace.then(Vec::new),
+            traced,
         };
         for node in 0..world.nodes.len() {
             let at = world.now + world.random.random_range(0..100_000);
@@ -138,11 +139,6 @@ impl World {
     /// The trouble that the seed drew.
     pub fn trouble(&self) -> &Trouble {
         &self.trouble
-    }
-
-    /// The last events, if a trace was asked for.
-    pub fn trace(&self) -> &[String] {
-        self.trace.as_deref().unwrap_or_default()
     }
 
     /// A line about each node.
@@ -163,56 +159,13 @@ impl World {
         Ok(self.report.clone())
     }
 
-    /// Liveness: when trouble ends, a leader is elected, what is asked is answered, and all nodes
-    /// come to hold and apply the same.
-    fn quiet_phase(&mut self) -> Result<(), Violation> {
-        self.trouble = self.trouble.calm();
-        self.network.heal();
-        for node in 0..self.nodes.len() {
-            self.resume(node)?;
-            if !self.nodes[node].is_up() {
-                self.restart(node)?;
-            }
-        }
-        let begun = self.now;
-        let answered = self.clients.outcomes.done;
-        let frames = self.report.frames;
-        // Ten election timeouts to elect, then the longest wait of a request, then some traffic.
-        while self.now < begun + 10_000_000 {
-            self.happen()?;
-        }
-        if self.clients.outcomes.done < answered + self.trouble.clients as u64 {
-            return Err("liveness: ten quiet seconds, and clients were not answered".to_string());
-        }
-        let asked = self.clients.outcomes.total() - answered;
-        let bound = 40_000 + asked * 60 * self.nodes.len() as u64;
-        if self.report.frames - frames > bound {
-            return Err("storm: far more frames than requests and heartbeats need".to_string());
-        }
-        self.settle()
-    }
-
-    /// Without new requests, all nodes come to the same log, all of it applied.
-    fn settle(&mut self) -> Result<(), Violation> {
-        self.asking = false;
-        let begun = self.now;
-        while self.now < begun + 5_000_000 {
-            self.happen()?;
-        }
-        let digests: BTreeSet<_> = self.nodes.iter().map(Node::summary).collect();
-        if digests.len() != 1 {
-            return Err(format!("liveness: nodes did not converge: {:?}", self.nodes()));
-        }
-        Ok(())
-    }
-
-    fn schedule(&mut self, at: u64, event: Event) {
+    pub(crate) fn schedule(&mut self, at: u64, event: Event) {
         self.sequence += 1;
         self.events.insert((at, self.sequence), event);
     }
 
     /// The next event.
-    fn happen(&mut self) -> Result<(), Violation> {
+    pub(crate) fn happen(&mut self) -> Result<(), Violation> {
         let Some(((at, _), event)) = self.events.pop_first() else {
             return Err("liveness: nothing will ever happen again".to_string());
         };
@@ -230,13 +183,9 @@ impl World {
         Ok(())
     }
 
-    fn note(&mut self, line: impl FnOnce() -> String) {
-        let now = self.now;
-        if let Some(trace) = &mut self.trace {
-            if trace.len() == TRACE {
-                trace.remove(0);
-            }
-            trace.push(format!("{:>10.3} ms  {}", now as f64 / 1000.0, line()));
+    pub(crate) fn note(&self, line: impl FnOnce() -> String) {
+        if self.traced {
+            trace::add(format!("{:>10.3} ms  {}", self.now as f64 / 1000.0, line()));
         }
     }
 
@@ -259,16 +208,24 @@ impl World {
     }
 
     fn on_turn(&mut self, node: usize, run: u32) -> Result<(), Violation> {
-        let Some(turn) = self.nodes[node].turn(run, self.now) else { return Ok(()) };
+        if !self.nodes[node].is_due(run, self.now) {
+            return Ok(());
+        }
+        self.note(|| trace::describe_mailbox(&self.nodes[node]));
+        let Some(turn) = self.nodes[node].turn(self.now) else { return Ok(()) };
         self.report.turns += 1;
         self.report.steps += turn.inputs;
         let dies = self.random.random_range(0..10_000) < self.trouble.crash_in_turn;
         // A crash may come between any two effects: only the first of these are done.
         let effects = if dies { self.random.random_range(0..3) } else { 3 };
+        for decision in &turn.decisions {
+            self.report.truncations += u64::from(matches!(decision, Decision::Truncated(_)));
+            self.report.lost_quorums += u64::from(*decision == Decision::LostQuorum);
+        }
         self.check(node, &turn)?;
         if effects > 0 {
             for parcel in turn.sends {
-                self.send(node, parcel);
+                self.send(node, parcel)?;
             }
         }
         if effects > 1 {
@@ -277,19 +234,20 @@ impl World {
         }
         for (client, outcome) in turn.replies {
             if effects > 2 {
-                self.note(|| format!("client {client}: {}", kind_of(&outcome)));
+                self.note(|| format!("client {client}: {}", trace::kind_of(&outcome)));
                 self.clients.on_outcome(client, outcome, &mut self.checks)?;
             } else {
                 self.clients.lose(client);
             }
-            let at = self.now + self.random.random_range(0..20_000);
+            let at = self.now + self.random.random_range(0..self.trouble.think);
             self.schedule(at, Event::Ask { client });
         }
         if dies {
             return self.crash(node);
         }
         if let Some(at) = self.nodes[node].deadline() {
-            let at = at.max(self.now + 1);
+            // A turn takes a while, also where one follows the other without a pause.
+            let at = at.max(self.now + self.random.random_range(5..200));
             self.schedule_turn(node, at);
         }
         Ok(())
@@ -304,54 +262,82 @@ impl World {
             }
         }
         if turn.role == Role::Leader {
-            self.checks.on_leader(replica.id, replica.term(), log)?;
+            self.checks.on_leader((replica.id, turn.run), replica.term(), log)?;
         }
-        self.checks.on_commit(log, turn.committed_before, replica.commit_index())?;
+        let (from, to) = (turn.committed_before, replica.commit_index());
+        self.checks.on_commit(replica.term(), log, from, to)?;
         let facts = (replica.id, replica.term(), log.last(), replica.commit_index());
-        let line = format!("{facts:?} {}", turn.inputs);
-        self.report.digest = crate::journal::chain(self.report.digest, line.as_bytes());
+        let (id, term, last, commit) = facts;
+        for number in [id.0, term.0, last.term.0, last.index.0, commit.0, turn.inputs, self.now] {
+            self.report.digest = crate::journal::chain(self.report.digest, &number.to_le_bytes());
+        }
         let role = turn.role;
-        let decisions = turn.decisions.clone();
-        self.note(|| {
-            let (id, term, last, commit) = facts;
-            format!("{id}@{term} {role:?} last={last} commit={commit} {decisions:?}")
-        });
+        let decisions = &turn.decisions;
+        self.note(|| format!("{id}@{term} {role:?} last={last} commit={commit} {decisions:?}"));
         Ok(())
     }
 
-    fn send(&mut self, from: usize, (to, lane, envelopes): Parcel) {
-        let Some(target) = self.cluster.place(to) else { return };
+    fn send(&mut self, from: usize, (to, lane, envelopes): Parcel) -> Result<(), Violation> {
+        let Some(target) = self.cluster.place(to) else { return Ok(()) };
         self.report.frames += 1;
         if self.network.is_cut(from, target) && self.random.random_bool(0.5) {
             // The transport knew that there was no connection.
             self.nodes[from].not_sent(to, &envelopes);
-            return;
+            return Ok(());
         }
-        self.note(|| format!("{from} → {target} {}", describe(&envelopes)));
+        self.note(|| format!("{} → {to} {}", self.nodes[from].id, trace::describe(&envelopes)));
         let link = (from, target, lane);
-        let frame = self.nodes[from].seal(to, lane, &envelopes);
-        let arrivals = self.network.arrivals(&mut self.random, &self.trouble, self.now, link);
-        for at in arrivals {
+        let frame = self.nodes[from].seal(to, lane, &envelopes)?;
+        let [first, second] =
+            self.network.arrivals(&mut self.random, &self.trouble, self.now, link);
+        if let Some(at) = second {
             self.schedule(at, Event::Frame { to: target, frame: frame.clone() });
         }
-    }
-
-    /// The writer takes all that is queued, if it is idle.
-    fn begin_sync(&mut self, node: usize) -> Result<(), Violation> {
-        if let Some(run) = self.nodes[node].stage()? {
-            let at = self.now + self.random.random_range(20..=self.trouble.sync.max(21));
-            self.schedule(at, Event::Sync { node, run });
+        if let Some(at) = first {
+            self.schedule(at, Event::Frame { to: target, frame });
         }
         Ok(())
     }
 
+    /// The writer takes all that is queued, if it is idle.
+    fn begin_sync(&mut self, node: usize) -> Result<(), Violation> {
+        match self.nodes[node].stage() {
+            Ok(None) => {}
+            Ok(Some(run)) => {
+                let at = self.now + self.random.random_range(20..=self.trouble.sync.max(21));
+                self.schedule(at, Event::Sync { node, run });
+            }
+            Err(error) => return self.on_disk_error(node, error),
+        }
+        Ok(())
+    }
+
+    /// Nothing is tried again: the process ends.
+    fn on_disk_error(&mut self, node: usize, error: Violation) -> Result<(), Violation> {
+        if !self.nodes[node].disk_fails() {
+            return Err(error);
+        }
+        self.note(|| format!("{}: {error}", self.nodes[node].id));
+        self.crash(node)
+    }
+
     fn on_sync(&mut self, node: usize, run: u32) -> Result<(), Violation> {
-        let Some(promises) = self.nodes[node].sync(run)? else { return Ok(()) };
+        let promises = match self.nodes[node].sync(run) {
+            Ok(None) => return Ok(()),
+            Ok(Some(promises)) => promises,
+            Err(error) => return self.on_disk_error(node, error),
+        };
         for parcel in promises {
-            self.send(node, parcel);
+            self.send(node, parcel)?;
         }
         self.wake(node);
-        self.begin_sync(node)
+        self.begin_sync(node)?;
+        if self.random.random_bool(0.02)
+            && let Err(error) = self.nodes[node].mark()
+        {
+            return self.on_disk_error(node, error);
+        }
+        Ok(())
     }
 
     fn on_ask(&mut self, client: usize) {
@@ -366,83 +352,23 @@ impl World {
         }
         let floor = self.checks.acknowledged();
         let (operations, stale) = self.clients.ask(client, &mut self.random, &self.trouble, floor);
-        self.note(|| format!("client {client} asks node {node}: {} operations", operations.len()));
+        self.note(|| {
+            format!(
+                "client {client} asks {}: {}",
+                self.nodes[node].id,
+                trace::describe_operations(&operations)
+            )
+        });
         let arrived = Time(self.nodes[node].clock(self.now));
         self.nodes[node].take_batch(client, Batch { arrived, operations, stale });
         self.wake(node);
     }
 
-    fn schedule_fault(&mut self) {
-        if self.trouble.fault_every > 0 {
-            let at = self.now + self.random.random_range(1..2 * self.trouble.fault_every);
-            self.schedule(at, Event::Fault);
-        }
-    }
-
-    fn on_fault(&mut self) -> Result<(), Violation> {
-        if self.trouble.fault_every == 0 {
+    pub(crate) fn crash(&mut self, node: usize) -> Result<(), Violation> {
+        if !self.nodes[node].is_up() {
             return Ok(());
         }
-        self.schedule_fault();
-        let ends = self.now + self.random.random_range(10_000..self.trouble.fault_length);
-        let total: u32 = self.trouble.kinds.iter().sum();
-        if total == 0 {
-            return Ok(());
-        }
-        let mut pick = self.random.random_range(0..total);
-        let kinds = self.trouble.kinds;
-        let kind = kinds.iter().position(|weight| {
-            let hit = pick < *weight;
-            pick = pick.saturating_sub(*weight);
-            hit
-        });
-        let node = self.random.random_range(0..self.nodes.len());
-        match kind.expect("a kind within the total weight") {
-            0 => self.partition(ends),
-            1 => self.crash_until(node, ends)?,
-            2 => {
-                for node in 0..self.nodes.len() {
-                    self.crash_until(node, ends)?;
-                }
-            }
-            _ => {
-                self.report.pauses += 1;
-                self.nodes[node].pause();
-                self.schedule(ends, Event::Resume { node });
-            }
-        }
-        Ok(())
-    }
-
-    /// Cuts links: between two random halves, or single links in one direction.
-    fn partition(&mut self, ends: u64) {
-        self.report.partitions += 1;
-        let sides: Vec<bool> = self.nodes.iter().map(|_| self.random.random_bool(0.5)).collect();
-        let one_way = self.random.random_bool(0.3);
-        for from in 0..self.nodes.len() {
-            for to in 0..self.nodes.len() {
-                if sides[from] != sides[to] && !(one_way && sides[from]) {
-                    self.network.cut(from, to);
-                }
-            }
-        }
-        self.note(|| format!("partition {sides:?}, one way: {one_way}"));
-        self.schedule(ends, Event::Heal);
-    }
-
-    fn crash_until(&mut self, node: usize, ends: u64) -> Result<(), Violation> {
-        if self.nodes[node].is_up() {
-            self.crash(node)?;
-            self.events.retain(
-                |_, event| !matches!(event, Event::Restart { node: other } if *other == node),
-            );
-            self.schedule(ends, Event::Restart { node });
-        }
-        Ok(())
-    }
-
-    fn crash(&mut self, node: usize) -> Result<(), Violation> {
-        self.note(|| format!("node {node} crashes"));
+        self.note(|| format!("{} crashes", self.nodes[node].id));
         self.report.crashes += 1;
         for client in self.nodes[node].crash(&mut self.random) {
             self.clients.lose(client);
@@ -454,51 +380,24 @@ impl World {
         Ok(())
     }
 
-    fn restart(&mut self, node: usize) -> Result<(), Violation> {
+    pub(crate) fn restart(&mut self, node: usize) -> Result<(), Violation> {
         if self.nodes[node].is_up() {
             return Ok(());
         }
         let seed = self.random.random();
-        self.nodes[node].start(&self.cluster, seed, self.now)?;
-        self.note(|| format!("node {node} starts"));
+        let cut = self.nodes[node].start(&self.cluster, &self.trouble, seed, self.now)?;
+        self.report.cuts += u64::from(cut);
+        self.note(|| format!("{} starts, cut a tail off: {cut}", self.nodes[node].id));
         self.schedule_turn(node, self.now + 1);
         Ok(())
     }
 
-    fn resume(&mut self, node: usize) -> Result<(), Violation> {
-        if self.nodes[node].resume() {
+    pub(crate) fn resume(&mut self, node: usize) -> Result<(), Violation> {
+        if self.nodes[node].resume(self.now) {
             self.schedule_turn(node, self.now + 1);
             self.begin_sync(node)?;
         }
         Ok(())
-    }
-}
-
-fn kind_of(outcome: &Outcome) -> String {
-    match outcome {
-        Outcome::Done { replies, position } => format!("{} replies, {position:?}", replies.len()),
-        other => format!("{other:?}"),
-    }
-}
-
-fn describe(envelopes: &[Envelope]) -> String {
-    envelopes.iter().map(|envelope| content(&envelope.content)).collect::<Vec<_>>().join("; ")
-}
-
-/// What is said, without the bytes of commands.
-fn content(content: &Content) -> String {
-    match content {
-        Content::Raft { term, message: Message::AppendEntries(append) } => {
-            let AppendEntries { previous, entries, commit } = append;
-            let positions: Vec<_> =
-                entries.iter().map(|entry| entry.position.to_string()).collect();
-            format!("@{term} AppendEntries prev={previous} {positions:?} commit={commit}")
-        }
-        Content::Raft { term, message } => format!("@{term} {message:?}"),
-        Content::Forward(forward) => {
-            format!("Forward #{} only in {}", forward.number, forward.only_in)
-        }
-        Content::ForwardReply(reply) => format!("ForwardReply #{}", reply.number),
     }
 }
 

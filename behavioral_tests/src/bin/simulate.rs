@@ -1,6 +1,7 @@
 //! Runs seeds of the simulator: `simulate --seeds 1..301` (half-open) or `simulate --seed 17`, each
 //! for `--steps` inputs into servers. Exits 1 if a seed fails, and prints how to repeat it.
 
+use std::cell::Cell;
 use std::ops::Range;
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -8,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use simulation::{Failure, Report};
+use simulation::{Failure, Report, World, trace};
 
 const USAGE: &str = "usage: simulate [--seeds A..B | --seed N] [--steps N]";
 
@@ -50,6 +51,7 @@ fn options() -> Result<Options> {
 
 /// Two threads take seeds in turn; the first failure ends the run.
 fn simulate(options: &Options) -> ExitCode {
+    print_panics(options.steps);
     let begun = Instant::now();
     let next = AtomicU64::new(options.seeds.start);
     let total = Mutex::new(Report::default());
@@ -60,6 +62,7 @@ fn simulate(options: &Options) -> ExitCode {
             if seed >= options.seeds.end {
                 return;
             }
+            RUNNING.set(Some(seed));
             match simulation::run(seed, options.steps) {
                 Ok(report) => total.lock().expect("a lock").add(&report),
                 Err(failed) => *failure.lock().expect("a lock") = Some((seed, failed)),
@@ -78,6 +81,35 @@ fn simulate(options: &Options) -> ExitCode {
     let total = total.into_inner().expect("a lock");
     print_report(options, &total, begun.elapsed().as_secs_f64());
     ExitCode::SUCCESS
+}
+
+thread_local! {
+    /// The seed that runs on this thread.
+    static RUNNING: Cell<Option<u64>> = const { Cell::new(None) };
+    /// It runs again, with a trace.
+    static REPEATING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// An assert of the program that fails is a failed seed like any other. A panic ends the process,
+/// so the seed runs again, with a trace, before that.
+fn print_panics(steps: u64) {
+    std::panic::set_hook(Box::new(move |panic| {
+        let Some(seed) = RUNNING.get() else { return eprintln!("{panic}") };
+        if REPEATING.get() {
+            let violation = panic.to_string();
+            let trouble = format!("{:?}", World::new(seed, false).trouble());
+            let failure = Failure { violation, trouble, trace: trace::take(), nodes: Vec::new() };
+            print_failure(seed, steps, &failure);
+            std::process::exit(1);
+        }
+        let again = std::thread::spawn(move || {
+            RUNNING.set(Some(seed));
+            REPEATING.set(true);
+            simulation::run_traced(seed, steps)
+        });
+        drop(again.join());
+        eprintln!("seed {seed} did not fail again: {panic}");
+    }));
 }
 
 fn print_failure(seed: u64, steps: u64, failure: &Failure) {
@@ -105,6 +137,9 @@ fn print_report(options: &Options, report: &Report, seconds: f64) {
     println!("crashes     {}", report.crashes);
     println!("partitions  {}", report.partitions);
     println!("pauses      {}", report.pauses);
+    println!("truncations {}", report.truncations);
+    println!("lost quorum {}", report.lost_quorums);
+    println!("tails cut   {}", report.cuts);
     println!("answered    {}", report.outcomes.done);
     println!("refused     {}", report.outcomes.refused);
     println!("uncertain   {}", report.outcomes.uncertain);

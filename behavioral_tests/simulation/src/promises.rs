@@ -1,0 +1,128 @@
+//! What a node's disk owes: what every sync that returned made durable, kept outside the node and
+//! the disk. Must never ask the node or its log what they believe.
+//!
+//! A vote or an acknowledgement may leave only when what it promises is here; and what is here, or
+//! that and more of what was written since, batch by batch, is what a restart must find.
+
+use std::collections::VecDeque;
+
+use messages::{
+    AppendEntriesReply, AppendOutcome, Content, Entry, LogIndex, Message, NodeId, RequestVoteReply,
+    Term,
+};
+use states::{HardState, Write};
+
+use crate::checks::{Violation, payload_hash};
+
+/// Term, vote and log of one node, as durable.
+#[derive(Debug, Default)]
+pub struct Promises {
+    durable: Kept,
+    /// Written, and no sync has returned since; oldest first.
+    staged: VecDeque<Batch>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Kept {
+    hard_state: HardState,
+    /// Term and payload of each entry, from index one on.
+    log: Vec<(Term, u64)>,
+}
+
+#[derive(Debug)]
+struct Batch {
+    hard_state: HardState,
+    first: Option<LogIndex>,
+    entries: Vec<(Term, u64)>,
+}
+
+impl Kept {
+    fn take(&mut self, batch: Batch) {
+        self.hard_state = batch.hard_state;
+        if let Some(first) = batch.first {
+            self.log.truncate(first.0 as usize - 1);
+            self.log.extend(batch.entries);
+        }
+    }
+}
+
+impl Promises {
+    /// A batch was written; a crash may take it away whole.
+    pub fn on_staged(&mut self, write: &Write) {
+        self.staged.push_back(Batch {
+            hard_state: write.hard_state,
+            first: write.entries.first().map(|entry| entry.position.index),
+            entries: write.entries.iter().map(fact).collect(),
+        });
+    }
+
+    /// A sync returned that began after all that was staged.
+    pub fn on_synced(&mut self) {
+        for batch in self.staged.drain(..) {
+            self.durable.take(batch);
+        }
+    }
+
+    /// Something leaves for `to`: what it promises must be durable.
+    pub fn on_sent(&self, from: NodeId, to: NodeId, content: &Content) -> Result<(), Violation> {
+        let Content::Raft { term, message } = content else { return Ok(()) };
+        let kept = match message {
+            Message::RequestVote(_) => self.keeps_vote(*term, from),
+            Message::RequestVoteReply(RequestVoteReply { answers, granted: true, .. }) => {
+                self.keeps_vote(*answers, to)
+            }
+            Message::AppendEntriesReply(AppendEntriesReply {
+                outcome: AppendOutcome::Matched(index),
+            }) => self.keeps_log(*term, *index),
+            // An entry of a term speaks of an election, in which its leader gave its vote away.
+            Message::AppendEntries(_) | Message::Heartbeat(_) => self.keeps_vote(*term, from),
+            Message::RequestVoteReply(_)
+            | Message::AppendEntriesReply(_)
+            | Message::HeartbeatReply(_)
+            | Message::PreVote(_)
+            | Message::PreVoteReply(_) => true,
+        };
+        if kept {
+            return Ok(());
+        }
+        Err(format!("promise: {from} sends {to} what its disk does not hold: @{term} {message:?}"))
+    }
+
+    /// A later term says that this one is over: it can neither vote nor acknowledge in it again.
+    fn keeps_vote(&self, term: Term, candidate: NodeId) -> bool {
+        let HardState { term: durable, voted_for } = self.durable.hard_state;
+        durable > term || (durable == term && voted_for == Some(candidate))
+    }
+
+    fn keeps_log(&self, term: Term, matched: LogIndex) -> bool {
+        let durable = self.durable.hard_state.term;
+        durable > term || (durable == term && self.durable.log.len() as u64 >= matched.0)
+    }
+
+    /// A restart found this: all that was durable, and perhaps some of the batches after it, none
+    /// of them in part.
+    pub fn on_recovered(
+        &mut self,
+        node: NodeId,
+        hard_state: HardState,
+        entries: &[Entry],
+    ) -> Result<(), Violation> {
+        let found = Kept { hard_state, log: entries.iter().map(fact).collect() };
+        while found != self.durable {
+            let Some(batch) = self.staged.pop_front() else {
+                return Err(format!(
+                    "promise: {node} forgot what was durable: it starts with {hard_state:?} and {} \
+                     entries",
+                    entries.len()
+                ));
+            };
+            self.durable.take(batch);
+        }
+        self.staged.clear();
+        Ok(())
+    }
+}
+
+fn fact(entry: &Entry) -> (Term, u64) {
+    (entry.position.term, payload_hash(entry))
+}
