@@ -3,13 +3,13 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 
 use super::{OpenError, WalError};
 
@@ -59,6 +59,8 @@ const LOCK: &str = "lock";
 const UNFINISHED: &str = ".unfinished";
 /// How much is filled at once; synced as often, so that the log's own syncs never wait for more.
 const FILL: usize = 4 << 20;
+/// What unbuffered writes are aligned to, in memory and in the file, bytes.
+const DIRECT_UNIT: usize = 4096;
 /// Files kept open. The log writes to one, and to two while it rolls over.
 const HANDLES: usize = 4;
 
@@ -273,10 +275,21 @@ fn take_lock(folder: &Path, lock: &File) -> Result<(), OpenError> {
 }
 
 /// Fills a file with zeros and syncs it. Written blocks make later syncs cheaper than growing or
-/// merely reserving ones.
+/// merely reserving ones. Past the page cache where that is possible: as much memory as is filled
+/// would be dirtied for nothing.
 fn fill(path: &Path, length: u64, stop: &AtomicBool) -> io::Result<()> {
-    let file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
-    let zeros = vec![0; FILL.min(usize::try_from(length).unwrap_or(FILL))];
+    let open = |flags: OFlags| {
+        let flags = i32::try_from(flags.bits()).expect("a flag of open");
+        OpenOptions::new().write(true).create(true).truncate(true).custom_flags(flags).open(path)
+    };
+    let direct = length.is_multiple_of(DIRECT_UNIT as u64);
+    let file = match open(OFlags::DIRECT) {
+        Ok(file) if direct => file,
+        // The file system cannot, or a file of odd length was asked for.
+        Ok(_) | Err(_) => open(OFlags::empty())?,
+    };
+    let room = vec![0; FILL + DIRECT_UNIT];
+    let zeros = &room[room.as_ptr().align_offset(DIRECT_UNIT)..][..FILL];
     let mut filled = 0;
     while filled < length {
         if stop.load(Ordering::Relaxed) {

@@ -74,6 +74,8 @@ pub struct Wal<D: Disk> {
 
 /// Room in the buffer before the records.
 const FRONT: usize = HEAD + HEADER;
+/// What the system's cache of files is made of, bytes.
+const PAGE: u64 = 4096;
 /// A buffer that grew beyond this is given back.
 const KEPT_BUFFER: usize = 4 << 20;
 
@@ -274,12 +276,17 @@ impl<D: Disk> Wal<D> {
         let (header, chain) = header.encode(self.segment.id.salt);
         buffer[HEAD..FRONT].copy_from_slice(&header);
         let name = self.segment.id.name();
+        let begin = self.segment.end;
+        let end = begin + (buffer.len() - front) as u64;
+        // Zeros over zeros, up to a page's end: a page that is written whole is not read first.
+        let padded = end.next_multiple_of(PAGE).min(self.segment.length);
+        buffer.resize(buffer.len() + (padded - end) as usize, 0);
         self.disk
-            .write_at(&name, self.segment.end, &buffer[front..])
+            .write_at(&name, begin, &buffer[front..])
             .map_err(|error| self.fail(&name, "write", error))?;
         self.chain = chain;
         self.hard_state = hard_state;
-        self.segment.end += (buffer.len() - front) as u64;
+        self.segment.end = end;
         if buffer.capacity() <= KEPT_BUFFER {
             self.buffer = buffer;
         }
