@@ -2,6 +2,7 @@
 //! machine.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -24,8 +25,9 @@ pub struct Entry {
 pub enum Payload {
     /// Nothing: the entry with which a leader starts its term (paper, section 8).
     Blank,
-    /// Commands for the state machine: one connection's batch, in order.
-    Command(Vec<Item>),
+    /// Commands for the state machine: one connection's batch, in order. Shared, so that an entry
+    /// is never copied for a follower or the disk.
+    Command(Arc<[Item]>),
 }
 
 /// One item of a batch.

@@ -117,7 +117,7 @@ impl Leader {
         only_in: Option<Term>,
         items: Vec<Item>,
     ) {
-        let payload = Payload::Command(items);
+        let payload = Payload::Command(items.into());
         let answer = if only_in.is_some_and(|term| term != replica.term()) {
             Answer::NotLeader
         } else if self.unsettled_bytes > 0

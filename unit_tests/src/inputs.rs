@@ -22,7 +22,7 @@ pub fn message(from: u64, term: u64, message: Message) -> Input {
 /// A small command at this place, made at this log time.
 pub fn entry(position: LogPosition, time: u64) -> Entry {
     let command = Bytes::from(format!("{position}"));
-    let payload = Payload::Command(vec![Item::Plain(command)]);
+    let payload = Payload::Command([Item::Plain(command)].into());
     Entry { position, time: LogTime(time), payload }
 }
 

@@ -30,7 +30,7 @@ fn entry(index: u64, term: u64, bytes: usize) -> Entry {
     Entry {
         position: LogPosition::new(index, term),
         time: LogTime(index * 1000),
-        payload: Payload::Command(vec![Item::Plain(command)]),
+        payload: Payload::Command([Item::Plain(command)].into()),
     }
 }
 

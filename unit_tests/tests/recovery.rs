@@ -140,7 +140,7 @@ fn entry(index: u64, term: u64, bytes: usize) -> Entry {
     Entry {
         position: LogPosition::new(index, term),
         time: LogTime(index),
-        payload: Payload::Command(vec![Item::Plain(command)]),
+        payload: Payload::Command([Item::Plain(command)].into()),
     }
 }
 

@@ -119,7 +119,7 @@ impl Checks {
 
     fn note_commands(&mut self, entry: &Entry) -> Result<(), Violation> {
         let Payload::Command(items) = &entry.payload else { return Ok(()) };
-        for Item::Plain(command) in items {
+        for Item::Plain(command) in items.iter() {
             let number = number_of(command);
             let before = self.seen.last().copied().unwrap_or(Seen::EMPTY);
             self.seen.push(before.then(command));

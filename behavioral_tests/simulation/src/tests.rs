@@ -27,7 +27,7 @@ fn entry(index: u64, term: u64, number: u64) -> Entry {
     Entry {
         position: LogPosition { term: Term(term), index: LogIndex(index) },
         time: LogTime(0),
-        payload: Payload::Command(vec![Item::Plain(command(number))]),
+        payload: Payload::Command([Item::Plain(command(number))].into()),
     }
 }
 

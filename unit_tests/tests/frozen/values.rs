@@ -59,7 +59,7 @@ pub fn entry_command() -> Entry {
     Entry {
         position: LogPosition::new(70_000, 300),
         time: LogTime(1_700_000_000_000_000),
-        payload: Payload::Command(vec![plain("SET a 1"), plain("")]),
+        payload: Payload::Command([plain("SET a 1"), plain("")].into()),
     }
 }
 
@@ -123,8 +123,8 @@ fn entry_cases() -> Vec<Case> {
     let blob: Vec<u8> = (0..=255).chain([255; 44]).collect();
     vec![
         case("payload/blank", Payload::Blank),
-        case("payload/command", Payload::Command(vec![plain("SET a 1"), plain("")])),
-        case("payload/command/empty", Payload::Command(vec![])),
+        case("payload/command", Payload::Command([plain("SET a 1"), plain("")].into())),
+        case("payload/command/empty", Payload::Command([].into())),
         case("payload/command/16", Payload::Command((0..16).map(|i| plain(vec![i])).collect())),
         case("item/plain", plain("SET a 1")),
         case("item/plain/300", plain(blob)),
