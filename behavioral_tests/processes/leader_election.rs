@@ -202,10 +202,25 @@ fn nobody_stands_while_the_leader_lives() {
     }
 }
 
+/// A leader that is in no hurry to doubt itself, among followers that soon elect another.
+fn self_assured() -> (Cluster, u16, u64) {
+    let patient = [("RAFT_HEARTBEAT", "100ms"), ("RAFT_ELECTION", "4s")];
+    let mut cluster = Cluster::found(3, &patient);
+    cluster.start(1);
+    cluster.start(2);
+    let (leader, term) = cluster.leader_after(0);
+    cluster.kill(3 - leader);
+    for node in cluster.others(leader) {
+        cluster.set(node, "RAFT_ELECTION", "500ms");
+        cluster.start(node);
+    }
+    cluster.caught_up();
+    (cluster, leader, term)
+}
+
 #[test]
 fn a_paused_leader_is_replaced_and_never_answers_with_the_past() {
-    let mut cluster = Cluster::start_new(3, &CALM);
-    let (old, term) = cluster.leader_after(0);
+    let (mut cluster, old, term) = self_assured();
     assert_eq!(cluster.ask(old, &["SET", "key", "old"]), ok());
     let early: Vec<Client> = (0..15).map(|_| cluster.client(old)).collect();
     cluster.pause(old);

@@ -192,7 +192,9 @@ impl<M: StateMachine, T: Transport> Driver<M, T> {
     /// Tells others what they may see of the server.
     fn publish(&mut self) {
         let mut status = self.parts.server.status();
-        status.refused_frames = self.parts.gate.refused().total();
+        let counts = self.parts.transport.counts();
+        status.refused_frames =
+            self.parts.gate.refused().total() + counts.malformed + counts.unnamed;
         let leadership = self.parts.server.leadership();
         self.parts.mailbox.publish(status, leadership);
         if leadership != self.leadership {
