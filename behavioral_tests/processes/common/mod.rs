@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub mod cluster;
+
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::OwnedFd;
@@ -65,6 +67,8 @@ pub struct Process {
     /// All lines that were read, for a failed test's last words.
     read: Vec<String>,
     errors: Receiver<String>,
+    /// The same of stderr.
+    logged: Vec<String>,
 }
 
 impl Process {
@@ -73,7 +77,7 @@ impl Process {
         let mut child = command.spawn().expect("the program starts");
         let lines = follow(child.stdout.take().expect("piped"));
         let errors = follow(child.stderr.take().expect("piped"));
-        Process { child, lines, read: Vec::new(), errors }
+        Process { child, lines, read: Vec::new(), errors, logged: Vec::new() }
     }
 
     /// Its process id.
@@ -125,8 +129,12 @@ impl Process {
         let start = Instant::now();
         loop {
             match self.errors.recv_timeout(PATIENCE) {
-                Ok(line) if accepts(&line) => return line,
-                Ok(line) => self.read.push(line),
+                Ok(line) => {
+                    self.logged.push(line.clone());
+                    if accepts(&line) {
+                        return line;
+                    }
+                }
                 Err(_) => panic!("not the line\n{}", self.last_words()),
             }
             assert!(start.elapsed() < PATIENCE, "not the line\n{}", self.last_words());
@@ -136,6 +144,18 @@ impl Process {
     /// What else it says on stderr until its end.
     pub fn rest_of_log(&mut self) -> Vec<String> {
         self.errors.iter().collect()
+    }
+
+    /// All that it has said on stderr so far.
+    pub fn log_so_far(&mut self) -> &[String] {
+        self.logged.extend(self.errors.try_iter());
+        &self.logged
+    }
+
+    /// All that it said on stderr, when it has ended.
+    pub fn whole_log(&mut self) -> Vec<String> {
+        self.logged.extend(self.errors.iter());
+        std::mem::take(&mut self.logged)
     }
 
     /// SIGKILL, and waits.
@@ -163,6 +183,7 @@ impl Process {
 
     fn last_words(&self) -> String {
         let errors: Vec<String> = self.errors.try_iter().collect();
+        let errors = [&self.logged[..], &errors].concat();
         format!("stdout:\n{}\nstderr:\n{}", self.read.join("\n"), errors.join("\n"))
     }
 }
