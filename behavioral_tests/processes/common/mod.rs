@@ -6,10 +6,7 @@
 pub mod cluster;
 
 use std::io::{BufRead, BufReader, Read};
-use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::OwnedFd;
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixListener};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -17,6 +14,11 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+#[path = "../../src/ports.rs"]
+mod ports;
+
+pub use ports::Ports;
 
 /// How long anything may take on a machine that is busy with other tests.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -26,38 +28,6 @@ pub fn raft() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_raft"));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
-}
-
-/// Ten client ports in a row, with the peer ports above them; nobody else's while this lives.
-#[derive(Debug)]
-pub struct Ports {
-    first: u16,
-    _claim: UnixListener,
-}
-
-impl Ports {
-    /// The next free ones.
-    pub fn claim() -> Ports {
-        (11_000..21_000).step_by(10).find_map(Ports::claim_from).expect("ten free ports in a row")
-    }
-
-    /// The client port of this number, 0 to 9.
-    pub fn port(&self, number: u16) -> u16 {
-        assert!(number < 10);
-        self.first + number
-    }
-
-    fn claim_from(first: u16) -> Option<Ports> {
-        let name = format!("raft process tests {first}");
-        let name = SocketAddr::from_abstract_name(name).expect("a short name");
-        let claim = UnixListener::bind_addr(&name).ok()?;
-        let all_free = (first..first + 10).all(|port| is_free(port) && is_free(port + 10_000));
-        all_free.then_some(Ports { first, _claim: claim })
-    }
-}
-
-fn is_free(port: u16) -> bool {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
 /// A process that is killed when it goes out of scope, and its lines.

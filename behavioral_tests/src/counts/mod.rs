@@ -1,0 +1,129 @@
+//! Clients count one key up while nodes are killed and started again; afterwards no acknowledged
+//! count may be missing. Must never send a count twice: one without an answer is uncertain.
+
+mod checks;
+mod client;
+mod nodes;
+mod progress;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+pub use checks::violations;
+use client::Tally;
+use nodes::Nodes;
+use progress::Progress;
+
+/// The key that is counted up.
+const KEY: &str = "counts";
+/// How long a cluster of living nodes may go without one acknowledgement, or without a leader.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What is to be done.
+#[derive(Debug)]
+pub struct Plan {
+    /// The program `raft`.
+    pub program: PathBuf,
+    /// Where the cluster is founded, and where each node's stderr goes.
+    pub folder: PathBuf,
+    /// Where clients reach each node, `HOST:PORT`; peers' ports are these + 10000.
+    pub addresses: Vec<String>,
+    /// Settings of the nodes: variables of the environment and their values.
+    pub settings: &'static [(&'static str, &'static str)],
+    /// Ends when so many counts are acknowledged.
+    pub counts: u64,
+    /// Clients at the same time.
+    pub clients: usize,
+    /// How often the leader is killed, in equal steps of progress.
+    pub leader_kills: u64,
+    /// How often all nodes are killed at once, after that and in the same steps.
+    pub kills_of_all: u64,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Report {
+    /// The answers of all acknowledged counts, in no order.
+    pub answers: Vec<i64>,
+    /// Counts sent that may or may not have been applied.
+    pub uncertain: u64,
+    /// Refusals with a promise of no effect.
+    pub refused: u64,
+    /// The key's value at the end, read through each node in turn.
+    pub finals: Vec<i64>,
+    /// Leaders killed.
+    pub leader_kills: u64,
+    /// Times all nodes were killed.
+    pub kills_of_all: u64,
+    /// From the first start to the last read.
+    pub elapsed: Duration,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "acknowledged  {}", self.answers.len())?;
+        writeln!(f, "uncertain     {}", self.uncertain)?;
+        writeln!(f, "refused       {}", self.refused)?;
+        writeln!(f, "final         {}", self.finals.last().copied().unwrap_or(0))?;
+        writeln!(f, "kills         {} leaders, {} x all", self.leader_kills, self.kills_of_all)?;
+        write!(f, "seconds       {:.1}", self.elapsed.as_secs_f64())
+    }
+}
+
+/// Carries the plan out. The nodes live as long as the calling thread at most, however that ends.
+///
+/// # Errors
+/// The cluster could not be founded, a node ended by itself, nothing was acknowledged for a minute,
+/// or a node gave an answer that nobody may give.
+pub fn run(plan: &Plan) -> Result<Report> {
+    let begun = Instant::now();
+    let mut nodes = Nodes::found(plan)?;
+    nodes.start_all()?;
+    let progress = Progress::new(plan.counts);
+    let tallies = thread::scope(|scope| {
+        let count = |first| client::count(first, &plan.addresses, &progress);
+        let spawn = |first| scope.spawn(move || count(first));
+        let clients: Vec<_> = (0..plan.clients).map(spawn).collect();
+        // On this thread: a guarded node ends with the thread that started it.
+        let killed = kill_and_restart(plan, &mut nodes, &progress);
+        progress.stop();
+        let join = clients.into_iter().map(|client| client.join().expect("a client never panics"));
+        let tallies: Result<Vec<Tally>> = join.collect();
+        // A client's complaint tells more than the silence that followed from it.
+        let tallies = tallies?;
+        killed.map(|()| tallies)
+    })?;
+    Ok(Report {
+        finals: nodes.read_everywhere(KEY)?,
+        uncertain: tallies.iter().map(|tally| tally.uncertain).sum(),
+        refused: tallies.iter().map(|tally| tally.refused).sum(),
+        answers: tallies.into_iter().flat_map(|tally| tally.answers).collect(),
+        leader_kills: plan.leader_kills,
+        kills_of_all: plan.kills_of_all,
+        elapsed: begun.elapsed(),
+    })
+}
+
+/// Returns when every count is acknowledged.
+fn kill_and_restart(plan: &Plan, nodes: &mut Nodes, progress: &Progress) -> Result<()> {
+    let kills = plan.leader_kills + plan.kills_of_all;
+    let step = plan.counts / (kills + 1);
+    for kill in 1..=kills {
+        progress.wait_for(kill * step, nodes)?;
+        if kill <= plan.leader_kills {
+            let leader = nodes.leader()?;
+            nodes.kill(leader);
+            // The others go on without it, and it has something to catch up on.
+            progress.wait_for(kill * step + step / 4, nodes).context("after a leader's death")?;
+            nodes.start(leader)?;
+        } else {
+            nodes.kill_all();
+            nodes.start_all()?;
+        }
+    }
+    progress.wait_for(plan.counts, nodes)
+}
