@@ -12,7 +12,7 @@ use messages::Term;
 use states::Role;
 
 use crate::config::LogFormat;
-use crate::{render, status};
+use crate::render;
 
 /// One process runs one node, and one logger with it.
 static NODE: OnceLock<String> = OnceLock::new();
@@ -87,7 +87,7 @@ impl Line {
             level: record.level(),
             node: NODE.get().map_or("-", String::as_str),
             term: TERM.load(Ordering::Relaxed),
-            role: status::role_name(role),
+            role: role.name(),
             message: record.args().to_string(),
         }
     }

@@ -93,7 +93,7 @@ pub fn cluster_status(status: &Status, names: &Names) -> ClusterStatus {
     ClusterStatus {
         cluster: format!("{:016x}", names.cluster.0),
         node: own.map(|member| member.name.clone()).unwrap_or_default(),
-        role: role_name(status.role).into(),
+        role: status.role.name().into(),
         leader: leader.map(|member| member.name.clone()),
         leader_address: leader.map(|member| member.client.clone()),
         term: status.term.0,
@@ -108,7 +108,7 @@ fn row(member: &Name, status: &Status, names: &Names) -> MemberStatus {
         name: member.name.clone(),
         id: format!("{:016x}", member.id.0),
         address: member.client.clone(),
-        role: (Some(member.id) == status.leader).then(|| role_name(Role::Leader).into()),
+        role: (Some(member.id) == status.leader).then(|| Role::Leader.name().into()),
         voter: true,
         matched: None,
         commit: None,
@@ -118,7 +118,7 @@ fn row(member: &Name, status: &Status, names: &Names) -> MemberStatus {
     };
     let leads = status.role == Role::Leader;
     if member.id == status.id {
-        row.role = Some(role_name(status.role).into());
+        row.role = Some(status.role.name().into());
         row.matched = leads.then_some(status.durable.0);
         row.commit = Some(status.commit_index.0);
         row.applied = Some(status.applied_index.0);
@@ -147,14 +147,4 @@ pub fn more_failures(alive: usize, members: usize) -> i64 {
 
 fn is_heard(heard_ago: Option<u64>, names: &Names) -> bool {
     heard_ago.is_some_and(|micros| u128::from(micros) < names.silent_after.as_micros())
-}
-
-/// A role in a word.
-pub fn role_name(role: Role) -> &'static str {
-    match role {
-        Role::Follower => "follower",
-        Role::PreCandidate => "pre-candidate",
-        Role::Candidate => "candidate",
-        Role::Leader => "leader",
-    }
 }

@@ -6,12 +6,12 @@ use std::fmt::{self, Display, Formatter};
 
 use log::{Level, debug, log_enabled};
 use messages::{AppendOutcome, Message, NodeId};
-use states::{Input, Replica, Role, State};
+use states::{Input, Replica, State};
 
 /// An input on its way into the state.
 pub fn received(replica: &Replica, state: &State, input: &Input) {
     if log_enabled!(Level::Debug) {
-        let (id, term, role) = (replica.id, replica.term(), role_name(state.role()));
+        let (id, term, role) = (replica.id, replica.term(), state.role());
         debug!("n{id}@{term} {role} ← {}", InputLine(input));
     }
 }
@@ -21,16 +21,6 @@ pub fn sent(replica: &Replica, to: NodeId, message: &Message) {
     if log_enabled!(Level::Debug) {
         let (id, term) = (replica.id, replica.term());
         debug!("n{id}@{term} → n{to} {}", MessageLine(message));
-    }
-}
-
-/// The role as people read it.
-pub fn role_name(role: Role) -> &'static str {
-    match role {
-        Role::Follower => "follower",
-        Role::PreCandidate => "pre-candidate",
-        Role::Candidate => "candidate",
-        Role::Leader => "leader",
     }
 }
 

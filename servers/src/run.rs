@@ -13,7 +13,6 @@ use states::{Time, WallTime};
 use tokio::sync::oneshot;
 
 use crate::gate::Gate;
-use crate::hops::role_name;
 use crate::host::{Outcome, Token};
 use crate::machine::StateMachine;
 use crate::mailbox::Mailbox;
@@ -207,7 +206,7 @@ impl<M: StateMachine, T: Transport> Driver<M, T> {
     fn log_change(&self, new: Leadership) {
         let old = self.leadership;
         if new.role != old.role {
-            info!("{} in term {}, was {}", role_name(new.role), new.term, role_name(old.role));
+            info!("{} in term {}, was {}", new.role, new.term, old.role);
         }
         match new.leader {
             Some(leader)

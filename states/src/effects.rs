@@ -1,6 +1,8 @@
 //! What a turn asks of the server: data, never action. The server performs it field by field from
 //! the top.
 
+use std::fmt;
+
 use messages::{Entry, LogIndex, LogPosition, Message, NodeId, Term};
 
 use crate::{Answer, RequestId, Time, WallTime, WriteId};
@@ -108,6 +110,24 @@ pub enum Refusal {
     VotedForOther,
     /// The candidate's log is behind (paper, section 5.4.1).
     LogBehind,
+}
+
+impl Role {
+    /// The role in a word, as logs, scripts and clients see it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Follower => "follower",
+            Role::PreCandidate => "pre-candidate",
+            Role::Candidate => "candidate",
+            Role::Leader => "leader",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
 }
 
 impl Turn {

@@ -111,7 +111,7 @@ impl Cluster {
         let node = self.nodes.get_mut(&NodeId(id)).expect("a node of this number");
         let was_writing = node.is_writing();
         for input in &inputs {
-            let (term, role) = (node.term(), notation::role(node.role()));
+            let (term, role) = (node.term(), node.role());
             let _ = writeln!(self.trace, "n{id}@{term} {role} ← {}", notation::input(input));
         }
         let effects = node.turn(self.now, inputs);

@@ -2,7 +2,7 @@
 //! `n1@3 → n2 AppendEntries prev=4@3 [5@3] commit=4`. Must never hide a field that a rule looks at.
 
 use messages::{AppendOutcome, Entry, LogPosition, Message, NodeId, Term};
-use states::{Answer, Decision, Effects, Input, Role};
+use states::{Answer, Decision, Effects, Input};
 
 /// `n1`.
 pub fn node(id: NodeId) -> String {
@@ -68,20 +68,10 @@ pub fn answer(answer: &Answer) -> String {
     }
 }
 
-/// A role's name.
-pub fn role(role: Role) -> &'static str {
-    match role {
-        Role::Follower => "follower",
-        Role::PreCandidate => "pre-candidate",
-        Role::Candidate => "candidate",
-        Role::Leader => "leader",
-    }
-}
-
 /// Why something was done or refused.
 pub fn decision(decision: &Decision) -> String {
     match decision {
-        Decision::Became(new, term) => format!("becomes {} in term {term}", role(*new)),
+        Decision::Became(new, term) => format!("becomes {new} in term {term}"),
         Decision::NewTerm(term) => format!("adopts term {term}"),
         Decision::VoteGranted(to, term) => format!("votes for {} in term {term}", node(*to)),
         Decision::VoteRefused(to, why) => format!("refuses {}: {why:?}", node(*to)),

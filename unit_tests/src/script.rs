@@ -205,7 +205,7 @@ impl Runner {
         let log: Vec<String> = node.log().iter().map(ToString::to_string).collect();
         format!(
             "n{id} is {} in term {}, vote={vote} leader={leader} log=[{}] durable={} commit={}\n",
-            notation::role(node.role()),
+            node.role(),
             node.term(),
             log.join(" "),
             node.replica.log().durable(),

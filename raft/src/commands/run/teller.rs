@@ -3,7 +3,6 @@
 
 use messages::LogIndex;
 use servers::host::Status;
-use states::Role;
 
 use super::watched::Change;
 
@@ -55,12 +54,7 @@ impl Teller {
     }
 
     fn line(&self, status: &Status) -> String {
-        let role = match status.role {
-            Role::Leader => "leader",
-            Role::Follower => "follower",
-            Role::PreCandidate => "pre-candidate",
-            Role::Candidate => "candidate",
-        };
+        let role = status.role;
         let (name, term, value) = (&self.name, status.term.0, &self.value);
         format!("{name}  term {term}  {role:<8}  counter = {value}")
     }
@@ -84,6 +78,7 @@ mod tests {
     use messages::{LogPosition, NodeId, Term};
 
     use super::*;
+    use states::Role;
 
     fn status(role: Role, commit: u64, applied: u64) -> Status {
         Status {

@@ -94,12 +94,7 @@ fn raft(node: &Node, status: &Status, text: &mut String) -> std::fmt::Result {
     let settings = &node.door.settings;
     let own = settings.members.get(&settings.node);
     let leader = status.leader.and_then(|leader| settings.members.get(&leader));
-    let role = match status.role {
-        Role::Follower => "follower",
-        Role::PreCandidate => "pre-candidate",
-        Role::Candidate => "candidate",
-        Role::Leader => "leader",
-    };
+    let role = status.role;
     write!(text, "raft_node:{}\r\n", own.map_or("", |own| &own.name))?;
     write!(text, "raft_role:{role}\r\n")?;
     write!(text, "raft_term:{}\r\n", status.term)?;
