@@ -9,7 +9,7 @@ use common::Ports;
 use counts::{Plan, violations};
 
 #[test]
-fn two_killed_leaders_and_a_kill_of_all_lose_no_count() {
+fn two_killed_leaders_and_two_kills_of_all_lose_no_count() {
     let ports = Ports::claim();
     let folder = tempfile::tempdir().expect("a folder");
     let report = counts::run(&Plan {
@@ -20,7 +20,7 @@ fn two_killed_leaders_and_a_kill_of_all_lose_no_count() {
         counts: 2_000,
         clients: 8,
         leader_kills: 2,
-        kills_of_all: 1,
+        kills_of_all: 2,
     });
     let report = report.unwrap_or_else(|error| panic!("{error:#}"));
     assert_eq!(report.answers.len(), 2_000);

@@ -1,6 +1,7 @@
 //! Whether a cluster of processes loses a count: 8 clients count one key up to 100,000 acknowledged
-//! counts, while leaders are killed and started again ten times, and then five times all nodes at
-//! once. Builds `raft` first, or takes `--raft PATH`. Exits 1 if a check fails, and keeps the data.
+//! counts, while leaders are killed and started again ten times, and then all nodes five times: at
+//! once, or, every other time, the leader a moment after the others. Builds `raft` first, or takes
+//! `--raft PATH`. Exits 1 if a check fails, and keeps the data.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};

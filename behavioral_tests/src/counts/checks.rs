@@ -6,19 +6,18 @@ pub fn violations(answers: &[i64], uncertain: u64, finals: &[i64]) -> Vec<String
     let acknowledged = answers.len() as i64;
     let most = acknowledged + uncertain as i64;
     let mut violations = Vec::new();
-    for &value in finals {
-        if value < acknowledged {
-            let lost = acknowledged - value;
-            violations.push(format!(
-                "{lost} counts are lost: the final value {value} lies below {acknowledged} acknowledged"
-            ));
-        } else if value > most {
-            violations.push(format!(
-                "{} counts are too many: the final value {value} lies above {acknowledged} acknowledged \
-                 + {uncertain} uncertain",
-                value - most
-            ));
-        }
+    if let Some(&least) = finals.iter().min().filter(|least| **least < acknowledged) {
+        let lost = acknowledged - least;
+        violations.push(format!(
+            "{lost} counts are lost: the final value {least} lies below {acknowledged} acknowledged"
+        ));
+    }
+    if let Some(&value) = finals.iter().max().filter(|value| **value > most) {
+        violations.push(format!(
+            "{} counts are too many: the final value {value} lies above {acknowledged} acknowledged + \
+             {uncertain} uncertain",
+            value - most
+        ));
     }
     if let Some(pair) = finals.windows(2).find(|pair| pair[0] > pair[1]) {
         violations.push(format!("the final value fell from {} to {}", pair[0], pair[1]));

@@ -20,6 +20,8 @@ use progress::Progress;
 
 /// The key that is counted up.
 const KEY: &str = "counts";
+/// How long a leader outlives its followers, every other time that all are killed.
+const ALONE: Duration = Duration::from_millis(20);
 /// How long a cluster of living nodes may go without one acknowledgement, or without a leader.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -121,9 +123,20 @@ fn kill_and_restart(plan: &Plan, nodes: &mut Nodes, progress: &Progress) -> Resu
             progress.wait_for(kill * step + step / 4, nodes).context("after a leader's death")?;
             nodes.start(leader)?;
         } else {
-            nodes.kill_all();
+            kill_all(kill - plan.leader_kills, nodes)?;
             nodes.start_all()?;
         }
     }
     progress.wait_for(plan.counts, nodes)
+}
+
+/// Every other time the leader is the last to die: what it acknowledged alone would be lost.
+fn kill_all(time: u64, nodes: &mut Nodes) -> Result<()> {
+    if time.is_multiple_of(2) {
+        let leader = nodes.leader()?;
+        nodes.kill_all_but(leader);
+        thread::sleep(ALONE);
+    }
+    nodes.kill_all();
+    Ok(())
 }

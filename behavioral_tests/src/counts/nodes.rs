@@ -72,10 +72,17 @@ impl Nodes {
         self.nodes[node].bury();
     }
 
-    /// SIGKILL to all before any of them is waited for.
+    /// SIGKILL to all that run before any of them is waited for.
     pub fn kill_all(&mut self) {
         self.nodes.iter_mut().for_each(Node::signal_death);
         self.nodes.iter_mut().for_each(Node::bury);
+    }
+
+    /// The same, but one is spared.
+    pub fn kill_all_but(&mut self, spared: usize) {
+        let process = self.nodes[spared].process.take();
+        self.kill_all();
+        self.nodes[spared].process = process;
     }
 
     /// An error if a node has ended that nobody killed.
