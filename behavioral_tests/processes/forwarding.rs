@@ -94,9 +94,12 @@ fn first_difference(got: &[u8], expected: &[u8]) -> String {
     format!("at {at}: {:?} instead of {:?}", part(got), part(expected))
 }
 
-/// How long a client waits in these tests, and what a busy machine may add.
-const TIMEOUT: (&str, &str) = ("RAFT_CLIENT_TIMEOUT", "1s");
-const LATEST: Duration = Duration::from_secs(1 + 5);
+/// Clients are told before a leader gives up, and before a paused node's connections are cut.
+const IMPATIENT: [(&str, &str); 3] =
+    [CALM[0], ("RAFT_ELECTION", "1500ms"), ("RAFT_CLIENT_TIMEOUT", "500ms")];
+
+/// The time-out, and what a busy machine may add.
+const LATEST: Duration = Duration::from_millis(500 + 5_000);
 
 /// What each of the requests sent to the one node that is left was told.
 fn ask_alone(cluster: &Cluster, node: u16, prefix: &str) -> Vec<(String, Reply)> {
@@ -144,8 +147,7 @@ fn check_words(cluster: &mut Cluster, told: &[(String, Reply)]) {
 }
 
 fn without_a_majority(survivor: impl FnOnce(&Cluster) -> u16) {
-    let settings = [CALM[0], CALM[1], TIMEOUT];
-    let mut cluster = Cluster::start_new(3, &settings);
+    let mut cluster = Cluster::start_new(3, &IMPATIENT);
     assert_eq!(cluster.ask(1, &["SET", "before", "1"]), ok());
     cluster.caught_up();
     let left = survivor(&cluster);
@@ -171,11 +173,11 @@ fn a_follower_without_a_majority_acknowledges_nothing_and_keeps_its_words() {
     without_a_majority(|cluster| cluster.others(cluster.leader())[0]);
 }
 
-/// The two others are only slow to answer: what was passed on to them is still in their sockets.
+/// The two others are only slow to answer: what was passed on to the leader waits in its socket, and
+/// it still leads when it goes on.
 #[test]
 fn requests_of_a_follower_whose_others_are_paused_keep_their_words() {
-    let settings = [CALM[0], CALM[1], TIMEOUT];
-    let mut cluster = Cluster::start_new(3, &settings);
+    let mut cluster = Cluster::start_new(3, &IMPATIENT);
     assert_eq!(cluster.ask(1, &["SET", "before", "1"]), ok());
     cluster.caught_up();
     let left = cluster.others(cluster.leader())[0];

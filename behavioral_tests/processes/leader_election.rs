@@ -147,7 +147,7 @@ fn two_nodes_that_stand_at_the_same_moment_never_both_lead() {
     let quick = [("RAFT_HEARTBEAT", "50ms"), ("RAFT_ELECTION", "400ms")];
     let longest = Duration::from_millis(400 * 3 / 2);
     let mut cluster = Cluster::start_new(3, &quick);
-    for value in 1..=4 {
+    for value in 1..=3 {
         let (leader, term) = cluster.leader_after(0);
         let followers = cluster.others(leader);
         cluster.kill(leader);
@@ -169,7 +169,7 @@ fn two_nodes_that_stand_at_the_same_moment_never_both_lead() {
 #[test]
 fn nobody_stands_while_the_leader_lives() {
     let patient = [("RAFT_HEARTBEAT", "100ms"), ("RAFT_ELECTION", "2s")];
-    let longest = Duration::from_secs(3);
+    let longest = Duration::from_secs(3); // that a follower waits
     let mut cluster = Cluster::start_new(3, &patient);
     cluster.caught_up();
     let (leader, term) = cluster.leader_after(0);
@@ -187,7 +187,7 @@ fn nobody_stands_while_the_leader_lives() {
         let mut clients: Vec<Client> = cluster.all().iter().map(|at| cluster.client(*at)).collect();
         let start = Instant::now();
         let mut changed = None;
-        while changed.is_none() && start.elapsed() < longest + Duration::from_secs(1) {
+        while changed.is_none() && start.elapsed() < longest + Duration::from_millis(500) {
             let views = clients.iter_mut().map(Info::ask);
             let mut views = views.map(|info| (info.leader(), info.number("raft_term")));
             changed = views.find(|view| *view != (Some(leader), term));
@@ -202,7 +202,8 @@ fn nobody_stands_while_the_leader_lives() {
     }
 }
 
-/// A leader that is in no hurry to doubt itself, among followers that soon elect another.
+/// A leader that is in no hurry to doubt itself, among followers that elect another before it does,
+/// but not before the connections to a paused node are cut: nothing of theirs then waits for it.
 fn self_assured() -> (Cluster, u16, u64) {
     let patient = [("RAFT_HEARTBEAT", "100ms"), ("RAFT_ELECTION", "4s")];
     let mut cluster = Cluster::found(3, &patient);
@@ -211,7 +212,7 @@ fn self_assured() -> (Cluster, u16, u64) {
     let (leader, term) = cluster.leader_after(0);
     cluster.kill(3 - leader);
     for node in cluster.others(leader) {
-        cluster.set(node, "RAFT_ELECTION", "500ms");
+        cluster.set(node, "RAFT_ELECTION", "1200ms");
         cluster.start(node);
     }
     cluster.caught_up();

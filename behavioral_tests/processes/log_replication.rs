@@ -164,6 +164,13 @@ fn a_log_that_went_its_own_way_is_replaced_from_where_it_did() {
     for number in 1..=3 {
         assert_eq!(cluster.ask(new, &["SET", "key", &format!("committed {number}")]), ok());
     }
+    // A leader of a later term has to find out where the two logs part.
+    let (_, term) = cluster.leader_after(term);
+    cluster.kill_at_once(&followers);
+    for node in &followers {
+        cluster.start(*node);
+    }
+    cluster.leader_after(term);
     cluster.start(old);
     cluster.caught_up();
     assert_eq!(local(&cluster, old, "key"), bulk("committed 3"));
