@@ -24,6 +24,7 @@ use self::cluster::Cluster;
 use self::founding::Pace;
 use self::prompt::Prompt;
 use self::session::{Answer, Session};
+use super::signals;
 use crate::options;
 
 /// The most nodes: more would teach nothing more.
@@ -44,6 +45,7 @@ pub fn demo(options: options::Demo) -> anyhow::Result<()> {
     }
     let lines = lines(&options)?;
     let pace = if options.slow { Pace::Slow } else { Pace::Usual };
+    signals::end_at_first().context("cannot wait for signals")?;
     let mut session = Session::new(Cluster::start(nodes, options.keep.as_deref(), pace)?);
     let played = play(&mut session, lines);
     session.cluster.end()?;

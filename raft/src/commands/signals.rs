@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT: the first asks the node to stop, a second one ends the process at once, and so
+//! SIGTERM and SIGINT: for a node, the first asks the node to stop, a second one ends the process at once, and so
 //! does a stop that takes too long. On a thread of its own, so that a node that hangs can be ended.
 
 use std::io;
@@ -45,6 +45,23 @@ pub fn take_over() -> io::Result<Stop> {
     })?;
     installed.recv().map_err(io::Error::other)??;
     Ok(Stop { requested })
+}
+
+/// The first signal ends the process, also where it was started with SIGINT ignored, as shells start
+/// what runs in the background. For a process whose end others see to.
+pub fn end_at_first() -> io::Result<()> {
+    let (ready, installed) = mpsc::channel();
+    thread::Builder::new().name("signals".into()).spawn(move || match install() {
+        Ok((runtime, mut signals)) => {
+            let _ = ready.send(Ok(()));
+            let signal = runtime.block_on(signals.next());
+            std::process::exit(if signal == "SIGINT" { 130 } else { 143 });
+        }
+        Err(error) => {
+            let _ = ready.send(Err(error));
+        }
+    })?;
+    installed.recv().map_err(io::Error::other)?
 }
 
 /// Both signals as streams, and the runtime that they live in.
