@@ -268,3 +268,19 @@ fn patterns_match_as_in_redis() {
     let stars = "a*".repeat(200) + "b";
     assert!(!glob::matches(stars.as_bytes(), "a".repeat(5000).as_bytes()));
 }
+
+#[test]
+fn a_pipeline_of_long_values_is_answered_up_to_a_limit() {
+    let mut store = Store::new();
+    let value = vec![b'x'; 4 << 20];
+    let set = arguments::encode([&b"set"[..], b"a", &value]);
+    store.apply(AT, &set, &mut Vec::new());
+    let mut replies = Vec::new();
+    let mut refused = 0;
+    for _ in 0..100 {
+        let before = replies.len();
+        store.query(&request("get a"), &mut replies);
+        refused += usize::from(replies[before..].starts_with(b"-ERR replies exceed"));
+    }
+    assert_eq!(refused, 84); // 16 of 4 MiB, with their lengths, exceed 64 MiB
+}

@@ -28,7 +28,8 @@ use value::Value;
 /// decides what a command does.
 pub const MAX_VALUE: usize = 4 << 20;
 
-/// The longest reply to one query, bytes: `MGET` of one long value ten thousand times is refused.
+/// The longest reply to one query, bytes: `MGET` of one long value ten thousand times is refused. A
+/// pipeline whose replies have grown so long gets no more of them.
 pub const MAX_REPLY: usize = 64 << 20;
 
 /// Keys and their values.
@@ -119,6 +120,9 @@ impl StateMachine for Store {
     }
 
     fn query(&self, query: &[u8], reply: &mut Vec<u8>) {
+        if reply.len() > MAX_REPLY {
+            return reply::error(reply, "ERR replies exceed 64 MiB: ask for less at a time");
+        }
         let Some((command, mut arguments)) = understand(query, reply) else { return };
         match command.action {
             Action::Write(_) => reply::error(reply, "ERR a query must not write"),
