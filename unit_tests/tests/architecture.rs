@@ -117,7 +117,7 @@ fn impurity_is_seen() {
         ("log::info!(\"elected\");", "log :: info"),
         ("println!(\"elected\");", "println !"),
         ("static mut TERM: u64 = 0;", "static mut"),
-        ("let votes = std::sync::Mutex::new(0);", "sync"),
+        ("let votes = std::sync::Mutex::new(0);", "Mutex"),
     ] {
         let found = forbidden(sample, &IMPURE);
         assert!(found.contains(&(1, name.to_owned())), "{sample}: {found:?}");
