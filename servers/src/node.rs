@@ -50,7 +50,8 @@ pub struct NodeSettings {
     pub client_timeout: Micros,
     /// Bytes of batches that may wait; more are refused.
     pub waiting_bytes: usize,
-    /// Called on the node's thread with each change of who leads, before it is logged.
+    /// Called on the node's thread when it starts and with each change of who leads, before that is
+    /// logged.
     pub on_leadership: OnLeadership,
 }
 
@@ -276,7 +277,7 @@ where
     if let Some(cut) = &recovered.cut {
         warn!("{cut}");
     }
-    info!("starts with term {} and {} entries", recovered.hard_state.term, recovered.entries.len());
+    let entries = recovered.entries.len();
     let replica = Replica::recovered(
         identity.node,
         identity.membership(),
@@ -292,6 +293,9 @@ where
         ..Settings::default()
     };
     let server = Server::new(server_settings, replica, machine, now(), wall());
+    let NodeSettings { mut on_leadership, .. } = settings;
+    on_leadership(server.leadership()); // before the first line is logged
+    info!("starts with term {} and {entries} entries", recovered.hard_state.term);
     let mailbox = Mailbox::new(server.status(), server.leadership());
     let waker = mailbox.clone();
     let driver = Driver::new(Parts {
@@ -302,7 +306,7 @@ where
         writer: Writer::start(wal, move || waker.wake()),
         mailbox: mailbox.clone(),
         names: identity.members.clone(),
-        on_leadership: settings.on_leadership,
+        on_leadership,
     });
     let _ = started.send(Ok((mailbox.clone(), identity, boot))); // the handle may be gone already
     LocalSet::new().block_on(runtime, async move {
