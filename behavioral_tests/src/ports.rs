@@ -24,6 +24,11 @@ impl Ports {
         self.first + number
     }
 
+    /// That client port on the loopback address.
+    pub fn address(&self, number: u16) -> std::net::SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port(number)).into()
+    }
+
     fn claim_from(first: u16) -> Option<Ports> {
         let name = format!("raft process tests {first}");
         let name = SocketAddr::from_abstract_name(name).expect("a short name");

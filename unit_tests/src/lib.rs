@@ -16,6 +16,7 @@ pub mod cluster;
 pub mod inputs;
 pub mod node;
 pub mod notation;
+#[path = "../../behavioral_tests/src/ports.rs"]
 pub mod ports;
 pub mod roles;
 pub mod script;

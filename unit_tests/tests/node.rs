@@ -19,7 +19,7 @@ use servers::storage::{self, Expected, Identity};
 use servers::transport::memory::Hub;
 use states::{Config, Micros, Role};
 use tempfile::TempDir;
-use unit_tests::ports;
+use unit_tests::ports::Ports;
 
 /// Far more than anything here takes; only a failure waits for it.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -345,7 +345,7 @@ fn a_folder_of_another_node_is_refused() {
 #[test]
 fn a_member_without_an_address_is_named() {
     let cluster = Cluster::found(2);
-    let ports = ports::block(1);
+    let ports = Ports::claim();
     let listen = format!("127.0.0.1:{}", ports.port(0));
     let settings = cluster.settings(1, Network::ZeroMq { listen, peers: BTreeMap::new() });
     let refused = Node::start(settings, Counter::default(), |_| async {}).unwrap_err();
@@ -355,7 +355,7 @@ fn a_member_without_an_address_is_named() {
 #[test]
 fn three_nodes_over_zeromq() {
     let cluster = Cluster::found(3);
-    let ports = ports::block(3);
+    let ports = Ports::claim();
     let address = |number: usize| format!("127.0.0.1:{}", ports.port(number as u16 - 1));
     let peers: BTreeMap<String, String> =
         (1..=3).map(|number| (number.to_string(), address(number))).collect();

@@ -12,7 +12,7 @@ use servers::transport::memory::Hub;
 use servers::transport::zeromq::ZeroMq;
 use servers::transport::{Lane, MAX_FRAME, OpenError, Sent, Transport, readable};
 use tokio::time::timeout;
-use unit_tests::ports::{self, Ports};
+use unit_tests::ports::Ports;
 
 const A: NodeId = NodeId(0xa);
 const B: NodeId = NodeId(0xb);
@@ -36,7 +36,7 @@ impl Place {
     }
 
     fn zeromq() -> Place {
-        Place::ZeroMq(ports::block(2))
+        Place::ZeroMq(Ports::claim())
     }
 
     fn open(&self, id: NodeId) -> Box<dyn Transport> {

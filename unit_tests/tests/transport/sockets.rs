@@ -170,7 +170,7 @@ fn another_service_on_a_peers_port_for_a_moment_does_no_lasting_harm() {
 #[test]
 fn a_port_in_use_is_an_error_that_names_the_address() {
     run(async {
-        let ports = ports::block(1);
+        let ports = Ports::claim();
         let address = ports.address(0).to_string();
         let first = ZeroMq::open(A, &address, []).expect("opened");
         assert_eq!(first.local_address().expect("an address"), ports.address(0));
@@ -192,7 +192,7 @@ fn addresses_that_make_no_sense_are_errors() {
         let error = ZeroMq::open(A, "192.0.2.1:11000", []).err();
         assert!(matches!(error, Some(OpenError::Listen { .. })), "not of this machine: {error:?}");
         for address in ["", "nonsense", "127.0.0.1", "two words:1", "nul\0:1", "host:port"] {
-            let ports = ports::block(1);
+            let ports = Ports::claim();
             let peers = [(B, address.to_owned())];
             let error = ZeroMq::open(A, &ports.address(0).to_string(), peers).err();
             let named = matches!(&error, Some(OpenError::Peer { peer: B, address: of, .. })
@@ -212,7 +212,7 @@ fn an_exit_waits_for_nobody() {
             let (mut a, b) = place.open_both().await;
             fill(&mut *a, Lane::Log);
             drop(a);
-            let alone = ports::block(2);
+            let alone = Ports::claim();
             let peers = [(B, alone.address(1).to_string())];
             let mut lonely = ZeroMq::open(A, &alone.address(0).to_string(), peers).expect("opened");
             let _ = lonely.send(B, Lane::Log, numbered(0));
