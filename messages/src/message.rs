@@ -86,7 +86,8 @@ pub enum AppendOutcome {
     Matched(LogIndex),
     /// The follower's log does not hold `previous`.
     Mismatched {
-        /// The request's `previous.index`, so that a stale refusal can be told.
+        /// The request's `previous.index`, so that a stale refusal can be told; zero in the answer
+        /// to a request of an older term.
         rejected: LogIndex,
         /// The last position of the follower's log at or before `previous` whose term is not above
         /// `previous.term`: nothing after it can match, so back-up goes by terms, not one by one
@@ -107,7 +108,8 @@ pub struct Heartbeat {
 /// Echoes a heartbeat's round.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HeartbeatReply {
-    /// The round of the heartbeat that this answers.
+    /// The round of the heartbeat that this answers; zero in the answer to a heartbeat of an older
+    /// term, which proves nothing to a leader of this one.
     pub round: Round,
 }
 
