@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, Ports, Process, raft};
+use common::{PATIENCE, Ports, Process, init, raft};
 use raft::client::{Client, Reply};
 use rustix::process::Signal;
 
@@ -23,20 +23,13 @@ impl Cluster {
     fn found(nodes: u16) -> Cluster {
         let ports = Ports::claim();
         let folder = tempfile::tempdir().expect("a folder");
-        let members: Vec<String> = (0..nodes).map(|number| address(&ports, number)).collect();
-        let output = raft()
-            .arg("init")
-            .arg(folder.path())
-            .args(["--members", &members.join(",")])
-            .output()
-            .expect("it runs");
-        assert!(output.status.success(), "{output:?}");
+        init(folder.path(), &ports, nodes);
         Cluster { folder, ports }
     }
 
     /// Of node 1, 2, ...
     fn address(&self, node: u16) -> String {
-        address(&self.ports, node - 1)
+        self.ports.address(node - 1).to_string()
     }
 
     fn data(&self, node: u16) -> PathBuf {
@@ -75,10 +68,6 @@ impl Cluster {
         assert_eq!(process.line(), None, "nothing on stdout");
         (code, process.rest_of_log().pop().unwrap_or_default())
     }
-}
-
-fn address(ports: &Ports, number: u16) -> String {
-    format!("127.0.0.1:{}", ports.port(number))
 }
 
 /// The code, and the last line on stderr.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use raft::client::{Client, Reply};
 use rustix::process::Signal;
 
-use super::{PATIENCE, Ports, Process, raft};
+use super::{PATIENCE, Ports, Process, init, raft};
 
 /// For tests that do not measure elections: a busy machine starts none by itself.
 pub const CALM: [(&str, &str); 2] = [("RAFT_HEARTBEAT", "100ms"), ("RAFT_ELECTION", "1s")];
@@ -40,12 +40,7 @@ impl Cluster {
     pub fn found(nodes: u16, settings: &[(&'static str, &'static str)]) -> Cluster {
         let ports = Ports::claim();
         let folder = tempfile::tempdir().expect("a folder");
-        let address = |number| format!("127.0.0.1:{}", ports.port(number));
-        let members: Vec<String> = (0..nodes).map(address).collect();
-        let mut init = raft();
-        init.arg("init").arg(folder.path()).args(["--members", &members.join(",")]);
-        let output = init.output().expect("it runs");
-        assert!(output.status.success(), "{output:?}");
+        init(folder.path(), &ports, nodes);
         let nodes = (0..nodes).map(|_| Node::default()).collect();
         Cluster { ports, nodes, settings: settings.to_vec(), folder }
     }

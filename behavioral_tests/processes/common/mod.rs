@@ -7,6 +7,7 @@ pub mod cluster;
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -28,6 +29,15 @@ pub fn raft() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_raft"));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
+}
+
+/// Founds a cluster of so many nodes in a folder, by `raft init`.
+pub fn init(folder: &Path, ports: &Ports, nodes: u16) {
+    let members: Vec<String> = (0..nodes).map(|number| ports.address(number).to_string()).collect();
+    let mut command = raft();
+    command.arg("init").arg(folder).args(["--members", &members.join(",")]);
+    let output = command.output().expect("it runs");
+    assert!(output.status.success(), "{output:?}");
 }
 
 /// A process that is killed when it goes out of scope, and its lines.
