@@ -163,37 +163,29 @@ impl Random {
 
 // Crashes.
 
-/// Several batches in one flight, within a segment.
-fn flight_within_a_segment() -> Fixture {
+/// A synced batch, then several in one flight; each with a command of so many bytes.
+fn flight(synced: usize, flight: &[usize]) -> Fixture {
     let mut fixture = Fixture::new();
-    fixture.append(300);
+    fixture.append(synced);
     fixture.sync().expect("a healthy disk");
-    for bytes in [10, 300, 0, 250, 40] {
-        fixture.append(bytes);
+    for bytes in flight {
+        fixture.append(*bytes);
     }
     fixture
+}
+
+fn flight_within_a_segment() -> Fixture {
+    flight(300, &[10, 300, 0, 250, 40])
 }
 
 /// A flight in which a segment is begun.
 fn flight_over_a_segments_end() -> Fixture {
-    let mut fixture = Fixture::new();
-    fixture.append(600);
-    fixture.sync().expect("a healthy disk");
-    for bytes in [200, 30, 400, 300, 30] {
-        fixture.append(bytes);
-    }
-    fixture
+    flight(600, &[200, 30, 400, 300, 30])
 }
 
 /// A flight in which two segments are begun.
 fn flight_over_three_segments() -> Fixture {
-    let mut fixture = Fixture::new();
-    fixture.append(700);
-    fixture.sync().expect("a healthy disk");
-    for bytes in [300, 1200, 1100] {
-        fixture.append(bytes);
-    }
-    fixture
+    flight(700, &[300, 1200, 1100])
 }
 
 #[test]
