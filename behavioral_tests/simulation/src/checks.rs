@@ -4,17 +4,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use messages::{Entry, Item, LogIndex, LogPosition, NodeId, Payload, Term};
+use messages::{Entry, Item, LogIndex, LogPosition, NodeId, Operation, Payload, Term};
+use servers::machine::{Applied, StateMachine};
 use states::Log;
 
-use crate::journal::{Seen, chain};
+use crate::witness::{Seen, Witness, chain, number_of};
 
-/// A property that did not hold.
+/// A property that did not hold: its name, a colon, what happened.
 pub type Violation = String;
 
 /// What all nodes of a cluster have shown so far.
-#[derive(Default)]
-pub struct Checks {
+pub struct Checks<M> {
     /// Who leads each term, and in which of its runs.
     leaders: BTreeMap<Term, (NodeId, u32)>,
     /// For each entry ever written: the term of the entry before it, and a hash of its payload.
@@ -23,17 +23,34 @@ pub struct Checks {
     committed: Vec<(Term, u64)>,
     /// The term in which each of them was seen committed first: that of the leader that did it.
     committed_in: Vec<Term>,
-    /// Commands in the order of the log, by number.
+    /// Place in the list of all commands, by the command's number.
     applied: BTreeMap<u64, u64>,
     /// The list after each command.
     seen: Vec<Seen>,
+    /// A machine that is no node's: it executes what is committed, once, in the order of the log.
+    reference: Witness<M>,
     /// Commands of which a client was told that they never happen.
     refused: BTreeSet<u64>,
     /// The longest list that any client has been told of.
     acknowledged: u64,
 }
 
-impl Checks {
+impl<M: StateMachine> Checks<M> {
+    /// Nothing is known yet; `machine` is one to which nothing was applied.
+    pub fn new(machine: M) -> Checks<M> {
+        Checks {
+            leaders: BTreeMap::new(),
+            written: BTreeMap::new(),
+            committed: Vec::new(),
+            committed_in: Vec::new(),
+            applied: BTreeMap::new(),
+            seen: Vec::new(),
+            reference: Witness::new(machine),
+            refused: BTreeSet::new(),
+            acknowledged: 0,
+        }
+    }
+
     /// Election Safety: "at most one leader can be elected in a given term" (Figure 3).
     /// A node that starts again is another: it must not lead a term twice.
     pub fn on_leader(
@@ -119,15 +136,16 @@ impl Checks {
 
     fn note_commands(&mut self, entry: &Entry) -> Result<(), Violation> {
         let Payload::Command(items) = &entry.payload else { return Ok(()) };
+        let at = Applied { index: entry.position.index, time: entry.time };
         for Item::Plain(command) in items.iter() {
             let number = number_of(command);
-            let before = self.seen.last().copied().unwrap_or(Seen::EMPTY);
-            self.seen.push(before.then(command));
+            self.reference.apply(at, command, &mut Vec::new());
+            self.seen.push(self.reference.seen());
             if self.applied.insert(number, self.seen.len() as u64).is_some() {
-                return Err(format!("command {number} is in the log twice"));
+                return Err(format!("exactly once: command {number} is in the log twice"));
             }
             if self.refused.contains(&number) {
-                return Err(format!("command {number} was refused, and committed afterwards"));
+                return Err(format!("outcome: {number} was refused, and committed afterwards"));
             }
         }
         Ok(())
@@ -137,7 +155,7 @@ impl Checks {
     pub fn on_refused(&mut self, number: u64) -> Result<(), Violation> {
         self.refused.insert(number);
         match self.applied.get(&number) {
-            Some(_) => Err(format!("command {number} was committed, and refused afterwards")),
+            Some(_) => Err(format!("outcome: {number} was committed, and refused afterwards")),
             None => Ok(()),
         }
     }
@@ -147,34 +165,58 @@ impl Checks {
         self.acknowledged
     }
 
-    /// A client got an answer: for a command (by number) or a query, begun when `floor` was the
-    /// longest list known. For a list that only grows this is linearizability.
+    /// A client got an answer to an operation that was begun when `floor` was the longest list
+    /// known. For a list that only grows this is linearizability; and the machine's own part of the
+    /// reply must be what the reference says.
     pub fn on_answer(
         &mut self,
-        command: Option<u64>,
+        operation: &Operation,
         seen: Seen,
+        own: &[u8],
         floor: u64,
     ) -> Result<(), Violation> {
-        let truth = match seen.length {
-            0 => Some(Seen::EMPTY),
-            length => self.seen.get(length as usize - 1).copied(),
+        let length = seen.length;
+        if self.list_of(length) != Some(seen) {
+            return Err(format!("answer: it shows a list of {length} that never was"));
+        }
+        let commands = match operation {
+            Operation::Command(command) => {
+                let number = number_of(command);
+                if self.applied.get(&number) != Some(&length) {
+                    return Err(format!("answer: command {number} got another's place"));
+                }
+                if self.list_of(length - 1).map(|list| list.then(command, own)) != Some(seen) {
+                    return Err(format!("answer: command {number} got another's reply"));
+                }
+                1
+            }
+            Operation::Query(query) => {
+                if self.reference.seen() == seen && self.ask_reference(query) != own {
+                    return Err(format!("answer: a query at {length} got another's reply"));
+                }
+                0
+            }
         };
-        if truth != Some(seen) {
-            return Err(format!("an answer shows a list of {} that never was", seen.length));
-        }
-        if let Some(number) = command
-            && self.applied.get(&number) != Some(&seen.length)
-        {
-            return Err(format!("command {number} was answered with another's place"));
-        }
-        if seen.length < floor + u64::from(command.is_some()) {
+        if length < floor + commands {
             return Err(format!(
-                "stale: an answer shows {} commands, {floor} were known before it was asked",
-                seen.length
+                "stale: an answer shows {length} commands, {floor} were known before it was asked"
             ));
         }
-        self.acknowledged = self.acknowledged.max(seen.length);
+        self.acknowledged = self.acknowledged.max(length);
         Ok(())
+    }
+
+    fn list_of(&self, length: u64) -> Option<Seen> {
+        match length {
+            0 => Some(Seen::EMPTY),
+            length => self.seen.get(length as usize - 1).copied(),
+        }
+    }
+
+    fn ask_reference(&self, query: &[u8]) -> Vec<u8> {
+        let mut reply = Vec::new();
+        self.reference.machine().query(query, &mut reply);
+        reply
     }
 
     /// Entries known to be committed.
@@ -186,11 +228,6 @@ impl Checks {
     pub fn elections(&self) -> usize {
         self.leaders.len()
     }
-}
-
-/// The number with which every simulated command begins.
-pub fn number_of(command: &[u8]) -> u64 {
-    command.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
 /// A hash of what an entry says, whatever its position.

@@ -8,8 +8,9 @@ use servers::host::Outcome;
 use states::random::SplitMix64;
 
 use crate::checks::{Checks, Violation};
-use crate::journal::Seen;
 use crate::trouble::Trouble;
+use crate::witness::{decode_reply, number_of, numbered, own_part};
+use crate::workload::{Answer, Exchange, Request, Workload};
 
 /// What became of batches, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,27 +32,32 @@ impl Outcomes {
 
 /// A batch under way.
 pub struct Asked {
-    /// Commands and queries.
+    /// Commands, each with its number, and queries.
     pub operations: Vec<Operation>,
     /// The client is content with what its node has applied.
     pub stale: bool,
     /// The longest list that any client knew of when it was asked.
     pub floor: u64,
+    /// When it was asked: the count of what clients asked and were told before.
+    pub moment: u64,
 }
 
 /// All clients.
-pub struct Clients {
+pub struct Clients<W> {
+    /// What they ask.
+    pub workload: W,
     asked: Vec<Option<Asked>>,
     next_number: u64,
+    moment: u64,
     /// What became of their batches.
     pub outcomes: Outcomes,
 }
 
-impl Clients {
+impl<W: Workload> Clients<W> {
     /// So many clients, none of which has asked anything yet.
-    pub fn new(count: usize) -> Clients {
+    pub fn new(count: usize, workload: W) -> Clients<W> {
         let asked = (0..count).map(|_| None).collect();
-        Clients { asked, next_number: 0, outcomes: Outcomes::default() }
+        Clients { workload, asked, next_number: 0, moment: 0, outcomes: Outcomes::default() }
     }
 
     /// Draws the client's next batch, to be handed to a node at once.
@@ -66,17 +72,26 @@ impl Clients {
         let count = random.random_range(1..=trouble.batch);
         let mut operations = Vec::with_capacity(count);
         for _ in 0..count {
-            if stale || random.random_bool(0.4) {
-                operations.push(Operation::Query(Bytes::new()));
-            } else {
-                self.next_number += 1;
-                let mut command = self.next_number.to_le_bytes().to_vec();
-                command.resize(8 + random.random_range(0..=trouble.padding), 0);
-                operations.push(Operation::Command(Bytes::from(command)));
-            }
+            let query = stale || random.random_bool(0.4);
+            operations.push(self.draw(random, query));
         }
-        self.asked[client] = Some(Asked { operations: operations.clone(), stale, floor });
+        let asked = Asked { operations: operations.clone(), stale, floor, moment: self.tick() };
+        self.asked[client] = Some(asked);
         (operations, stale)
+    }
+
+    fn draw(&mut self, random: &mut SplitMix64, query: bool) -> Operation {
+        if query {
+            return Operation::Query(self.workload.query(random));
+        }
+        self.next_number += 1;
+        let command = self.workload.command(random);
+        Operation::Command(numbered(self.next_number, &command))
+    }
+
+    fn tick(&mut self) -> u64 {
+        self.moment += 1;
+        self.moment
     }
 
     /// Whether the client waits for an outcome.
@@ -85,10 +100,10 @@ impl Clients {
     }
 
     /// The node died with the client's batch.
-    pub fn lose(&mut self, client: usize) {
-        if self.asked[client].take().is_some() {
-            self.outcomes.uncertain += 1;
-        }
+    pub fn lose(&mut self, client: usize) -> Result<(), Violation> {
+        let Some(asked) = self.asked[client].take() else { return Ok(()) };
+        self.outcomes.uncertain += 1;
+        self.end(client, &asked, Answer::Unknown)
     }
 
     /// The client's batch has its outcome.
@@ -96,25 +111,50 @@ impl Clients {
         &mut self,
         client: usize,
         outcome: Outcome,
-        checks: &mut Checks,
+        checks: &mut Checks<W::Machine>,
     ) -> Result<(), Violation> {
         let asked = self.asked[client].take().ok_or("an outcome for a batch nobody waits for")?;
-        match &outcome {
-            Outcome::Done { .. } => self.outcomes.done += 1,
+        check_outcome(&asked, &outcome, checks)?;
+        let answer = match outcome {
+            Outcome::Done { replies, .. } => {
+                self.outcomes.done += 1;
+                let own = |reply| decode_reply(reply).map(|(_, own)| own);
+                Answer::Done(replies.iter().filter_map(own).collect())
+            }
             Outcome::NoLeader { .. } | Outcome::Busy | Outcome::Stopped => {
                 self.outcomes.refused += 1;
+                Answer::Refused
             }
-            Outcome::Uncertain { .. } => self.outcomes.uncertain += 1,
-        }
-        check_outcome(&asked, &outcome, checks)
+            Outcome::Uncertain { .. } => {
+                self.outcomes.uncertain += 1;
+                Answer::Unknown
+            }
+        };
+        self.end(client, &asked, answer)
+    }
+
+    fn end(&mut self, client: usize, asked: &Asked, answer: Answer) -> Result<(), Violation> {
+        let request = |operation: &Operation| match operation {
+            Operation::Command(command) => Request::Command(own_part(command)),
+            Operation::Query(query) => Request::Query(query.clone()),
+        };
+        let exchange = Exchange {
+            client,
+            asked: asked.moment,
+            answered: self.tick(),
+            stale: asked.stale,
+            operations: asked.operations.iter().map(request).collect(),
+            answer,
+        };
+        self.workload.on_end(exchange)
     }
 }
 
 /// Whether a batch may have this outcome.
-pub fn check_outcome(
+pub fn check_outcome<M: servers::machine::StateMachine>(
     asked: &Asked,
     outcome: &Outcome,
-    checks: &mut Checks,
+    checks: &mut Checks<M>,
 ) -> Result<(), Violation> {
     match outcome {
         Outcome::Done { replies, .. } => check_replies(asked, replies, checks),
@@ -122,38 +162,40 @@ pub fn check_outcome(
             numbers(asked).try_for_each(|number| checks.on_refused(number))
         }
         Outcome::Uncertain { .. } if numbers(asked).next().is_none() => {
-            Err("a read was answered UNCERTAIN".to_string())
+            Err("outcome: a read was answered UNCERTAIN".to_string())
         }
         Outcome::Uncertain { .. } => Ok(()),
     }
 }
 
 fn numbers(asked: &Asked) -> impl Iterator<Item = u64> {
-    asked.operations.iter().filter_map(number)
-}
-
-fn number(operation: &Operation) -> Option<u64> {
-    match operation {
-        Operation::Command(command) => Some(crate::checks::number_of(command)),
+    asked.operations.iter().filter_map(|operation| match operation {
+        Operation::Command(command) => Some(number_of(command)),
         Operation::Query(_) => None,
-    }
+    })
 }
 
 /// Each operation of a batch sees the list right after those before it, and nothing in between.
-fn check_replies(asked: &Asked, replies: &[Bytes], checks: &mut Checks) -> Result<(), Violation> {
-    if replies.len() != asked.operations.len() {
-        return Err(format!("{} replies for {} operations", replies.len(), asked.operations.len()));
+fn check_replies<M: servers::machine::StateMachine>(
+    asked: &Asked,
+    replies: &[Bytes],
+    checks: &mut Checks<M>,
+) -> Result<(), Violation> {
+    let (given, wanted) = (replies.len(), asked.operations.len());
+    if given != wanted {
+        return Err(format!("outcome: {given} replies for {wanted} operations"));
     }
     let floor = if asked.stale { 0 } else { asked.floor };
     let mut last = None;
     for (operation, reply) in asked.operations.iter().zip(replies) {
-        let seen = Seen::decode(reply).ok_or("a reply that the journal never gave")?;
-        let command = number(operation);
-        checks.on_answer(command, seen, floor)?;
+        let (seen, own) = decode_reply(reply).ok_or("outcome: a reply that no machine gave")?;
+        checks.on_answer(operation, seen, &own, floor)?;
+        let commands = u64::from(matches!(operation, Operation::Command(_)));
         if let Some(last) = last
-            && seen.length != last + u64::from(command.is_some())
+            && seen.length != last + commands
         {
-            return Err(format!("a batch saw {} after {last}: not in one piece", seen.length));
+            let length = seen.length;
+            return Err(format!("batch: it saw {length} after {last}: not in one piece"));
         }
         last = Some(seen.length);
     }

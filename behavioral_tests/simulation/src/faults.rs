@@ -5,9 +5,11 @@ use rand::RngExt;
 
 use crate::checks::Violation;
 use crate::node::Node;
+use crate::trouble::{FAULTS, Kind};
+use crate::workload::Workload;
 use crate::world::{Event, World};
 
-impl World {
+impl<W: Workload> World<W> {
     pub(crate) fn schedule_fault(&mut self) {
         if self.trouble.fault_every > 0 {
             let at = self.now + self.random.random_range(1..2 * self.trouble.fault_every);
@@ -21,30 +23,42 @@ impl World {
         }
         self.schedule_fault();
         let ends = self.now + self.random.random_range(10_000..self.trouble.fault_length);
-        let total: u32 = self.trouble.kinds.iter().sum();
-        if total == 0 {
-            return Ok(());
-        }
-        let mut pick = self.random.random_range(0..total);
-        let kinds = self.trouble.kinds;
-        let kind = kinds.iter().position(|weight| {
-            let hit = pick < *weight;
-            pick = pick.saturating_sub(*weight);
-            hit
-        });
+        let Some(kind) = self.draw_kind() else { return Ok(()) };
+        self.report.faults.add(kind);
         let node = self.victim();
-        match kind.expect("a kind within the total weight") {
-            0 => self.partition(node, ends),
-            1 => self.crash_until(node, ends)?,
-            2 => {
+        match kind {
+            Kind::Partition => self.partition(node, ends),
+            Kind::Crash => self.crash_until(node, ends)?,
+            Kind::CrashOfAll => {
                 for node in 0..self.nodes.len() {
                     self.crash_until(node, ends)?;
                 }
             }
-            3 => self.pause(node, ends),
-            _ => self.nodes[node].fail_disk(self.random.random_range(0..20)),
+            Kind::Pause => self.pause(node, ends),
+            Kind::DiskError => self.nodes[node].fail_disk(self.random.random_range(0..20)),
+            Kind::Loss
+            | Kind::Duplication
+            | Kind::Straggler
+            | Kind::CrashInTurn
+            | Kind::SlowSync
+            | Kind::SlowFrames
+            | Kind::Drift => unreachable!("not a fault with a moment of its own"),
         }
         Ok(())
+    }
+
+    fn draw_kind(&mut self) -> Option<Kind> {
+        let weights = self.trouble.weights;
+        let total: u32 = weights.iter().sum();
+        if total == 0 {
+            return None;
+        }
+        let mut pick = self.random.random_range(0..total);
+        FAULTS.into_iter().zip(weights).find_map(|(kind, weight)| {
+            let hit = pick < weight;
+            pick = pick.saturating_sub(weight);
+            hit.then_some(kind)
+        })
     }
 
     /// Whom a fault hits.
@@ -58,7 +72,6 @@ impl World {
 
     /// Cuts links: of one node, between two random halves, or any; all or in one direction.
     fn partition(&mut self, victim: usize, ends: u64) {
-        self.report.partitions += 1;
         let shape = self.random.random_range(0..3);
         let one_way = self.random.random_bool(0.3);
         let sides: Vec<bool> = (0..self.nodes.len())
@@ -82,7 +95,6 @@ impl World {
     /// Stops a node for a while, as when its machine is suspended: perhaps with its clock, perhaps
     /// so that what arrives meanwhile is lost.
     fn pause(&mut self, node: usize, ends: u64) {
-        self.report.pauses += 1;
         let frozen = self.random.random_bool(0.5).then_some(self.now);
         let deaf = self.random.random_bool(0.5);
         self.nodes[node].pause(frozen, deaf);

@@ -5,21 +5,26 @@
 //! while. After every turn the properties of the paper's Figure 3 are checked, and every answer
 //! against what was committed; in the end trouble stops and the cluster must come together again.
 //!
-//! In reading order: [`trouble`] (what is drawn) · [`world`], `faults`, `quiet` (what happens) · `node`, `network`,
-//! `clients`, [`disk`], [`journal`] (who is there) · [`checks`], [`promises`] (what must hold) ·
-//! [`trace`] (the last events, for a seed that failed).
+//! In reading order: [`workload`] (what a user brings) · [`trouble`] (what is drawn) · [`world`],
+//! `faults`, `quiet` (what happens) · `node`, `network`, `clients`, [`disk`], [`witness`] (who is
+//! there) · [`checks`], [`promises`] (what must hold) · [`trace`] (the last events, for a seed that
+//! failed).
 
 pub mod checks;
 mod clients;
+pub mod coverage;
 pub mod disk;
 mod faults;
-pub mod journal;
 mod network;
 mod node;
 pub mod promises;
 mod quiet;
+pub mod shrink;
+pub mod tally;
 pub mod trace;
 pub mod trouble;
+pub mod witness;
+pub mod workload;
 pub mod world;
 
 #[cfg(test)]
@@ -27,15 +32,30 @@ mod tests;
 
 pub use clients::Outcomes;
 pub use disk::{Fate, SimulatedDisk};
+pub use workload::Workload;
 pub use world::{Report, World};
 
 use crate::checks::Violation;
+use crate::trouble::Kind;
 
-/// A seed that failed.
+/// What to run: a seed, for how long, and what to leave out of what it draws.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Draws everything.
+    pub seed: u64,
+    /// Inputs that the servers take before trouble ends.
+    pub steps: u64,
+    /// Kinds of trouble left out.
+    pub without: Vec<Kind>,
+}
+
+/// A plan that failed.
 #[derive(Debug)]
 pub struct Failure {
     /// What did not hold.
     pub violation: Violation,
+    /// Inputs that the servers had taken.
+    pub steps: u64,
     /// What was drawn.
     pub trouble: String,
     /// The last events.
@@ -44,25 +64,39 @@ pub struct Failure {
     pub nodes: Vec<String>,
 }
 
-/// Runs a seed until its servers have taken `steps` inputs. A failed run is repeated with a trace,
-/// which costs nothing until then: a seed always does the same.
+impl Plan {
+    /// A seed with all its trouble.
+    pub fn new(seed: u64, steps: u64) -> Plan {
+        Plan { seed, steps, without: Vec::new() }
+    }
+}
+
+/// Runs a plan. A run that failed is repeated with a trace, which costs nothing until then: a plan
+/// always does the same. `workload` makes the same each time.
+///
+/// # Errors
+/// What did not hold, and how it came to that.
 ///
 /// # Panics
 /// If an assert of the program fails.
-pub fn run(seed: u64, steps: u64) -> Result<Report, Box<Failure>> {
-    World::new(seed, false).run(steps).map_err(|violation| {
-        let again = run_traced(seed, steps).expect_err("a seed always does the same");
-        assert_eq!(again.violation, violation, "a seed always does the same");
+pub fn run<W: Workload>(workload: impl Fn() -> W, plan: &Plan) -> Result<Report, Box<Failure>> {
+    World::new(workload(), plan, false).run(plan.steps).map_err(|violation| {
+        let again = run_traced(workload(), plan).expect_err("a plan always does the same");
+        assert_eq!(again.violation, violation, "a plan always does the same");
         again
     })
 }
 
 /// The same, with a trace from the beginning; after a panic [`trace::take`] has it.
-pub fn run_traced(seed: u64, steps: u64) -> Result<Report, Box<Failure>> {
+///
+/// # Errors
+/// What did not hold, and how it came to that.
+pub fn run_traced<W: Workload>(workload: W, plan: &Plan) -> Result<Report, Box<Failure>> {
     drop(trace::take());
-    let mut world = World::new(seed, true);
-    world.run(steps).map_err(|violation| {
+    let mut world = World::new(workload, plan, true);
+    world.run(plan.steps).map_err(|violation| {
+        let (steps, nodes) = (world.steps(), world.nodes());
         let trouble = format!("{:?}", world.trouble());
-        Box::new(Failure { violation, trouble, trace: trace::take(), nodes: world.nodes() })
+        Box::new(Failure { violation, steps, trouble, trace: trace::take(), nodes })
     })
 }

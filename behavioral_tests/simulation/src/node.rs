@@ -8,6 +8,7 @@ use rand::RngExt;
 use servers::founding;
 use servers::gate::Gate;
 use servers::host::{Batch, Outcome, Token};
+use servers::machine::StateMachine;
 use servers::outbox::{Job, Parcel};
 use servers::server::{Event, Server, Settings};
 use servers::storage::{self, Expected, Identity, Options};
@@ -17,9 +18,9 @@ use states::{Config, Decision, Micros, Replica, Role, Time, WallTime};
 
 use crate::checks::Violation;
 use crate::disk::{Fate, SimulatedDisk};
-use crate::journal::Journal;
 use crate::promises::Promises;
 use crate::trouble::Trouble;
+use crate::witness::Witness;
 
 /// Small segments, so that runs cross many of them.
 const OPTIONS: Options = Options { first_segment: 16 << 10, segment: 64 << 10 };
@@ -47,7 +48,7 @@ impl Cluster {
 }
 
 /// A node, running or not.
-pub struct Node {
+pub struct Node<M> {
     /// Its name in traces.
     pub id: NodeId,
     disk: SimulatedDisk,
@@ -62,7 +63,7 @@ pub struct Node {
     paused: Option<Pause>,
     /// Its disk was told to fail.
     disk_fails: bool,
-    up: Option<Up>,
+    up: Option<Up<M>>,
 }
 
 /// A node that takes no turns.
@@ -74,9 +75,9 @@ struct Pause {
 }
 
 /// What a crash takes away.
-struct Up {
+struct Up<M> {
     boot: Boot,
-    server: Server<Journal>,
+    server: Server<Witness<M>>,
     gate: Gate,
     rounds: storage::Rounds<SimulatedDisk>,
     mailbox: Vec<Event>,
@@ -120,9 +121,9 @@ fn config(trouble: &Trouble) -> Config {
     }
 }
 
-impl Node {
+impl<M: StateMachine> Node<M> {
     /// A node whose folder was just founded.
-    pub fn found(cluster: &Cluster, id: NodeId, drift: u32) -> Node {
+    pub fn found(cluster: &Cluster, id: NodeId, drift: u32) -> Node<M> {
         let mut disk = SimulatedDisk::new();
         let members = cluster.ids().map(|id| (id, id.to_string())).collect();
         let identity = Identity { cluster: cluster.id, node: id, members };
@@ -162,6 +163,7 @@ impl Node {
         &mut self,
         cluster: &Cluster,
         trouble: &Trouble,
+        machine: M,
         seed: u64,
         now: u64,
     ) -> Result<bool, Violation> {
@@ -189,7 +191,7 @@ impl Node {
         let (time, wall) = self.times(now);
         self.up = Some(Up {
             boot: opened.boot,
-            server: Server::new(settings, replica, Journal::default(), time, wall),
+            server: Server::new(settings, replica, Witness::new(machine), time, wall),
             gate: Gate::new(cluster.id, self.id),
             rounds: storage::Rounds::new(opened.wal),
             mailbox: Vec::new(),
@@ -399,7 +401,7 @@ impl Node {
         let up = self.up.as_ref()?;
         let replica = up.server.replica();
         let applied = up.server.status().applied_index;
-        let digest = servers::machine::StateMachine::digest(up.server.machine());
+        let digest = up.server.machine().digest();
         Some((replica.log().last().index, replica.term().0, applied, digest))
     }
 

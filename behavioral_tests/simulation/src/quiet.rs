@@ -2,13 +2,14 @@
 
 use crate::checks::Violation;
 use crate::clients::Outcomes;
+use crate::workload::Workload;
 use crate::world::World;
 
 /// Frames to and from a peer for each heartbeat, and for each request: what is usual, with room.
 const FRAMES_PER_HEARTBEAT: u64 = 6;
 const FRAMES_PER_REQUEST: u64 = 12;
 
-impl World {
+impl<W: Workload> World<W> {
     /// Liveness: when trouble ends, a leader is elected, what is asked is answered, and all nodes
     /// come to hold and apply the same.
     pub(crate) fn quiet_phase(&mut self) -> Result<(), Violation> {
@@ -68,7 +69,7 @@ impl World {
     fn happen_until(
         &mut self,
         longest: u64,
-        done: impl Fn(&World) -> bool,
+        done: impl Fn(&World<W>) -> bool,
     ) -> Result<bool, Violation> {
         let end = self.now + longest;
         while self.now < end {

@@ -12,8 +12,8 @@ use states::{HardState, Log, Write, WriteId};
 
 use crate::checks::{Checks, Violation};
 use crate::clients::{Asked, check_outcome};
-use crate::journal::{Journal, Seen};
 use crate::promises::Promises;
+use crate::witness::Witness;
 
 const A: NodeId = NodeId(1);
 const B: NodeId = NodeId(2);
@@ -36,24 +36,47 @@ fn log(entries: &[Entry]) -> Log {
 }
 
 /// Checks that saw these entries committed.
-fn committed(entries: &[Entry]) -> Checks {
-    let mut checks = Checks::default();
+fn committed(entries: &[Entry]) -> Checks<Count> {
+    let mut checks = nothing_yet();
     commit(&mut checks, entries).expect("a good history");
     checks
 }
 
-fn commit(checks: &mut Checks, entries: &[Entry]) -> Result<(), Violation> {
+fn commit(checks: &mut Checks<Count>, entries: &[Entry]) -> Result<(), Violation> {
     let term = entries.last().map_or(Term(1), |entry| entry.position.term);
     checks.on_commit(term, &log(entries), LogIndex(0), LogIndex(entries.len() as u64))
 }
 
-/// What the journal answers after each of these commands.
+/// A machine that counts its commands.
+#[derive(Default)]
+struct Count(u64);
+
+impl StateMachine for Count {
+    fn apply(&mut self, _: Applied, _: &[u8], reply: &mut Vec<u8>) {
+        self.0 += 1;
+        reply.extend_from_slice(&self.0.to_le_bytes());
+    }
+
+    fn query(&self, _: &[u8], reply: &mut Vec<u8>) {
+        reply.extend_from_slice(&self.0.to_le_bytes());
+    }
+
+    fn digest(&self) -> u64 {
+        self.0
+    }
+}
+
+fn nothing_yet() -> Checks<Count> {
+    Checks::new(Count::default())
+}
+
+/// What a machine with a witness answers after each of these commands.
 fn answers(numbers: &[u64]) -> Vec<Bytes> {
-    let mut journal = Journal::default();
+    let mut machine = Witness::new(Count::default());
     let at = Applied { index: LogIndex(1), time: LogTime(0) };
     let mut answer = |number: &u64| {
         let mut reply = Vec::new();
-        journal.apply(at, &command(*number), &mut reply);
+        machine.apply(at, &command(*number), &mut reply);
         Bytes::from(reply)
     };
     numbers.iter().map(&mut answer).collect()
@@ -64,7 +87,7 @@ fn done(replies: &[Bytes]) -> Outcome {
 }
 
 fn asked(operations: Vec<Operation>, floor: u64) -> Asked {
-    Asked { operations, stale: false, floor }
+    Asked { operations, stale: false, floor, moment: 0 }
 }
 
 fn write(number: u64) -> Operation {
@@ -83,7 +106,7 @@ fn refuses(verdict: Result<(), Violation>, word: &str) {
 
 #[test]
 fn a_term_has_one_leader() {
-    let mut checks = Checks::default();
+    let mut checks = nothing_yet();
     assert_eq!(checks.on_leader((A, 1), Term(1), &log(&[])), Ok(()));
     assert_eq!(checks.on_leader((A, 1), Term(1), &log(&[])), Ok(()), "it still leads");
     assert_eq!(checks.on_leader((B, 1), Term(2), &log(&[])), Ok(()));
@@ -92,14 +115,14 @@ fn a_term_has_one_leader() {
 
 #[test]
 fn a_node_that_started_again_does_not_lead_its_old_term() {
-    let mut checks = Checks::default();
+    let mut checks = nothing_yet();
     assert_eq!(checks.on_leader((A, 1), Term(1), &log(&[])), Ok(()));
     refuses(checks.on_leader((A, 2), Term(1), &log(&[])), "election safety");
 }
 
 #[test]
 fn an_entry_says_one_thing() {
-    let mut checks = Checks::default();
+    let mut checks = nothing_yet();
     let first = [entry(1, 1, 10)];
     assert_eq!(checks.on_written(&log(&first), &first), Ok(()));
     assert_eq!(checks.on_written(&log(&first), &first), Ok(()), "on another node");
@@ -111,7 +134,7 @@ fn an_entry_says_one_thing() {
 
 #[test]
 fn an_entry_follows_the_same_everywhere() {
-    let mut checks = Checks::default();
+    let mut checks = nothing_yet();
     let here = [entry(1, 1, 10), entry(2, 2, 20)];
     let there = [entry(1, 2, 11), entry(2, 2, 20)];
     assert_eq!(checks.on_written(&log(&here), &here[1..]), Ok(()));
@@ -152,13 +175,13 @@ fn a_leader_elected_late_lacks_what_later_terms_committed() {
 
 #[test]
 fn a_command_takes_effect_once() {
-    let mut checks = Checks::default();
+    let mut checks = nothing_yet();
     refuses(commit(&mut checks, &[entry(1, 1, 10), entry(2, 1, 10)]), "twice");
 }
 
 #[test]
 fn what_was_refused_never_happens() {
-    let mut before = Checks::default();
+    let mut before = nothing_yet();
     assert_eq!(before.on_refused(10), Ok(()));
     assert_eq!(commit(&mut before, &[entry(1, 1, 11)]), Ok(()));
     let with_refused = [entry(1, 1, 11), entry(2, 1, 10)];
@@ -180,7 +203,7 @@ fn an_answer_shows_what_was_known_before_it_was_asked() {
     assert_eq!(check_outcome(&asked(vec![write(20)], 1), &done(&seen[1..]), &mut checks), Ok(()));
     assert_eq!(checks.acknowledged(), 2);
     refuses(check_outcome(&asked(vec![read()], 2), &done(&seen[..1]), &mut checks), "stale");
-    let content = Asked { operations: vec![read()], stale: true, floor: 2 };
+    let content = Asked { operations: vec![read()], stale: true, floor: 2, moment: 0 };
     assert_eq!(check_outcome(&content, &done(&seen[..1]), &mut checks), Ok(()));
     assert_eq!(checks.acknowledged(), 2, "an old answer teaches nothing");
 }
@@ -192,7 +215,6 @@ fn an_answer_shows_a_list_that_was() {
     let ahead = answers(&[10, 20]);
     refuses(check_outcome(&asked(vec![read()], 0), &done(&dreamt), &mut checks), "never was");
     refuses(check_outcome(&asked(vec![read()], 0), &done(&ahead[1..]), &mut checks), "never was");
-    assert_eq!(Seen::decode(&answers(&[10])[0]).map(|seen| seen.length), Some(1));
 }
 
 #[test]
@@ -204,6 +226,18 @@ fn a_command_is_answered_with_its_own_place() {
     assert_eq!(check_outcome(&batch, &done(&seen[..1]), &mut checks), Ok(()));
     let lost = asked(vec![write(30)], 0);
     refuses(check_outcome(&lost, &done(&seen[1..]), &mut checks), "another's place");
+}
+
+#[test]
+fn an_answer_is_the_machines() {
+    let mut checks = committed(&[entry(1, 1, 10), entry(2, 1, 20)]);
+    let seen = answers(&[10, 20]);
+    let other = |reply: &Bytes| Bytes::from([&reply[..16], &7u64.to_le_bytes()].concat());
+    let (first, second) = (other(&seen[0]), other(&seen[1]));
+    refuses(check_outcome(&asked(vec![write(10)], 0), &done(&[first]), &mut checks), "reply");
+    let read = asked(vec![read()], 0);
+    refuses(check_outcome(&read, &done(&[second]), &mut checks), "another's reply");
+    assert_eq!(check_outcome(&read, &done(&seen[1..]), &mut checks), Ok(()));
 }
 
 #[test]
@@ -224,7 +258,7 @@ fn a_batch_stays_in_one_piece() {
 
 #[test]
 fn a_read_is_never_uncertain() {
-    let mut checks = Checks::default();
+    let mut checks = nothing_yet();
     let outcome = Outcome::Uncertain { position: None };
     assert_eq!(check_outcome(&asked(vec![read(), write(1)], 0), &outcome, &mut checks), Ok(()));
     refuses(check_outcome(&asked(vec![read()], 0), &outcome, &mut checks), "UNCERTAIN");

@@ -6,10 +6,11 @@ use std::collections::VecDeque;
 
 use messages::{AppendEntries, Content, Envelope, ForwardOutcome, Message, Operation};
 use servers::host::Outcome;
+use servers::machine::StateMachine;
 use servers::server;
 
-use crate::checks::number_of;
 use crate::node::Node;
+use crate::witness::number_of;
 
 /// How many are kept.
 const KEPT: usize = 200;
@@ -41,7 +42,7 @@ pub(crate) fn kind_of(outcome: &Outcome) -> String {
 }
 
 /// What the node will take in its next turn.
-pub(crate) fn describe_mailbox(node: &Node) -> String {
+pub(crate) fn describe_mailbox<M: StateMachine>(node: &Node<M>) -> String {
     let event = |event: &server::Event| match event {
         server::Event::Batch { batch, .. } => {
             format!("client: {}", describe_operations(&batch.operations))

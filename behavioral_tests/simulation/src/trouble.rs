@@ -4,6 +4,42 @@
 use rand::RngExt;
 use states::random::SplitMix64;
 
+use crate::tally::named;
+
+named! {
+    /// A kind of trouble: what a report counts, and what can be left out of a seed.
+    Kind {
+        /// Frames are lost.
+        Loss = "loss",
+        /// Frames arrive twice.
+        Duplication = "duplication",
+        /// Second copies of frames arrive seconds later, out of another boot or term.
+        Straggler = "straggler",
+        /// Links between nodes are cut.
+        Partition = "partition",
+        /// A node crashes.
+        Crash = "crash",
+        /// All nodes crash at once.
+        CrashOfAll = "crash-of-all",
+        /// A node crashes between two effects of a turn.
+        CrashInTurn = "crash-in-turn",
+        /// A node stands still for a while.
+        Pause = "pause",
+        /// Operations of a disk fail.
+        DiskError = "disk-error",
+        /// Syncs take long.
+        SlowSync = "slow-sync",
+        /// Frames take long.
+        SlowFrames = "slow-frames",
+        /// Clocks run at different rates.
+        Drift = "clock-drift",
+    }
+}
+
+/// The kinds that come as single faults, at moments of their own.
+pub const FAULTS: [Kind; 5] =
+    [Kind::Partition, Kind::Crash, Kind::CrashOfAll, Kind::Pause, Kind::DiskError];
+
 /// The settings of one simulated run. Times are in microseconds, chances out of 10,000.
 #[derive(Clone, Debug)]
 pub struct Trouble {
@@ -31,8 +67,8 @@ pub struct Trouble {
     pub sync: u64,
     /// Average time between two faults of the kinds below; zero: none.
     pub fault_every: u64,
-    /// Weights of the kinds: partition, crash, crash of all, pause, a disk that fails.
-    pub kinds: [u32; 5],
+    /// How often each of [`FAULTS`] is picked, relative to the others.
+    pub weights: [u32; FAULTS.len()],
     /// A fault of one node hits the leader, if there is one; else any node.
     pub at_leader: u32,
     /// A turn is cut short by a crash between two of its effects.
@@ -61,13 +97,13 @@ impl Trouble {
         let lossy = random.random_bool(0.5);
         let slow = random.random_bool(0.3);
         let faulty = random.random_bool(0.8);
-        let mut kinds = [0; 5];
-        for kind in &mut kinds {
+        let mut weights = [0; FAULTS.len()];
+        for weight in &mut weights {
             if random.random_bool(0.6) {
-                *kind = random.random_range(1..10);
+                *weight = random.random_range(1..10);
             }
         }
-        let crashes = kinds[1] + kinds[2] + kinds[4] > 0;
+        let crashes = weights[1] + weights[2] + weights[4] > 0;
         Trouble {
             nodes: [1, 2, 3, 3, 3, 3, 5, 5][random.random_range(0..8)],
             clients: random.random_range(1..8),
@@ -89,7 +125,7 @@ impl Trouble {
                 random.random_range(50..5_000)
             },
             fault_every: if faulty { random.random_range(100_000..2_000_000) } else { 0 },
-            kinds,
+            weights,
             at_leader: random.random_range(0..10_000),
             crash_in_turn: if crashes && faulty { random.random_range(0..10) } else { 0 },
             fault_length: random.random_range(50_000..3_000_000),
@@ -102,6 +138,24 @@ impl Trouble {
             apply_budget: [1, 3, 64][random.random_range(0..3)],
             waiting_bytes: [2 << 10, 1 << 20, 1 << 20][random.random_range(0..3)],
         }
+    }
+
+    /// The same without one kind of trouble.
+    pub fn without(mut self, kind: Kind) -> Trouble {
+        if let Some(place) = FAULTS.iter().position(|fault| *fault == kind) {
+            self.weights[place] = 0;
+        }
+        match kind {
+            Kind::Loss => self.loss = 0,
+            Kind::Duplication => self.duplication = 0,
+            Kind::Straggler => self.stragglers = false,
+            Kind::CrashInTurn => self.crash_in_turn = 0,
+            Kind::SlowSync => self.sync = self.sync.min(5_000),
+            Kind::SlowFrames => self.jitter = self.jitter.min(2_000),
+            Kind::Drift => self.clock_drift = 0,
+            Kind::Partition | Kind::Crash | Kind::CrashOfAll | Kind::Pause | Kind::DiskError => {}
+        }
+        self
     }
 
     /// The same cluster with nothing going wrong.

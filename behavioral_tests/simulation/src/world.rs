@@ -8,14 +8,18 @@ use rand::RngExt;
 use servers::host::Batch;
 use servers::outbox::Parcel;
 use states::random::SplitMix64;
-use states::{Decision, Role, Time};
+use states::{Role, Time};
 
+use crate::Plan;
 use crate::checks::{Checks, Violation};
 use crate::clients::{Clients, Outcomes};
+use crate::coverage::{Coverage, Mark};
 use crate::network::Network;
 use crate::node::{Cluster, Node, TurnEnd};
+use crate::tally::Tally;
 use crate::trace;
-use crate::trouble::Trouble;
+use crate::trouble::{Kind, Trouble};
+use crate::workload::Workload;
 
 /// Something that happens at a moment of virtual time.
 pub(crate) enum Event {
@@ -40,18 +44,14 @@ pub struct Report {
     pub commits: u64,
     /// Terms that had a leader.
     pub elections: u64,
-    /// Crashes of nodes.
+    /// Crashes of nodes, whatever the reason.
     pub crashes: u64,
-    /// Partitions begun.
-    pub partitions: u64,
-    /// Pauses begun.
-    pub pauses: u64,
-    /// Times that a follower replaced entries that conflicted with its leader's.
-    pub truncations: u64,
-    /// Times that a leader stepped down because it heard no quorum.
-    pub lost_quorums: u64,
-    /// Starts that found a tail to cut off.
-    pub cuts: u64,
+    /// What went wrong, by kind.
+    pub faults: Tally<Kind>,
+    /// Situations that came up.
+    pub coverage: Coverage,
+    /// Operations that the workload judged in the end.
+    pub judged: u64,
     /// Frames handed to the network.
     pub frames: u64,
     /// Batches of clients by outcome.
@@ -68,11 +68,9 @@ impl Report {
         self.commits += other.commits;
         self.elections += other.elections;
         self.crashes += other.crashes;
-        self.partitions += other.partitions;
-        self.pauses += other.pauses;
-        self.truncations += other.truncations;
-        self.lost_quorums += other.lost_quorums;
-        self.cuts += other.cuts;
+        self.faults.merge(&other.faults);
+        self.coverage.merge(&other.coverage);
+        self.judged += other.judged;
         self.frames += other.frames;
         self.outcomes.done += other.outcomes.done;
         self.outcomes.refused += other.outcomes.refused;
@@ -82,34 +80,36 @@ impl Report {
 }
 
 /// A cluster in the middle of its run.
-pub struct World {
+pub struct World<W: Workload> {
     pub(crate) now: u64,
     pub(crate) sequence: u64,
     pub(crate) events: BTreeMap<(u64, u64), Event>,
     pub(crate) random: SplitMix64,
     pub(crate) trouble: Trouble,
     pub(crate) cluster: Cluster,
-    pub(crate) nodes: Vec<Node>,
+    pub(crate) nodes: Vec<Node<W::Machine>>,
     pub(crate) network: Network,
-    pub(crate) clients: Clients,
-    pub(crate) checks: Checks,
+    pub(crate) clients: Clients<W>,
+    pub(crate) checks: Checks<W::Machine>,
     /// Clients go on asking.
     pub(crate) asking: bool,
     pub(crate) report: Report,
     pub(crate) traced: bool,
 }
 
-impl World {
-    /// A cluster just founded, as the seed draws it.
-    pub fn new(seed: u64, traced: bool) -> World {
-        let mut random = SplitMix64::new(seed);
-        let trouble = Trouble::draw(&mut random);
+impl<W: Workload> World<W> {
+    /// A cluster just founded, as the plan's seed draws it.
+    pub fn new(workload: W, plan: &Plan, traced: bool) -> World<W> {
+        let mut random = SplitMix64::new(plan.seed);
+        let drawn = Trouble::draw(&mut random);
+        let trouble = plan.without.iter().fold(drawn, |trouble, kind| trouble.without(*kind));
         let cluster = Cluster::draw(&mut random, trouble.nodes);
         let nodes = cluster
             .ids()
             .map(|id| Node::found(&cluster, id, random.random_range(0..=trouble.clock_drift)))
             .collect();
-        let clients = Clients::new(trouble.clients);
+        let clients = Clients::new(trouble.clients, workload);
+        let checks = Checks::new(clients.workload.machine());
         let mut world = World {
             now: 1_000_000,
             sequence: 0,
@@ -120,7 +120,7 @@ impl World {
             nodes,
             network: Network::default(),
             clients,
-            checks: Checks::default(),
+            checks,
             asking: true,
             report: Report::default(),
             traced,
@@ -141,6 +141,11 @@ impl World {
         &self.trouble
     }
 
+    /// Inputs that the servers have taken.
+    pub fn steps(&self) -> u64 {
+        self.report.steps
+    }
+
     /// A line about each node.
     pub fn nodes(&self) -> Vec<String> {
         self.nodes.iter().map(Node::describe).collect()
@@ -156,6 +161,7 @@ impl World {
         self.report.commits = self.checks.committed();
         self.report.elections = self.checks.elections() as u64;
         self.report.outcomes = self.clients.outcomes;
+        self.report.judged = self.clients.workload.finish()?;
         Ok(self.report.clone())
     }
 
@@ -218,10 +224,7 @@ impl World {
         let dies = self.random.random_range(0..10_000) < self.trouble.crash_in_turn;
         // A crash may come between any two effects: only the first of these are done.
         let effects = if dies { self.random.random_range(0..3) } else { 3 };
-        for decision in &turn.decisions {
-            self.report.truncations += u64::from(matches!(decision, Decision::Truncated(_)));
-            self.report.lost_quorums += u64::from(*decision == Decision::LostQuorum);
-        }
+        self.report.coverage.on_decisions(&turn.decisions);
         self.check(node, &turn)?;
         if effects > 0 {
             for parcel in turn.sends {
@@ -237,12 +240,13 @@ impl World {
                 self.note(|| format!("client {client}: {}", trace::kind_of(&outcome)));
                 self.clients.on_outcome(client, outcome, &mut self.checks)?;
             } else {
-                self.clients.lose(client);
+                self.clients.lose(client)?;
             }
             let at = self.now + self.random.random_range(0..self.trouble.think);
             self.schedule(at, Event::Ask { client });
         }
         if dies {
+            self.report.faults.add(Kind::CrashInTurn);
             return self.crash(node);
         }
         if let Some(at) = self.nodes[node].deadline() {
@@ -269,7 +273,7 @@ impl World {
         let facts = (replica.id, replica.term(), log.last(), replica.commit_index());
         let (id, term, last, commit) = facts;
         for number in [id.0, term.0, last.term.0, last.index.0, commit.0, turn.inputs, self.now] {
-            self.report.digest = crate::journal::chain(self.report.digest, &number.to_le_bytes());
+            self.report.digest = crate::witness::chain(self.report.digest, &number.to_le_bytes());
         }
         let role = turn.role;
         let decisions = &turn.decisions;
@@ -290,7 +294,11 @@ impl World {
         let frame = self.nodes[from].seal(to, lane, &envelopes)?;
         let [first, second] =
             self.network.arrivals(&mut self.random, &self.trouble, self.now, link);
+        if first.is_none() {
+            self.report.faults.add(Kind::Loss);
+        }
         if let Some(at) = second {
+            self.report.faults.add(Kind::Duplication);
             self.schedule(at, Event::Frame { to: target, frame: frame.clone() });
         }
         if let Some(at) = first {
@@ -371,7 +379,7 @@ impl World {
         self.note(|| format!("{} crashes", self.nodes[node].id));
         self.report.crashes += 1;
         for client in self.nodes[node].crash(&mut self.random) {
-            self.clients.lose(client);
+            self.clients.lose(client)?;
             let at = self.now + self.random.random_range(0..50_000);
             self.schedule(at, Event::Ask { client });
         }
@@ -385,8 +393,11 @@ impl World {
             return Ok(());
         }
         let seed = self.random.random();
-        let cut = self.nodes[node].start(&self.cluster, &self.trouble, seed, self.now)?;
-        self.report.cuts += u64::from(cut);
+        let machine = self.clients.workload.machine();
+        let cut = self.nodes[node].start(&self.cluster, &self.trouble, machine, seed, self.now)?;
+        if cut {
+            self.report.coverage.add(Mark::TailCut);
+        }
         self.note(|| format!("{} starts, cut a tail off: {cut}", self.nodes[node].id));
         self.schedule_turn(node, self.now + 1);
         Ok(())

@@ -1,0 +1,118 @@
+//! A user's machine with a witness beside it: a list that only grows, of all commands and what they
+//! were answered. Every answer tells how long the list is and a hash of all of it, so that one number
+//! orders everything that clients see, whatever the machine does. Must never change what the machine
+//! is given or gives.
+
+use bytes::Bytes;
+use servers::machine::{Applied, StateMachine};
+
+/// Bytes before the user's in a command: the command's number.
+const NUMBER: usize = 8;
+/// Bytes before the machine's in a reply: what was seen.
+const SEEN: usize = 16;
+
+/// A machine, and the list of what it executed, known by length and hash.
+#[derive(Debug)]
+pub struct Witness<M> {
+    seen: Seen,
+    machine: M,
+}
+
+/// What an operation saw: the list right after it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Commands in the list.
+    pub length: u64,
+    /// Hash of all of them and their replies, in order.
+    pub hash: u64,
+}
+
+impl Seen {
+    /// The empty list.
+    pub const EMPTY: Seen = Seen { length: 0, hash: 0 };
+
+    /// The list with one more command (its number included) and what the machine replied.
+    pub fn then(self, command: &[u8], reply: &[u8]) -> Seen {
+        Seen { length: self.length + 1, hash: chain(chain(self.hash, command), reply) }
+    }
+
+    fn encode(self) -> [u8; SEEN] {
+        let mut bytes = [0; SEEN];
+        bytes[..8].copy_from_slice(&self.length.to_le_bytes());
+        bytes[8..].copy_from_slice(&self.hash.to_le_bytes());
+        bytes
+    }
+}
+
+/// A reply of a witness: what was seen, and the machine's own part.
+pub fn decode_reply(reply: &Bytes) -> Option<(Seen, Bytes)> {
+    let (seen, _) = reply.split_at_checked(SEEN)?;
+    let (length, hash) = seen.split_at(8);
+    let seen = Seen {
+        length: u64::from_le_bytes(length.try_into().ok()?),
+        hash: u64::from_le_bytes(hash.try_into().ok()?),
+    };
+    Some((seen, reply.slice(SEEN..)))
+}
+
+/// A user's command with its number.
+pub fn numbered(number: u64, command: &[u8]) -> Bytes {
+    [&number.to_le_bytes()[..], command].concat().into()
+}
+
+/// The number with which every simulated command begins.
+pub fn number_of(command: &[u8]) -> u64 {
+    command.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
+
+/// What the user's machine gets of a command.
+pub fn own_part(command: &Bytes) -> Bytes {
+    command.slice(NUMBER.min(command.len())..)
+}
+
+impl<M: StateMachine> Witness<M> {
+    /// Beside a machine to which nothing was applied.
+    pub fn new(machine: M) -> Witness<M> {
+        Witness { seen: Seen::EMPTY, machine }
+    }
+
+    /// The list after the last command.
+    pub fn seen(&self) -> Seen {
+        self.seen
+    }
+
+    /// The machine itself.
+    pub fn machine(&self) -> &M {
+        &self.machine
+    }
+}
+
+impl<M: StateMachine> StateMachine for Witness<M> {
+    fn apply(&mut self, at: Applied, command: &[u8], reply: &mut Vec<u8>) {
+        let place = reply.len();
+        reply.extend_from_slice(&[0; SEEN]);
+        self.machine.apply(at, &command[NUMBER.min(command.len())..], reply);
+        assert!(reply.len() >= place + SEEN, "a machine only appends to its replies");
+        self.seen = self.seen.then(command, &reply[place + SEEN..]);
+        reply[place..place + SEEN].copy_from_slice(&self.seen.encode());
+    }
+
+    fn query(&self, query: &[u8], reply: &mut Vec<u8>) {
+        reply.extend_from_slice(&self.seen.encode());
+        self.machine.query(query, reply);
+    }
+
+    fn digest(&self) -> u64 {
+        chain(self.seen.hash, &self.machine.digest().to_le_bytes())
+    }
+}
+
+/// Adds bytes to a running hash: a rotation and a product for each eight of them.
+pub fn chain(hash: u64, bytes: &[u8]) -> u64 {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    let ends = [u64::from_le_bytes(last), bytes.len() as u64];
+    let words = words.iter().map(|word| u64::from_le_bytes(*word)).chain(ends);
+    words.fold(hash, |hash, word| (hash.rotate_left(29) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+}
