@@ -10,6 +10,8 @@
 //! there) · [`checks`], [`promises`] (what must hold) · [`trace`] (the last events, for a seed that
 //! failed).
 
+mod brought;
+mod chance;
 pub mod checks;
 mod clients;
 pub mod coverage;
@@ -19,6 +21,7 @@ mod network;
 mod node;
 pub mod promises;
 mod quiet;
+pub mod seeds;
 pub mod shrink;
 pub mod tally;
 pub mod trace;
@@ -30,8 +33,11 @@ pub mod world;
 #[cfg(test)]
 mod tests;
 
+pub use brought::Simulation;
+pub use chance::Chance;
 pub use clients::Outcomes;
 pub use disk::{Fate, SimulatedDisk};
+pub use seeds::Seeds;
 pub use workload::Workload;
 pub use world::{Report, World};
 
