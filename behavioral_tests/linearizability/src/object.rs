@@ -158,6 +158,15 @@ impl<M: Model> Object<M> {
         (count, ids.map(|(id, _)| id).collect())
     }
 
+    /// Configurations met after at least so many operations that returned, in which the event
+    /// could have come next by time and connection.
+    pub fn met_with(&self, count: usize, event: Option<usize>) -> impl Iterator<Item = Id> + '_ {
+        let late = (0..).zip(&self.configurations).filter(move |(_, one)| one.count >= count);
+        late.map(|(id, _)| id).filter(move |id| {
+            self.candidates(*id).0.iter().any(|index| Some(self.definite[*index].event) == event)
+        })
+    }
+
     /// How many operations returned.
     pub fn returned(&self) -> usize {
         self.definite.len()
