@@ -19,7 +19,7 @@ use crate::node::{Cluster, Node, TurnEnd};
 use crate::tally::Tally;
 use crate::trace;
 use crate::trouble::{Kind, Trouble};
-use crate::workload::Workload;
+use crate::workload::{Judged, Workload};
 
 /// Something that happens at a moment of virtual time.
 pub(crate) enum Event {
@@ -50,8 +50,8 @@ pub struct Report {
     pub faults: Tally<Kind>,
     /// Situations that came up.
     pub coverage: Coverage,
-    /// Operations that the workload judged in the end.
-    pub judged: u64,
+    /// What the workload's own judge came to.
+    pub judged: Judged,
     /// Frames handed to the network.
     pub frames: u64,
     /// Batches of clients by outcome.
@@ -70,7 +70,8 @@ impl Report {
         self.crashes += other.crashes;
         self.faults.merge(&other.faults);
         self.coverage.merge(&other.coverage);
-        self.judged += other.judged;
+        self.judged.good += other.judged.good;
+        self.judged.undecided += other.judged.undecided;
         self.frames += other.frames;
         self.outcomes.done += other.outcomes.done;
         self.outcomes.refused += other.outcomes.refused;
@@ -276,6 +277,9 @@ impl<W: Workload> World<W> {
         }
         let (from, to) = (turn.committed_before, replica.commit_index());
         self.checks.on_commit(replica.term(), log, from, to)?;
+        for command in self.checks.take_fresh() {
+            self.clients.workload.on_commit(command);
+        }
         let facts = (replica.id, replica.term(), log.last(), replica.commit_index());
         let (id, term, last, commit) = facts;
         for number in [id.0, term.0, last.term.0, last.index.0, commit.0, turn.inputs, self.now] {
