@@ -2,4 +2,7 @@
 //! everything here sees it as its clients and the system do.
 
 pub mod counts;
+pub mod folder;
+pub mod nodes;
 pub mod ports;
+pub mod program;
