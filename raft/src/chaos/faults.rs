@@ -1,0 +1,190 @@
+//! Draws random faults and carries them out on a cluster of real processes. Must never leave a fault
+//! behind: whatever happens, at the end everything is healed.
+//!
+//! Faults of the links, of the processes and those that only some clusters offer come side by side,
+//! at most one of each sort at a time. Each lasts a while and is healed; then its sort is quiet for a
+//! while. A seed repeats which faults are drawn, as long as the cluster answers alike; nothing repeats
+//! their effects.
+
+mod draw;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::links::Links;
+use draw::{Facts, Fault, Sort};
+
+/// How often the time and the victims' health are looked at.
+const MOMENT: Duration = Duration::from_millis(5);
+
+/// A cluster of nodes 1, 2, ..., as those who harm it see it. Each method returns when its work is
+/// done; an error ends the faults.
+pub trait Victims {
+    /// How many nodes there are.
+    fn nodes(&self) -> usize;
+
+    /// Who leads, if somebody does.
+    fn leader(&mut self) -> Option<usize>;
+
+    /// The links between them.
+    fn links(&self) -> &Links;
+
+    /// SIGKILL to all of these, as near to one moment as can be. One that does not run is passed over.
+    fn kill(&mut self, nodes: &[usize]) -> Result<()>;
+
+    /// Starts a node with its data; nothing if it runs.
+    fn restart(&mut self, node: usize) -> Result<()>;
+
+    /// SIGSTOP; nothing if it does not run.
+    fn pause(&mut self, node: usize) -> Result<()>;
+
+    /// SIGCONT; nothing if it does not run or is not paused.
+    fn resume(&mut self, node: usize) -> Result<()>;
+
+    /// SIGTERM, waits for the end, which must be a good one, and starts it again; nothing if it does
+    /// not run. `false` from those that do not offer it, who do nothing.
+    fn restart_gently(&mut self, node: usize) -> Result<bool> {
+        let _ = node;
+        Ok(false)
+    }
+
+    /// Names of further faults.
+    fn further(&self) -> &[&'static str] {
+        &[]
+    }
+
+    /// Begins a further fault on a node.
+    fn begin(&mut self, name: &'static str, node: usize) -> Result<()> {
+        let _ = (name, node);
+        Ok(())
+    }
+
+    /// Undoes it.
+    fn end(&mut self, name: &'static str, node: usize) -> Result<()> {
+        let _ = (name, node);
+        Ok(())
+    }
+
+    /// An error if something has happened that no fault explains, such as a node that ended by itself.
+    fn check(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// How long faults last, and how long each sort is quiet between two.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// A fault.
+    pub lasts: Range<Duration>,
+    /// The quiet after it.
+    pub quiet: Range<Duration>,
+}
+
+impl Default for Pace {
+    /// Some faults longer than elections (0.3 s) and clients' time-outs (2.5 s), most shorter.
+    fn default() -> Pace {
+        let millis = Duration::from_millis;
+        Pace { lasts: millis(100)..millis(3_000), quiet: millis(200)..millis(1_500) }
+    }
+}
+
+/// A drawer of faults, which counts them by kind.
+#[derive(Debug)]
+pub struct Faults {
+    random: StdRng,
+    pace: Pace,
+    counts: BTreeMap<&'static str, u64>,
+}
+
+impl Faults {
+    /// One that repeats itself for the same seed.
+    pub fn new(seed: u64, pace: Pace) -> Faults {
+        Faults { random: StdRng::seed_from_u64(seed), pace, counts: BTreeMap::new() }
+    }
+
+    /// How many faults of each kind were carried out.
+    pub fn counts(&self) -> &BTreeMap<&'static str, u64> {
+        &self.counts
+    }
+
+    /// Harms the victims for so long, then heals everything, also after an error. `say` is told each
+    /// fault and each healing, one line each.
+    ///
+    /// # Errors
+    /// The first one of the victims.
+    pub fn run(
+        &mut self,
+        victims: &mut impl Victims,
+        time: Duration,
+        say: &mut dyn FnMut(&str),
+    ) -> Result<()> {
+        let mut begun = Vec::new();
+        let harmed = self.harm(victims, time, &mut begun, say);
+        let healed = heal_all(victims, begun);
+        harmed.and(healed)
+    }
+
+    fn harm(
+        &mut self,
+        victims: &mut impl Victims,
+        time: Duration,
+        begun: &mut Vec<Begun>,
+        say: &mut dyn FnMut(&str),
+    ) -> Result<()> {
+        let start = Instant::now();
+        let mut say = |text: &str| say(&format!("{:5.1} s  {text}", start.elapsed().as_secs_f64()));
+        let mut sorts: Vec<(Sort, Instant)> =
+            Sort::ALL.map(|sort| (sort, start + self.draw_time(|pace| &pace.quiet))).to_vec();
+        while start.elapsed() < time {
+            victims.check()?;
+            for (sort, next) in &mut sorts {
+                let now = Instant::now();
+                let current = begun.iter_mut().position(|begun| begun.fault.sort == *sort);
+                match current {
+                    Some(at) if begun[at].until <= now => {
+                        let over = begun.remove(at);
+                        let text = over.fault.to_string();
+                        over.end(victims)?;
+                        say(&format!("healed  {text}"));
+                        *next = Instant::now() + self.draw_time(|pace| &pace.quiet);
+                    }
+                    Some(at) => begun[at].go_on(victims, now)?,
+                    None if *next <= now => {
+                        let Some(fault) = self.draw(*sort, victims) else { continue };
+                        say(&fault.to_string());
+                        *self.counts.entry(fault.kind).or_default() += 1;
+                        let until = Instant::now() + self.draw_time(|pace| &pace.lasts);
+                        begun.push(Begun { fault, until, flipped: now, next_node: 0 });
+                        // Kept before it is begun: one that fails half way is healed, too.
+                        if let Some(last) = begun.last_mut() {
+                            last.begin(victims)?;
+                        }
+                    }
+                    None => {}
+                }
+            }
+            thread::sleep(MOMENT);
+        }
+        Ok(())
+    }
+
+    fn draw(&mut self, sort: Sort, victims: &mut impl Victims) -> Option<Fault> {
+        let facts = Facts {
+            nodes: victims.nodes(),
+            leader: victims.leader(),
+            further: victims.further().to_vec(),
+        };
+        draw::draw(&mut self.random, sort, &facts)
+    }
+
+    fn draw_time(&mut self, range: impl Fn(&Pace) -> &Range<Duration>) -> Duration {
+        let range = range(&self.pace);
+        self.random.random_range(range.clone())
+    }
+}
