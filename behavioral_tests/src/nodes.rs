@@ -57,6 +57,7 @@ pub struct Nodes {
 #[derive(Debug)]
 struct Node {
     address: String,
+    configuration: PathBuf,
     log: PathBuf,
     process: Option<Child>,
 }
@@ -76,6 +77,7 @@ impl Nodes {
         ensure!(output.status.success(), "raft init failed: {}", errors.trim());
         let nodes = addresses.iter().zip(1..).map(|(address, number)| Node {
             address: address.clone(),
+            configuration: folder.join(format!("n{number}.toml")),
             log: folder.join(format!("n{number}.stderr")),
             process: None,
         });
@@ -93,8 +95,13 @@ impl Nodes {
     }
 
     /// A node's configuration file.
-    pub fn configuration(&self, node: usize) -> PathBuf {
-        self.folder.join(format!("n{}.toml", node + 1))
+    pub fn configuration(&self, node: usize) -> &Path {
+        &self.nodes[node].configuration
+    }
+
+    /// From its next start on, a node has another configuration file.
+    pub fn configure(&mut self, node: usize, file: PathBuf) {
+        self.nodes[node].configuration = file;
     }
 
     /// A node's data folder.
@@ -215,13 +222,18 @@ impl Nodes {
         lines[lines.len().saturating_sub(LAST_WORDS)..].join("\n")
     }
 
-    /// The node that leads, by its own word; of several the one of the highest term.
+    /// The node that leads now, by its own word; of several the one of the highest term. Each node
+    /// is given so much time to answer.
+    pub fn leading(&self, patience: Duration) -> Option<usize> {
+        let terms = self.nodes.iter().map(|node| node.term_led(patience)).enumerate();
+        terms.filter_map(|(node, term)| Some((term?, node))).max().map(|(_, node)| node)
+    }
+
+    /// The node that leads, as [`Nodes::leading`]; waits for one.
     pub fn leader(&mut self) -> Result<usize> {
         let start = Instant::now();
         loop {
-            let terms = self.nodes.iter().map(Node::term_led).enumerate();
-            let leading = terms.filter_map(|(node, term)| Some((term?, node)));
-            if let Some((_, node)) = leading.max() {
+            if let Some(node) = self.leading(PATIENCE) {
                 return Ok(node);
             }
             self.check_alive()?;
@@ -260,8 +272,8 @@ impl Node {
     }
 
     /// The term in which it leads.
-    fn term_led(&self) -> Option<u64> {
-        let reply = self.ask(&["INFO", "raft"])?;
+    fn term_led(&self, patience: Duration) -> Option<u64> {
+        let reply = self.ask(&["INFO", "raft"], patience)?;
         let Reply::Bulk(text) = reply else { return None };
         let text = String::from_utf8(text).ok()?;
         let fields: HashMap<_, _> = text.lines().filter_map(|line| line.split_once(':')).collect();
@@ -269,7 +281,7 @@ impl Node {
     }
 
     fn read(&self, key: &str) -> Result<Option<i64>> {
-        match self.ask(&["GET", key]) {
+        match self.ask(&["GET", key], PATIENCE) {
             Some(Reply::Bulk(value)) => Ok(Some(String::from_utf8(value)?.parse()?)),
             Some(Reply::Nil) => Ok(Some(0)),
             Some(Reply::Error(error)) if error.starts_with("CLUSTERDOWN") => Ok(None),
@@ -278,9 +290,9 @@ impl Node {
         }
     }
 
-    fn ask(&self, words: &[&str]) -> Option<Reply> {
+    fn ask(&self, words: &[&str], patience: Duration) -> Option<Reply> {
         self.process.as_ref()?;
-        Client::connect(&self.address, PATIENCE).ok()?.call(words).ok()
+        Client::connect(&self.address, patience).ok()?.call(words).ok()
     }
 }
 

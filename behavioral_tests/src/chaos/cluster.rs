@@ -4,6 +4,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -20,12 +21,13 @@ use super::kinds::{CLOCKS, DISK_FAILS, DISK_FULL, DISK_SLOW};
 use super::small_disk::SmallDisk;
 use super::strace::{Strace, Syncs};
 use crate::nodes::{Changes, Founding, Nodes};
-use std::os::unix::process::ExitStatusExt;
 
 /// A node that is told to stop has ended by then.
 const STOP: Duration = Duration::from_secs(5);
 /// How long a disk may take to be full, or a failing sync to be met, beyond the fault's own time.
 const EFFECT: Duration = Duration::from_secs(5);
+/// How long a node is given to say whether it leads: a paused one will not.
+const GLANCE: Duration = Duration::from_millis(100);
 /// How far wall clocks jump, seconds; the last is back to the right time.
 const JUMPS: [f64; 6] = [34_560_000.0, -34_560_000.0, 0.4, -0.4, 3_600.0, 0.0];
 /// How much longer syncs take.
@@ -114,6 +116,7 @@ impl Cluster {
 
     fn start_node(&mut self, node: usize) -> Result<()> {
         let Ails { clock, small_disk, .. } = &self.ails[node];
+        let on_small_disk = small_disk.is_some();
         let mut changes = Changes::default();
         if let Some(clock) = clock {
             changes.variables = clock.variables();
@@ -121,6 +124,7 @@ impl Cluster {
         if let Some((disk, _)) = small_disk {
             changes.arguments = vec!["--data".into(), disk.folder().into()];
         }
+        self.ails[node].may_fail = on_small_disk;
         self.nodes.start(node, &changes)
     }
 
@@ -178,7 +182,6 @@ impl Cluster {
         let disk = SmallDisk::take_in(&self.nodes.data(node), &mount)?;
         let filler = Filler::start(self.addresses.clone());
         self.ails[node].small_disk = Some((disk, filler));
-        self.ails[node].may_fail = true;
         self.start_node(node)
     }
 
@@ -192,7 +195,6 @@ impl Cluster {
         if let Some((disk, _)) = self.ails[node].small_disk.take() {
             disk.bring_back()?;
         }
-        self.ails[node].may_fail = false;
         self.start_node(node)
     }
 
@@ -257,7 +259,7 @@ impl Victims for Cluster {
     }
 
     fn leader(&mut self) -> Option<usize> {
-        self.nodes.leading().map(|node| node + 1)
+        self.nodes.leading(GLANCE).map(|node| node + 1)
     }
 
     fn links(&self) -> &Links {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use raft::client::Client;
+use raft::client::{Client, Reply};
 
 /// What it writes to.
 const KEY: &str = "filler";
@@ -45,9 +45,8 @@ impl Filler {
 fn fill(address: &str, stopped: &AtomicBool) {
     let Ok(mut client) = Client::connect(address, PATIENCE) else { return };
     let value = vec![b'x'; VALUE];
-    while !stopped.load(Ordering::Relaxed)
-        && client.call(&[b"SET", KEY.as_bytes(), &value]).is_ok_and(|reply| !reply.is_error())
-    {
+    let request = [b"SET", KEY.as_bytes(), &value];
+    while !stopped.load(Ordering::Relaxed) && matches!(client.call(&request), Ok(Reply::Status(_))) {
         thread::sleep(PAUSE);
     }
 }

@@ -10,13 +10,17 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use raft::exit::{Failure, UNAVAILABLE};
 
-use super::kinds::{DISK_FAILS, DISK_FULL, DISK_SLOW, CLOCKS};
+use super::kinds::{CLOCKS, DISK_FAILS, DISK_FULL, DISK_SLOW, word};
 
 /// Set in a process that has mounts of its own.
 const OWN_MOUNTS: &str = "CHAOS_OWN_MOUNTS";
 /// Runs its arguments where processes that are killed under libfaketime leave their shared memory to
 /// nobody.
 const ENTER: &str = "mount -t tmpfs tmpfs /dev/shm && exec \"$@\"";
+
+/// What needs mounts of its own: a small disk is mounted, and processes that are killed under
+/// libfaketime leave shared memory behind.
+const MOUNTING: [&str; 2] = [DISK_FULL, CLOCKS];
 
 /// Fails with 69 where a program is missing that one of these kinds of fault needs.
 ///
@@ -26,8 +30,8 @@ pub fn check_programs(kinds: &BTreeSet<&str>) -> Result<()> {
     let needed = [
         ("strace", &[DISK_FAILS, DISK_SLOW][..]),
         ("faketime", &[CLOCKS]),
-        ("unshare", &[DISK_FULL, CLOCKS]),
-        ("mount", &[DISK_FULL, CLOCKS]),
+        ("unshare", &MOUNTING),
+        ("mount", &MOUNTING),
     ];
     let is_needed = |by: &[&str]| by.iter().any(|kind| kinds.contains(kind));
     let missing = needed.iter().filter(|(program, by)| is_needed(by) && !exists(program));
@@ -49,9 +53,9 @@ fn exists(program: &str) -> bool {
     env::split_paths(&paths).map(|folder| folder.join(program)).any(|path: PathBuf| path.is_file())
 }
 
-/// Whether this process has mounts of its own already.
-pub fn has_own_mounts() -> bool {
-    env::var_os(OWN_MOUNTS).is_some()
+/// Whether these kinds need mounts that this process does not have yet.
+pub fn lacks_own_mounts(kinds: &BTreeSet<&str>) -> bool {
+    MOUNTING.iter().any(|kind| kinds.contains(kind)) && env::var_os(OWN_MOUNTS).is_none()
 }
 
 /// Becomes the same program with these arguments, and mounts of its own: they go with it.
@@ -63,9 +67,11 @@ pub fn enter_own_mounts(arguments: &[String]) -> Result<()> {
     let probe = probe.context("cannot run unshare")?;
     if !probe.status.success() {
         let text = format!(
-            "no right to mount, which {DISK_FULL} and {CLOCKS} need: unshare -Urm: {}; allow it, or \
-             leave both out: --without {DISK_FULL},{CLOCKS}",
-            String::from_utf8_lossy(&probe.stderr).trim()
+            "no right to mount, which {} need: unshare -Urm: {}; allow it, or leave them out: \
+             --without {}",
+            MOUNTING.join(" and "),
+            String::from_utf8_lossy(&probe.stderr).trim(),
+            MOUNTING.map(word).join(",")
         );
         return Err(Failure::new(UNAVAILABLE, text).into());
     }
