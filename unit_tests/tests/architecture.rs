@@ -70,15 +70,8 @@ fn assert_without(folder: &str, names: &[&str], exempt: &[&str]) {
 
 #[test]
 fn no_crate_names_one_above_it() {
-    let ours = [
-        "messages",
-        "states",
-        "servers",
-        "raft",
-        "simulation",
-        "linearizability",
-        "unit_tests",
-    ];
+    let ours =
+        ["messages", "states", "servers", "raft", "simulation", "linearizability", "unit_tests"];
     for (package, below) in [
         ("messages", &[][..]),
         ("states", &["messages"]),

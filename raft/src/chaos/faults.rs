@@ -6,6 +6,7 @@
 //! while. A seed repeats which faults are drawn, as long as the cluster answers alike; nothing repeats
 //! their effects.
 
+mod begun;
 mod draw;
 
 use std::collections::BTreeMap;
@@ -18,7 +19,10 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::links::Links;
+use begun::Begun;
 use draw::{Facts, Fault, Sort};
+
+pub use draw::between;
 
 /// How often the time and the victims' health are looked at.
 const MOMENT: Duration = Duration::from_millis(5);
@@ -48,15 +52,12 @@ pub trait Victims {
     fn resume(&mut self, node: usize) -> Result<()>;
 
     /// SIGTERM, waits for the end, which must be a good one, and starts it again; nothing if it does
-    /// not run. `false` from those that do not offer it, who do nothing.
-    fn restart_gently(&mut self, node: usize) -> Result<bool> {
-        let _ = node;
-        Ok(false)
-    }
+    /// not run.
+    fn restart_gently(&mut self, node: usize) -> Result<()>;
 
     /// Names of further faults.
-    fn further(&self) -> &[&'static str] {
-        &[]
+    fn further(&self) -> Vec<&'static str> {
+        Vec::new()
     }
 
     /// Begins a further fault on a node.
@@ -65,7 +66,7 @@ pub trait Victims {
         Ok(())
     }
 
-    /// Undoes it.
+    /// Undoes it, also if it did not begin well.
     fn end(&mut self, name: &'static str, node: usize) -> Result<()> {
         let _ = (name, node);
         Ok(())
@@ -87,7 +88,7 @@ pub struct Pace {
 }
 
 impl Default for Pace {
-    /// Some faults longer than elections (0.3 s) and clients' time-outs (2.5 s), most shorter.
+    /// Some faults outlast elections (0.3 s) and clients' time-outs (2.5 s), others neither.
     fn default() -> Pace {
         let millis = Duration::from_millis;
         Pace { lasts: millis(100)..millis(3_000), quiet: millis(200)..millis(1_500) }
@@ -113,8 +114,8 @@ impl Faults {
         &self.counts
     }
 
-    /// Harms the victims for so long, then heals everything, also after an error. `say` is told each
-    /// fault and each healing, one line each.
+    /// Harms the victims for so long, then heals all that it did, also after an error. `say` is told
+    /// each fault and each healing, one line each.
     ///
     /// # Errors
     /// The first one of the victims.
@@ -124,48 +125,33 @@ impl Faults {
         time: Duration,
         say: &mut dyn FnMut(&str),
     ) -> Result<()> {
+        let start = Instant::now();
+        let mut say = |text: &str| say(&format!("{:5.1} s  {text}", start.elapsed().as_secs_f64()));
         let mut begun = Vec::new();
-        let harmed = self.harm(victims, time, &mut begun, say);
-        let healed = heal_all(victims, begun);
+        let harmed = self.harm(victims, start + time, &mut begun, &mut say);
+        let healed = begun.into_iter().map(|begun| heal(begun, victims, &mut say));
+        let healed = healed.fold(Ok(()), Result::and);
         harmed.and(healed)
     }
 
     fn harm(
         &mut self,
         victims: &mut impl Victims,
-        time: Duration,
+        end: Instant,
         begun: &mut Vec<Begun>,
         say: &mut dyn FnMut(&str),
     ) -> Result<()> {
-        let start = Instant::now();
-        let mut say = |text: &str| say(&format!("{:5.1} s  {text}", start.elapsed().as_secs_f64()));
-        let mut sorts: Vec<(Sort, Instant)> =
-            Sort::ALL.map(|sort| (sort, start + self.draw_time(|pace| &pace.quiet))).to_vec();
-        while start.elapsed() < time {
+        let mut quiet = Sort::ALL.map(|sort| (sort, Instant::now() + self.draw_quiet()));
+        while Instant::now() < end {
             victims.check()?;
-            for (sort, next) in &mut sorts {
-                let now = Instant::now();
-                let current = begun.iter_mut().position(|begun| begun.fault.sort == *sort);
-                match current {
-                    Some(at) if begun[at].until <= now => {
-                        let over = begun.remove(at);
-                        let text = over.fault.to_string();
-                        over.end(victims)?;
-                        say(&format!("healed  {text}"));
-                        *next = Instant::now() + self.draw_time(|pace| &pace.quiet);
+            for (sort, quiet) in &mut quiet {
+                match begun.iter().position(|begun| begun.fault.sort == *sort) {
+                    Some(at) if begun[at].until <= Instant::now() => {
+                        heal(begun.remove(at), victims, say)?;
+                        *quiet = Instant::now() + self.draw_quiet();
                     }
-                    Some(at) => begun[at].go_on(victims, now)?,
-                    None if *next <= now => {
-                        let Some(fault) = self.draw(*sort, victims) else { continue };
-                        say(&fault.to_string());
-                        *self.counts.entry(fault.kind).or_default() += 1;
-                        let until = Instant::now() + self.draw_time(|pace| &pace.lasts);
-                        begun.push(Begun { fault, until, flipped: now, next_node: 0 });
-                        // Kept before it is begun: one that fails half way is healed, too.
-                        if let Some(last) = begun.last_mut() {
-                            last.begin(victims)?;
-                        }
-                    }
+                    Some(at) => begun[at].go_on(victims)?,
+                    None if *quiet <= Instant::now() => self.begin(*sort, victims, begun, say)?,
                     None => {}
                 }
             }
@@ -174,17 +160,37 @@ impl Faults {
         Ok(())
     }
 
-    fn draw(&mut self, sort: Sort, victims: &mut impl Victims) -> Option<Fault> {
-        let facts = Facts {
-            nodes: victims.nodes(),
-            leader: victims.leader(),
-            further: victims.further().to_vec(),
-        };
-        draw::draw(&mut self.random, sort, &facts)
+    fn begin(
+        &mut self,
+        sort: Sort,
+        victims: &mut impl Victims,
+        begun: &mut Vec<Begun>,
+        say: &mut dyn FnMut(&str),
+    ) -> Result<()> {
+        let Some(fault) = self.draw(sort, victims) else { return Ok(()) };
+        say(&fault.to_string());
+        *self.counts.entry(fault.kind).or_default() += 1;
+        let lasts = self.random.random_range(self.pace.lasts.clone());
+        let mut fault = Begun::new(fault, lasts);
+        let done = fault.begin(victims);
+        begun.push(fault); // what began badly is ended, too
+        done
     }
 
-    fn draw_time(&mut self, range: impl Fn(&Pace) -> &Range<Duration>) -> Duration {
-        let range = range(&self.pace);
-        self.random.random_range(range.clone())
+    fn draw(&mut self, sort: Sort, victims: &mut impl Victims) -> Option<Fault> {
+        let (nodes, leader, further) = (victims.nodes(), victims.leader(), victims.further());
+        draw::draw(&mut self.random, sort, &Facts { nodes, leader, further })
+    }
+
+    fn draw_quiet(&mut self) -> Duration {
+        self.random.random_range(self.pace.quiet.clone())
     }
 }
+
+fn heal(begun: Begun, victims: &mut impl Victims, say: &mut dyn FnMut(&str)) -> Result<()> {
+    say(&format!("healed {}", begun.fault.kind));
+    begun.end(victims)
+}
+
+#[cfg(test)]
+mod tests;

@@ -6,4 +6,5 @@
 //!   node's frames through them.
 
 pub mod configuration;
+pub mod faults;
 pub mod links;
