@@ -70,56 +70,13 @@ fn options() -> Result<Options> {
     }
     ensure!((0.05..=10_000.0).contains(&options.minutes), "--minutes wants 0.05 to 10000");
     ensure!((3..=9).contains(&options.nodes), "--nodes wants 3 to 9");
-    Ok(options) => options,
-        Err(error) => {
-            eprintln!("chaos: {error:#}\n{USAGE}");
-            return ExitCode::from(exit::USAGE);
-        }
-    };
-    match run(options) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let (code, line) = exit::verdict(&error);
-            eprintln!("chaos: {}", line.unwrap_or_default());
-            ExitCode::from(code)
-        }
-    }
-}
-
-fn options() -> Result<Options> {
-    let mut options = Options {
-        minutes: 3.0,
-        nodes: 5,
-        seed: None,
-        without: BTreeSet::new(),
-        raft: None,
-        data: None,
-    };
-    let mut words = std::env::args().skip(1);
-    while let Some(word) = words.next() {
-        let value = words.next().with_context(|| format!("{word} wants a value"))?;
-        match word.as_str() {
-            "--minutes" => options.minutes = value.parse().context("--minutes wants a number")?,
-            "--nodes" => options.nodes = value.parse().context("--nodes wants a number")?,
-            "--seed" => options.seed = Some(value.parse().context("--seed wants a number")?),
-            "--without" => options.without = value.split(',').map(kind).collect::<Result<_>>()?,
-            "--raft" => options.raft = Some(PathBuf::from(value)),
-            "--data" => options.data = Some(PathBuf::from(value)),
-            _ => bail!("unknown option {word}"),
-        }
-    }
-    ensure!((0.05..=10_000.0).contains(&options.minutes), "--minutes wants 0.05 to 10000");
-    ensure!((3..=9).contains(&options.nodes), "--nodes wants 3 to 9");
-    let unknown = options.without.iter().find(|kind| !kinds::all().contains(&kind.as_str()));
-    if let Some(unknown) = unknown {
-        bail!("--without: no kind {unknown}; there are {}", kinds::all().join(", "));
-    }
     Ok(options)
 }
 
 fn kind(word: &str) -> Result<&'static str> {
     let words = || kinds::all().into_iter().map(kinds::word).collect::<Vec<_>>().join(", ");
-    kinds::of_word(word).with_context(|| format!("--without: no kind {word}; there are {}", words()))
+    kinds::of_word(word)
+        .with_context(|| format!("--without: no kind {word}; there are {}", words()))
 }
 
 fn run(options: Options) -> Result<()> {
@@ -144,7 +101,7 @@ fn run(options: Options) -> Result<()> {
         addresses: (0..options.nodes).map(|node| ports.address(node).to_string()).collect(),
         seed: options.seed.unwrap_or_else(fresh_seed),
         time: Duration::from_secs_f64(options.minutes * 60.0),
-        kinds,
+        without: options.without.clone(),
     };
     println!("data            {}", plan.folder.display());
     println!("seed            {}", plan.seed);
@@ -154,7 +111,10 @@ fn run(options: Options) -> Result<()> {
     }
     folder.keep();
     println!("kept            {} (history, faults, what each node logged)", plan.folder.display());
-    println!("again           {} (the same faults, not the same run)", command(&options, plan.seed));
+    println!(
+        "again           {} (the same faults, not the same run)",
+        command(&options, plan.seed)
+    );
     bail!("{}", failures.join("; "))
 }
 

@@ -3,8 +3,8 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -299,17 +299,17 @@ impl Victims for Cluster {
         Ok(())
     }
 
-    fn restart_gently(&mut self, node: usize) -> Result<bool> {
+    fn restart_gently(&mut self, node: usize) -> Result<()> {
         self.check()?;
         if self.nodes.pid(node - 1).is_some() {
             self.stop(node - 1)?;
             self.start_node(node - 1)?;
         }
-        Ok(true)
+        Ok(())
     }
 
-    fn further(&self) -> &[&'static str] {
-        &self.further
+    fn further(&self) -> Vec<&'static str> {
+        self.further.clone()
     }
 
     fn begin(&mut self, name: &'static str, node: usize) -> Result<()> {
@@ -343,7 +343,7 @@ impl Victims for Cluster {
             // Every other time it stays where it is, for longer than one fault.
             CLOCKS if self.drawn.is_multiple_of(2) => {
                 self.ails[index].clock = None;
-                self.restart_gently(node).map(drop)
+                self.restart_gently(node)
             }
             CLOCKS => Ok(()),
             _ => bail!("no fault has the name {name}"),

@@ -46,7 +46,8 @@ fn fill(address: &str, stopped: &AtomicBool) {
     let Ok(mut client) = Client::connect(address, PATIENCE) else { return };
     let value = vec![b'x'; VALUE];
     let request = [b"SET", KEY.as_bytes(), &value];
-    while !stopped.load(Ordering::Relaxed) && matches!(client.call(&request), Ok(Reply::Status(_))) {
+    while !stopped.load(Ordering::Relaxed) && matches!(client.call(&request), Ok(Reply::Status(_)))
+    {
         thread::sleep(PAUSE);
     }
 }

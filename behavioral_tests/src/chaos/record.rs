@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use linearizability::Event;
-use linearizability::kv::{Operation, Reply};
+use linearizability::kv::Operation;
 
 /// Writes a history, in the order of its beginnings: times in microseconds, the connection, what was
 /// asked and what was answered.
@@ -29,31 +29,12 @@ fn line(text: &mut String, event: &Event<Operation>) {
     let returned = event.returned.map_or("never".to_owned(), |time| time.to_string());
     // Writing to a string never fails.
     let _ = write!(text, "{:>12} {returned:>12} {:>5}  ", event.invoked, event.process);
-    let commands = event.operation.commands.iter().map(|command| {
-        let words = command.arguments();
-        words.iter().map(|word| word.escape_ascii().to_string()).collect::<Vec<_>>().join(" ")
-    });
-    text.push_str(&commands.collect::<Vec<_>>().join("; "));
-    let answer = match &event.operation.replies {
-        Some(replies) => replies.iter().map(reply).collect::<Vec<_>>().join("; "),
-        None => "?".into(),
+    let debug = |command| format!("{command:?}");
+    let commands: Vec<String> = event.operation.commands.iter().map(debug).collect();
+    let _ = match &event.operation.replies {
+        Some(replies) => writeln!(text, "{} -> {replies:?}", commands.join("; ")),
+        None => writeln!(text, "{} -> ?", commands.join("; ")),
     };
-    let _ = writeln!(text, " -> {answer}");
-}
-
-fn reply(reply: &Reply) -> String {
-    let text = |bytes: &[u8]| format!("\"{}\"", bytes.escape_ascii());
-    match reply {
-        Reply::Ok => "OK".into(),
-        Reply::Nil => "nil".into(),
-        Reply::Integer(number) => number.to_string(),
-        Reply::Value(value) => text(value),
-        Reply::Values(values) => {
-            let value = |value: &Option<_>| value.as_ref().map_or("nil".into(), |value| text(value));
-            values.iter().map(value).collect::<Vec<_>>().join(" ")
-        }
-        Reply::Error => "error".into(),
-    }
 }
 
 /// The longest time in which no operation was acknowledged, and when it began.

@@ -45,7 +45,8 @@ impl Strace {
         strace.args(["-f", "-e", "trace=fdatasync", "-o", "/dev/null"]);
         strace.args(["-e", &format!("inject=fdatasync:{tampering}"), "-p", &pid.to_string()]);
         strace.stdin(Stdio::null()).stdout(Stdio::null());
-        let file = File::create(says).with_context(|| format!("cannot write {}", says.display()))?;
+        let file =
+            File::create(says).with_context(|| format!("cannot write {}", says.display()))?;
         let process = strace.stderr(file).spawn().context("cannot run strace")?;
         Strace { process }.attached(says)
     }

@@ -25,6 +25,25 @@ impl Sort {
     pub const ALL: [Sort; 3] = [Sort::Network, Sort::Process, Sort::Further];
 }
 
+/// The kinds of fault that every cluster has.
+pub const KINDS: [&str; 15] = [
+    "halves",
+    "isolate one",
+    "isolate leader",
+    "bridge",
+    "one way",
+    "flapping",
+    "delay",
+    "throttle",
+    "kill one",
+    "kill leader",
+    "kill majority",
+    "kill all",
+    "pause one",
+    "pause leader",
+    "rolling restart",
+];
+
 /// What is known of the victims when a fault is drawn.
 #[derive(Clone, Debug)]
 pub struct Facts {
