@@ -3,8 +3,12 @@
 //! its files alone.
 //!
 //! - [`links`]: a TCP proxy for each directed link between nodes, and [`configuration`] that sends a
-//!   node's frames through them.
+//!   node's frames through them;
+//! - [`faults`]: random faults of links, processes and whatever else a cluster offers;
+//! - [`load`]: clients at work; [`history`]: all that they asked and heard, to be judged.
 
 pub mod configuration;
 pub mod faults;
+pub mod history;
 pub mod links;
+pub mod load;
