@@ -105,17 +105,17 @@ fn run(options: Options) -> Result<()> {
     };
     println!("data            {}", plan.folder.display());
     println!("seed            {}", plan.seed);
-    let failures = chaos::run(&plan);
-    if failures.is_empty() {
-        return Ok(());
+    let checked = chaos::run(&plan).and_then(|report| {
+        println!("{report}");
+        ensure!(report.failures.is_empty(), "{}", report.failures.join("; "));
+        Ok(())
+    });
+    if checked.is_err() {
+        folder.keep();
+        println!("kept            {}: faults.txt, history.txt, nN.stderr", plan.folder.display());
+        println!("again           {}", command(&options, plan.seed));
     }
-    folder.keep();
-    println!("kept            {} (history, faults, what each node logged)", plan.folder.display());
-    println!(
-        "again           {} (the same faults, not the same run)",
-        command(&options, plan.seed)
-    );
-    bail!("{}", failures.join("; "))
+    checked
 }
 
 fn command(options: &Options, seed: u64) -> String {

@@ -78,6 +78,12 @@ impl History {
         self.len() == 0
     }
 
+    /// All that was asked so far and may have had an effect, in the order of its sending. Times are
+    /// nanoseconds since the history began.
+    pub fn events(&self) -> Vec<Event<Operation>> {
+        self.kept().events.iter().flatten().cloned().collect()
+    }
+
     /// Judges all that was asked so far.
     pub fn verify(&self) -> Findings {
         let start = Instant::now();

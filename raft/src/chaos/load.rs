@@ -2,7 +2,8 @@
 //! twice: what is refused or lost is counted, and another one is drawn.
 //!
 //! Each client is a thread with one connection at a time, over which it sends pipelines of random
-//! commands. After a refusal, an unknown outcome or a lost connection it goes to the next node.
+//! commands. After a refusal, an unknown outcome or a lost connection it goes to the next node, and now
+//! and then without a reason: a node that was deposed while it slept is to be asked, too.
 
 mod commands;
 
@@ -24,6 +25,8 @@ pub use commands::{Keys, Mix};
 
 /// After a node that cannot be reached, before the next is tried.
 const PAUSE: Duration = Duration::from_millis(10);
+/// One in so many pipelines is the last over its connection.
+const STAY: u32 = 50;
 /// Once half of what may be kept is there, what is left would last about so long.
 const LAST_HALF: Duration = Duration::from_secs(60);
 
@@ -238,7 +241,8 @@ impl Worker<'_> {
             for (command, outcome) in commands.iter().zip(&outcomes) {
                 self.shared.count(command, outcome);
             }
-            if result.is_ok() && outcomes.iter().all(|all| matches!(all, Outcome::Answered(_))) {
+            let content = outcomes.iter().all(|all| matches!(all, Outcome::Answered(_)));
+            if result.is_ok() && content && self.random.random_range(0..STAY) > 0 {
                 self.connection = Some(connection);
             } else {
                 self.turn += 1;
