@@ -28,10 +28,15 @@
 //! counting frames paces this without a clock.
 //!
 //! Bounds a peer, whatever it does: outbound `HIGH_WATER` frames and `BACKLOG_BYTES` a lane; inbound
-//! `HIGH_WATER` frames a connection, none above [`MAX_FRAME`]. A connection that is full and not read
+//! `INBOUND_HIGH_WATER` frames a connection, none above [`MAX_FRAME`]. A connection that is full and not read
 //! for about a second is cut by ZeroMQ's own heartbeats. ZeroMQ limits neither the number of
 //! connections nor that of the *parts* of one message: the port is for nodes only, which a firewall
 //! has to see to.
+//!
+//! **Full, and reset.** ZeroMQ (4.3.4) aborts the process when a heartbeat falls due on a connection
+//! that was reset while it was full (`Assertion failed: !_io_error`). A node that slept would meet
+//! such connections, so more frames fit in than honest peers send until they notice that nobody
+//! answers. What is left: a peer that fills a connection faster than it is read, and resets it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -47,8 +52,10 @@ use zmq::{DONTWAIT, Message, POLLIN, POLLOUT, Socket, SocketEvent, SocketType};
 
 use super::{Counts, Lane, MAX_FRAME, OpenError, Sent, Transport};
 
-/// Frames that ZeroMQ holds for one connection, each way.
+/// Frames that ZeroMQ holds for one outbound connection.
 const HIGH_WATER: i32 = 64;
+/// The same for an inbound one.
+const INBOUND_HIGH_WATER: i32 = 1_024;
 /// What waits for one lane beyond that, bytes.
 const BACKLOG_BYTES: usize = MAX_FRAME;
 /// A lane that ZeroMQ gave up is opened anew after so many frames found it so.
@@ -413,7 +420,7 @@ fn open_router(context: &zmq::Context, listen: &str) -> Result<Socket, OpenError
 
 fn router_options(router: &Socket, address: SocketAddr) -> zmq::Result<()> {
     common_options(router)?;
-    router.set_rcvhwm(HIGH_WATER)?;
+    router.set_rcvhwm(INBOUND_HIGH_WATER)?;
     router.set_sndhwm(1)?;
     // The latest connection of a name has it.
     router.set_router_handover(true)?;

@@ -143,6 +143,29 @@ fn an_oversize_frame_is_cut_off() {
     });
 }
 
+/// ZeroMQ aborts the process if a heartbeat falls due on a connection that was reset while it was
+/// full: so there is room for what a node that slept for some seconds has to read.
+#[test]
+fn a_connection_that_is_reset_before_anybody_reads_ends_no_process() {
+    run(async {
+        let place = Place::zeromq();
+        let (mut a, mut b) = place.open_both().await;
+        let mut stream = zmtp_dealer(zeromq_ports(&place).address(1), b"somebody");
+        let ping = b"\x04\x07\x04PING\0\0";
+        stream.write_all(ping).expect("written");
+        // Closed with bytes unread, a connection is reset: here those of a PONG.
+        assert!(stream.peek(&mut [0]).expect("a byte") > 0);
+        let frames = [&b"\x00\x05frame".repeat(100)[..], ping].concat();
+        stream.write_all(&frames.repeat(10)).expect("written");
+        drop(stream);
+        tokio::time::sleep(A_WHILE).await;
+        for _ in 0..1_000 {
+            assert_eq!(next(&mut *b).await, b"frame", "what came before the reset is there");
+        }
+        self::stream(&mut *a, &mut *b, Lane::Log, 100).await;
+    });
+}
+
 /// ZeroMQ never reconnects to what once broke the protocol; the transport does.
 #[test]
 fn another_service_on_a_peers_port_for_a_moment_does_no_lasting_harm() {
