@@ -242,3 +242,6 @@ impl Findings {
         self.checked.verdict == Verdict::Linearizable
     }
 }
+
+#[cfg(test)]
+mod tests;
