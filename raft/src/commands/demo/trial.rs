@@ -184,3 +184,32 @@ impl Victims for Cluster {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use linearizability::kv::Checked;
+
+    use super::*;
+
+    fn verdict(verdict: Verdict, operations: usize, unchecked_keys: usize) -> Answer {
+        let checked = Checked { verdict, operations, keys: 3, components: 2 };
+        answer(&Findings { checked, unchecked_keys, took: Duration::from_millis(20) })
+    }
+
+    #[test]
+    fn only_what_was_found_linearizable_is_called_so() {
+        let Answer::Text(text) = verdict(Verdict::Linearizable, 7, 0) else { panic!("it is") };
+        assert_eq!(text, "linearizable: 7 operations over 3 keys, checked in 20 ms");
+        let Answer::Text(text) = verdict(Verdict::Linearizable, 7, 2) else { panic!("it is") };
+        assert!(text.contains("2 keys left out"), "{text}");
+        let why = || Verdict::NotLinearizable("GET a -> nil".to_owned());
+        for (verdict, begin) in [
+            (verdict(why(), 7, 0), "NOT linearizable: 7 operations over 3 keys\nGET a -> nil"),
+            (verdict(Verdict::Unknown, 7, 0), "undecided: 7 operations"),
+            (verdict(Verdict::Linearizable, 0, 0), "nothing to check"),
+        ] {
+            let Answer::Refused(text) = verdict else { panic!("not a failed line: {begin}") };
+            assert!(text.starts_with(begin), "{text}");
+        }
+    }
+}
