@@ -13,6 +13,7 @@ mod object;
 mod report;
 mod timing;
 
+use std::collections::HashMap;
 use std::hash::Hash;
 
 use crate::object::{Budget, Exhausted, Object, Slot};
@@ -84,14 +85,19 @@ pub enum Verdict {
 /// ordered by time only: one comes before another if it returned before the other was invoked.
 pub fn check<M: Model>(model: &M, history: &[Event<M::Operation>], budget: u64) -> Verdict {
     let spans = timing::spans(history.iter().map(|one| (one.process, one.invoked, one.returned)));
-    let slots = history.iter().zip(spans).enumerate().filter_map(|(event, (one, span))| {
+    let mut slots: Vec<Slot<&M::Operation>> = Vec::new();
+    let mut latest = HashMap::new();
+    for (event, (one, span)) in history.iter().zip(spans).enumerate() {
+        let is_known = span.deadline.is_some();
         // A read nobody heard the answer of says nothing.
-        let says_nothing = span.deadline.is_none() && model.only_reads(&one.operation);
-        let variants = vec![&one.operation];
-        let slot = Slot { event, process: one.process, span, variants, is_shared: false };
-        (!says_nothing).then_some(slot)
-    });
-    let mut object = Object::new(Borrowed(model), slots.collect());
+        if !is_known && model.only_reads(&one.operation) {
+            continue;
+        }
+        let previous = is_known.then(|| latest.insert(one.process, slots.len())).flatten();
+        let (after, variants) = (previous.into_iter().collect(), vec![&one.operation]);
+        slots.push(Slot { event, span, after, variants, is_shared: false });
+    }
+    let mut object = Object::new(Borrowed(model), slots);
     match object.is_completable(object.root(), &mut Budget(budget)) {
         Ok(true) => Verdict::Linearizable,
         Ok(false) => Verdict::NotLinearizable(report::of_object(

@@ -27,8 +27,9 @@ use crate::timing::Span;
 pub struct Slot<O> {
     /// Its place in the history.
     pub event: usize,
-    pub process: u64,
     pub span: Span,
+    /// Slots that must have taken effect before, as places in the list of all slots.
+    pub after: Vec<usize>,
     /// What it may have been; more than one only where the outcome is unknown.
     pub variants: Vec<O>,
     /// Whether it touches other objects too.
@@ -102,8 +103,8 @@ pub struct Object<M: Model> {
     model: M,
     /// By `invoked`.
     definite: Vec<Slot<M::Operation>>,
-    /// For each definite one, the one of its connection before it.
-    previous: Vec<Option<usize>>,
+    /// For each definite one, those that must come before it.
+    previous: Vec<Vec<usize>>,
     /// By `invoked`.
     unknown: Vec<Slot<M::Operation>>,
     /// For each unknown one, the last before it with the same effect.
@@ -115,16 +116,19 @@ pub struct Object<M: Model> {
 }
 
 impl<M: Model> Object<M> {
-    /// `slots` in the order of the history.
     pub fn new(model: M, slots: Vec<Slot<M::Operation>>) -> Object<M> {
+        let mut by_time: Vec<usize> = (0..slots.len()).collect();
+        by_time.sort_by_key(|place| slots[*place].span.invoked);
+        let (known, _): (Vec<usize>, Vec<usize>) =
+            by_time.into_iter().partition(|place| slots[*place].span.deadline.is_some());
+        let mut renamed = vec![0; slots.len()];
+        known.iter().enumerate().for_each(|(new, old)| renamed[*old] = new);
+        let new_names = |old: &usize| slots[*old].after.iter().map(|one| renamed[*one]).collect();
+        let previous = known.iter().map(new_names).collect();
         let (mut definite, mut unknown): (Vec<_>, Vec<_>) =
             slots.into_iter().partition(|slot| slot.span.deadline.is_some());
-        // Stable: along a connection `invoked` never falls, so its order stays.
         definite.sort_by_key(|slot| slot.span.invoked);
         unknown.sort_by_key(|slot| slot.span.invoked);
-        let mut latest = HashMap::new();
-        let previous = definite.iter().enumerate();
-        let previous = previous.map(|(index, slot)| latest.insert(slot.process, index)).collect();
         let twin = twins(&model, &unknown);
         let initial = model.initial();
         let mut object = Object {
@@ -271,7 +275,7 @@ impl<M: Model> Object<M> {
                 break;
             }
             deadline = deadline.min(span.deadline.unwrap_or(u64::MAX));
-            if self.previous[index].is_none_or(|previous| done.contains(previous)) {
+            if self.previous[index].iter().all(|previous| done.contains(*previous)) {
                 candidates.push(index);
             }
         }

@@ -4,21 +4,22 @@
 //! An operation is noted before it is sent, as one of unknown outcome, and what came of it when that
 //! is known: so the history can be judged at any moment, also while clients are at work. Left out is
 //! what certainly had no effect: refusals that promise it, commands that were not sent, and reads
-//! without an answer.
+//! without an answer. Keys that nobody will name any more can be judged ahead of the rest, and what
+//! was asked of them is then forgotten.
 
+mod connection;
 mod words;
 
-use std::collections::BTreeSet;
-use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use linearizability::kv::{self, Bytes, Command, Operation};
+use linearizability::kv::{self, Bytes, Checked, Command, Operation};
 use linearizability::{Event, Verdict};
 
-use crate::client::{CallError, Client, Reply};
-use words::Meaning;
+pub use connection::{Connection, Outcome};
 
 /// All that was asked so far, of a cluster that held no key before.
 #[derive(Debug)]
@@ -26,16 +27,20 @@ pub struct History {
     start: Instant,
     processes: AtomicU64,
     kept: Mutex<Kept>,
+    /// What was judged ahead. Locked before `kept`, and as long as something is being judged.
+    judged: Mutex<Checked>,
 }
 
 #[derive(Debug, Default)]
 struct Kept {
-    /// In the order of their sending; `None` where nothing was done.
-    events: Vec<Option<Event<Operation>>>,
+    /// By number, in the order of their sending.
+    events: BTreeMap<u64, Event<Operation>>,
+    next: u64,
     unchecked: Unchecked,
 }
 
-/// Keys that were changed by what the judge does not know.
+/// Keys of which not everything is known: they were changed by what the judge does not know, or
+/// what was asked of them is forgotten.
 #[derive(Debug)]
 enum Unchecked {
     Keys(BTreeSet<Bytes>),
@@ -53,9 +58,9 @@ impl Default for Unchecked {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Findings {
     /// Of the checker, with what it rests on.
-    pub checked: kv::Checked,
+    pub checked: Checked,
     /// Keys that are left out, since they were changed by commands that the checker does not know,
-    /// or by operations that name such a key, too.
+    /// or named beside such a key.
     pub unchecked_keys: usize,
     /// How long it took.
     pub took: Duration,
@@ -64,16 +69,22 @@ pub struct Findings {
 impl History {
     /// An empty one.
     pub fn new() -> Arc<History> {
-        let (start, processes, kept) = (Instant::now(), AtomicU64::new(1), Mutex::default());
-        Arc::new(History { start, processes, kept })
+        let nothing =
+            Checked { verdict: Verdict::Linearizable, operations: 0, keys: 0, components: 0 };
+        Arc::new(History {
+            start: Instant::now(),
+            processes: AtomicU64::new(1),
+            kept: Mutex::default(),
+            judged: Mutex::new(nothing),
+        })
     }
 
-    /// How many operations it holds.
+    /// How many operations are kept.
     pub fn len(&self) -> usize {
         self.kept().events.len()
     }
 
-    /// Whether nothing was asked yet.
+    /// Whether none is kept.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -87,32 +98,37 @@ impl History {
     /// Judges all that was asked so far.
     pub fn verify(&self) -> Findings {
         let start = Instant::now();
-        let (events, unchecked_keys) = self.checkable();
-        Findings { checked: kv::check(&events), unchecked_keys, took: start.elapsed() }
+        let judged = locked(&self.judged);
+        let (events, unchecked_keys) = checkable(&self.kept());
+        let checked = both(&judged, kv::check(&events));
+        Findings { checked, unchecked_keys, took: start.elapsed() }
     }
 
-    /// What can be judged, and how many keys cannot.
-    fn checkable(&self) -> (Vec<Event<Operation>>, usize) {
-        let kept = self.kept();
-        let effective = kept.events.iter().flatten().filter(|event| may_matter(event));
-        let mut left_out = match &kept.unchecked {
-            Unchecked::Keys(keys) => keys.clone(),
-            Unchecked::All => effective.clone().flat_map(keys_of).map(<[u8]>::to_vec).collect(),
+    /// Judges all that was asked of the keys that begin so, and forgets it. For keys that nobody
+    /// names any more; who does all the same is not judged.
+    pub fn settle(&self, prefix: &[u8]) {
+        let mut judged = locked(&self.judged);
+        let Some(events) = self.take(prefix) else { return };
+        let checked = kv::check(&events);
+        *judged = both(&judged, checked);
+    }
+
+    /// Takes what was asked of the keys that begin so out of the history; `None` if it cannot be
+    /// judged apart from the rest.
+    fn take(&self, prefix: &[u8]) -> Option<Vec<Event<Operation>>> {
+        let mut kept = self.kept();
+        let Kept { events, unchecked, .. } = &mut *kept;
+        let Unchecked::Keys(unchecked) = unchecked else { return None };
+        let meant = |event: &Event<Operation>| keys_of(event).any(|key| key.starts_with(prefix));
+        let apart = |event: &Event<Operation>| {
+            keys_of(event).all(|key| key.starts_with(prefix) && !unchecked.contains(key))
         };
-        // What stands beside an unchecked key in one operation cannot be judged without it.
-        loop {
-            let before = left_out.len();
-            for event in effective.clone() {
-                if !left_out.is_empty() && keys_of(event).any(|key| left_out.contains(key)) {
-                    left_out.extend(keys_of(event).map(<[u8]>::to_vec));
-                }
-            }
-            if left_out.len() == before {
-                break;
-            }
+        if !events.values().filter(|event| meant(event)).all(apart) {
+            return None;
         }
-        let judged = effective.filter(|event| !keys_of(event).any(|key| left_out.contains(key)));
-        (judged.cloned().collect(), left_out.len())
+        let taken: Vec<_> = events.extract_if(.., |_, event| meant(event)).collect();
+        unchecked.extend(taken.iter().flat_map(|(_, event)| keys_of(event)).map(<[u8]>::to_vec));
+        Some(taken.into_iter().map(|(_, event)| event).filter(may_matter).collect())
     }
 
     fn now(&self) -> u64 {
@@ -120,34 +136,35 @@ impl History {
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        // Whoever panicked had noted what it was about to send.
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.kept)
     }
 
-    /// Notes what is about to be sent; where in the history that is.
-    fn ask(&self, process: u64, commands: &[Command]) -> usize {
-        let mut kept = self.kept();
-        let first = kept.events.len();
+    /// Notes what is about to be sent; its numbers.
+    fn ask(&self, process: u64, commands: &[Command]) -> Range<u64> {
         let invoked = self.now();
-        kept.events.extend(commands.iter().map(|command| {
+        let mut kept = self.kept();
+        let first = kept.next;
+        kept.next += commands.len() as u64;
+        let events = commands.iter().map(|command| {
             let operation = Operation { commands: vec![command.clone()], replies: None };
-            Some(Event { process, invoked, returned: None, operation })
-        }));
-        first
+            Event { process, invoked, returned: None, operation }
+        });
+        kept.events.extend((first..).zip(events));
+        first..kept.next
     }
 
     /// Notes an answer.
-    fn answer(&self, at: usize, reply: kv::Reply) {
+    fn answer(&self, number: u64, reply: kv::Reply) {
         let returned = self.now();
-        if let Some(event) = &mut self.kept().events[at] {
+        if let Some(event) = self.kept().events.get_mut(&number) {
             event.returned = Some(returned);
             event.operation.replies = Some(vec![reply]);
         }
     }
 
     /// Notes that what was to be sent, or was refused, has no effect.
-    fn forget(&self, at: usize) {
-        self.kept().events[at] = None;
+    fn forget(&self, number: u64) {
+        self.kept().events.remove(&number);
     }
 
     /// From now on these keys are not judged.
@@ -158,17 +175,61 @@ impl History {
     }
 
     /// All keys that were named so far were removed by what the judge does not know: they are not
-    /// judged. If that may yet happen: none ever is.
+    /// judged. If that may yet happen, none is any more.
     fn leave_out_all(&self, done: bool) {
         let mut kept = self.kept();
-        if !done {
-            kept.unchecked = Unchecked::All;
-        } else if let Unchecked::Keys(_) = kept.unchecked {
-            let named = kept.events.iter().flatten().flat_map(keys_of).map(<[u8]>::to_vec);
-            let named: Vec<Bytes> = named.collect();
-            drop(kept);
-            self.leave_out(named);
+        let Kept { events, unchecked, .. } = &mut *kept;
+        match unchecked {
+            Unchecked::Keys(keys) if done => {
+                keys.extend(events.values().flat_map(keys_of).map(<[u8]>::to_vec));
+            }
+            _ => *unchecked = Unchecked::All,
         }
+    }
+}
+
+/// Whoever panicked holding it had noted what it was about to send.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What can be judged, and how many keys cannot.
+fn checkable(kept: &Kept) -> (Vec<Event<Operation>>, usize) {
+    let events: Vec<_> = kept.events.values().filter(|event| may_matter(event)).collect();
+    let is_out = |key: &[u8], out: &BTreeSet<&[u8]>| match &kept.unchecked {
+        Unchecked::Keys(keys) => keys.contains(key) || out.contains(key),
+        Unchecked::All => true,
+    };
+    let mut out = BTreeSet::new();
+    // What stands beside such a key in one operation cannot be judged without it.
+    loop {
+        let before = out.len();
+        for event in &events {
+            if keys_of(event).any(|key| is_out(key, &out)) {
+                out.extend(keys_of(event));
+            }
+        }
+        if out.len() == before {
+            break;
+        }
+    }
+    let whole = events.iter().filter(|event| !keys_of(event).any(|key| out.contains(key)));
+    (whole.map(|event| (*event).clone()).collect(), out.len())
+}
+
+/// Two verdicts over different keys as one.
+fn both(one: &Checked, other: Checked) -> Checked {
+    let verdict = match (&one.verdict, other.verdict) {
+        (Verdict::NotLinearizable(why), _) => Verdict::NotLinearizable(why.clone()),
+        (_, Verdict::NotLinearizable(why)) => Verdict::NotLinearizable(why),
+        (Verdict::Linearizable, Verdict::Linearizable) => Verdict::Linearizable,
+        _ => Verdict::Unknown,
+    };
+    Checked {
+        verdict,
+        operations: one.operations + other.operations,
+        keys: one.keys + other.keys,
+        components: one.components + other.components,
     }
 }
 
@@ -181,192 +242,12 @@ fn may_matter(event: &Event<Operation>) -> bool {
     event.operation.replies.is_some() || event.operation.commands.iter().any(Command::is_write)
 }
 
-/// What came of a command.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It was answered, maybe by an error of the command itself.
-    Answered(Reply),
-    /// It certainly had no effect; the error says why.
-    Refused(String),
-    /// It may or may not have an effect; the error says why.
-    Unknown(String),
-}
-
-/// A connection to one node, all of which is noted. Each has a process number of its own.
-#[derive(Debug)]
-pub struct Connection {
-    client: Client,
-    process: u64,
-    history: Arc<History>,
-    /// `READONLY` was sent: reads may be old, and are not judged.
-    stale: bool,
-}
-
-impl Connection {
-    /// Connects to `HOST:PORT`. `timeout` bounds the connecting, and each later read and write.
-    ///
-    /// # Errors
-    /// If nobody listens there.
-    pub fn open(
-        history: &Arc<History>,
-        address: &str,
-        timeout: Duration,
-    ) -> io::Result<Connection> {
-        let client = Client::connect(address, timeout)?;
-        let process = history.processes.fetch_add(1, Ordering::Relaxed);
-        Ok(Connection { client, process, history: Arc::clone(history), stale: false })
-    }
-
-    /// Sends commands at once and waits for all that is answered. One outcome for each; after an
-    /// error the connection is of no more use.
-    pub fn pipeline(&mut self, commands: &[Command]) -> (Vec<Outcome>, Result<(), CallError>) {
-        let first = self.history.ask(self.process, commands);
-        let words: Vec<Vec<Bytes>> = commands.iter().map(Command::arguments).collect();
-        match self.client.send_all(&words) {
-            Ok(()) => {}
-            Err(CallError::NotSent(error)) => {
-                (first..first + commands.len()).for_each(|at| self.history.forget(at));
-                let refused = Outcome::Refused("not sent".to_owned());
-                return (vec![refused; commands.len()], Err(CallError::NotSent(error)));
-            }
-            Err(error) => return (lost(Vec::new(), commands.len()), Err(error)),
-        }
-        let mut outcomes = Vec::with_capacity(commands.len());
-        for at in first..first + commands.len() {
-            match self.client.receive() {
-                Ok(reply) => outcomes.push(self.note(at, reply)),
-                Err(error) => {
-                    return (lost(outcomes, commands.len()), Err(CallError::Unknown(error)));
-                }
-            }
-        }
-        (outcomes, Ok(()))
-    }
-
-    /// Sends one command, whichever it is, and waits for its reply.
-    ///
-    /// # Errors
-    /// As [`Client::call`].
-    pub fn call(&mut self, words: &[Bytes]) -> Result<Reply, CallError> {
-        match words::meaning(words) {
-            Meaning::Known(command) if self.stale && !command.is_write() => self.client.call(words),
-            Meaning::Known(command) => {
-                let at = self.history.ask(self.process, &[command]);
-                let called = self.client.call(words);
-                match &called {
-                    Ok(reply) => drop(self.note(at, reply.clone())),
-                    Err(CallError::NotSent(_)) => self.history.forget(at),
-                    Err(CallError::Unknown(_)) => {}
-                }
-                called
-            }
-            Meaning::Nothing => self.client.call(words),
-            Meaning::Staleness(stale) => {
-                let called = self.client.call(words);
-                self.stale = if called.is_ok() { stale } else { self.stale };
-                called
-            }
-            Meaning::Unknown => {
-                let called = self.client.call(words);
-                if !has_no_effect(&called) {
-                    self.history.leave_out(words[1..].iter().cloned());
-                }
-                called
-            }
-            Meaning::RemovesAll => {
-                let called = self.client.call(words);
-                if !has_no_effect(&called) {
-                    self.history.leave_out_all(called.as_ref().is_ok_and(is_answer));
-                }
-                called
-            }
-        }
-    }
-
-    fn note(&self, at: usize, reply: Reply) -> Outcome {
-        match judge(&reply) {
-            Judged::Answer(answer) => {
-                self.history.answer(at, answer);
-                Outcome::Answered(reply)
-            }
-            Judged::NoEffect => {
-                self.history.forget(at);
-                Outcome::Refused(text(reply))
-            }
-            Judged::Unknown => Outcome::Unknown(text(reply)),
-        }
-    }
-}
-
-fn has_no_effect(called: &Result<Reply, CallError>) -> bool {
-    match called {
-        Ok(reply) => matches!(judge(reply), Judged::NoEffect | Judged::Answer(kv::Reply::Error)),
-        Err(error) => matches!(error, CallError::NotSent(_)),
-    }
-}
-
-fn is_answer(reply: &Reply) -> bool {
-    matches!(judge(reply), Judged::Answer(_))
-}
-
-/// What a reply says of its command.
-enum Judged {
-    Answer(kv::Reply),
-    NoEffect,
-    Unknown,
-}
-
-fn judge(reply: &Reply) -> Judged {
-    let answer = match reply {
-        Reply::Status(status) if status == "OK" => kv::Reply::Ok,
-        Reply::Nil => kv::Reply::Nil,
-        Reply::Integer(number) => kv::Reply::Integer(*number),
-        Reply::Bulk(value) => kv::Reply::Value(value.clone()),
-        Reply::Error(error) => return judge_error(error),
-        Reply::Array(values) => match values.iter().map(value).collect() {
-            Some(values) => kv::Reply::Values(values),
-            None => kv::Reply::Error,
-        },
-        // No command that is judged answers so: the judge will say it.
-        Reply::Status(_) => kv::Reply::Error,
-    };
-    Judged::Answer(answer)
-}
-
-/// An error's first word is a promise (README).
-fn judge_error(error: &str) -> Judged {
-    match error.split(' ').next().unwrap_or_default() {
-        "ERR" if error.starts_with("ERR max number of clients") => Judged::NoEffect,
-        "ERR" | "WRONGTYPE" => Judged::Answer(kv::Reply::Error),
-        "CLUSTERDOWN" | "TRYAGAIN" | "LOADING" | "READONLY" | "MOVED" | "OOM" => Judged::NoEffect,
-        _ => Judged::Unknown,
-    }
-}
-
-fn value(reply: &Reply) -> Option<Option<Bytes>> {
-    match reply {
-        Reply::Bulk(value) => Some(Some(value.clone())),
-        Reply::Nil => Some(None),
-        _ => None,
-    }
-}
-
-fn text(reply: Reply) -> String {
-    match reply {
-        Reply::Error(error) => error,
-        other => format!("{other:?}"),
-    }
-}
-
-/// What was not answered may or may not have an effect.
-fn lost(mut outcomes: Vec<Outcome>, commands: usize) -> Vec<Outcome> {
-    outcomes.resize(commands, Outcome::Unknown("no answer".to_owned()));
-    outcomes
-}
-
 impl Findings {
     /// Whether every answer can be explained by one copy of the data.
     pub fn is_linearizable(&self) -> bool {
         self.checked.verdict == Verdict::Linearizable
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -148,7 +148,12 @@ impl Links {
 
     /// Cuts a link.
     pub fn cut(&self, from: usize, to: usize, cut: Cut) {
-        self.change(from, to, |condition| condition.cut = Some(cut));
+        self.set_cut(from, to, Some(cut));
+    }
+
+    /// Cuts a link or undoes that; it stays as slow or narrow as it is.
+    pub fn set_cut(&self, from: usize, to: usize, cut: Option<Cut>) {
+        self.change(from, to, |condition| condition.cut = cut);
     }
 
     /// Bytes come later by `delay` from now on; those on their way, too.

@@ -2,8 +2,10 @@
 //! twice: what is refused or lost is counted, and another one is drawn.
 //!
 //! Each client is a thread with one connection at a time, over which it sends pipelines of random
-//! commands. After a refusal, an unknown outcome or a lost connection it goes to the next node, and now
-//! and then without a reason: a node that was deposed while it slept is to be asked, too.
+//! commands. After a refusal, an unknown outcome or a lost connection it goes to the next node, and
+//! now and then without a reason: a node that was deposed while it slept is to be asked, too. One
+//! thread more judges, ahead of the rest, what was asked of keys that all clients are done with: so
+//! a load can go on for long.
 
 mod commands;
 
@@ -43,8 +45,8 @@ pub struct Plan {
     pub keys: Keys,
     /// Operations a second of all clients, at most.
     pub rate: Option<u64>,
-    /// Operations that may be kept. From half of them on clients slow down, more and more.
-    pub most: u64,
+    /// Operations that the history may hold. From half of them on clients slow down, more and more.
+    pub most: usize,
     /// How long an answer may take: longer than the nodes' client time-out.
     pub patience: Duration,
     /// Repeats what is drawn, though not what comes of it.
@@ -83,6 +85,9 @@ struct Shared {
     stopping: AtomicBool,
     /// Operations drawn so far.
     drawn: AtomicU64,
+    /// The generation of keys that each client uses.
+    generations: Vec<AtomicU64>,
+    slowed: AtomicBool,
     tally: Mutex<Tally>,
 }
 
@@ -101,6 +106,7 @@ impl Load {
     /// If there is no address, no client or no key, or the system has no thread left.
     pub fn start(history: &Arc<History>, addresses: Vec<String>, plan: Plan) -> Load {
         assert!(!addresses.is_empty() && plan.clients > 0 && plan.pipeline > 0, "{plan:?}");
+        assert!(plan.keys.groups > 0 && plan.keys.fresh_after > 0, "{plan:?}");
         let start = Instant::now();
         let tally = Tally {
             outcomes: BTreeMap::new(),
@@ -108,6 +114,7 @@ impl Load {
             last_acknowledged: start,
             longest_gap: Duration::ZERO,
         };
+        let generations = (0..plan.clients).map(|_| AtomicU64::new(0)).collect();
         let shared = Arc::new(Shared {
             history: Arc::clone(history),
             addresses,
@@ -115,25 +122,29 @@ impl Load {
             start,
             stopping: AtomicBool::new(false),
             drawn: AtomicU64::new(0),
+            generations,
+            slowed: AtomicBool::new(false),
             tally: Mutex::new(tally),
         });
         let threads = (0..shared.plan.clients).map(|number| {
             let shared = Arc::clone(&shared);
             thread::spawn(move || Worker::new(&shared, number).work())
         });
-        Load { threads: threads.collect(), shared }
+        let mut threads: Vec<JoinHandle<()>> = threads.collect();
+        let judge = Arc::clone(&shared);
+        threads.push(thread::spawn(move || judge.settle()));
+        Load { shared, threads }
     }
 
     /// What came of it so far.
     pub fn report(&self) -> Report {
         let tally = self.shared.tally();
-        let kept = self.shared.drawn.load(Ordering::Relaxed);
         Report {
             time: self.shared.start.elapsed(),
             outcomes: tally.outcomes.clone(),
             acknowledged: tally.acknowledged,
             longest_gap: tally.longest_gap.max(tally.last_acknowledged.elapsed()),
-            slowed: 2 * kept > self.shared.plan.most,
+            slowed: self.shared.slowed.load(Ordering::Relaxed),
         }
     }
 
@@ -180,15 +191,31 @@ impl Shared {
         }
     }
 
-    /// When a client may send so many operations, if all clients do alike; counts them as drawn.
-    fn pause_before(&self, operations: usize) -> Duration {
+    /// Counts so many operations as drawn; how long they shall last, if all clients do alike.
+    fn pause_after(&self, operations: usize) -> Duration {
         let Plan { clients, rate, most, .. } = self.plan;
-        let drawn = self.drawn.fetch_add(operations as u64, Ordering::Relaxed);
-        let left = most.saturating_sub(drawn + operations as u64);
-        let slowly = (drawn * 2 > most).then(|| left as f64 / LAST_HALF.as_secs_f64());
+        self.drawn.fetch_add(operations as u64, Ordering::Relaxed);
+        let kept = self.history.len();
+        let slowly = (kept * 2 > most).then(|| {
+            self.slowed.store(true, Ordering::Relaxed);
+            most.saturating_sub(kept) as f64 / LAST_HALF.as_secs_f64()
+        });
         let rate = rate.map(|rate| rate as f64).into_iter().chain(slowly).reduce(f64::min);
         let pause = rate.map_or(0.0, |rate| (clients * operations) as f64 / rate.max(1e-6));
         Duration::try_from_secs_f64(pause).unwrap_or(Duration::MAX)
+    }
+
+    /// Judges each generation of keys that all clients are done with, until the end.
+    fn settle(&self) {
+        let mut next = 0;
+        while !self.stopping() {
+            let used = self.generations.iter().map(|used| used.load(Ordering::SeqCst)).min();
+            while next < used.unwrap_or(0) && !self.stopping() {
+                self.history.settle(self.plan.keys.generation(next).as_bytes());
+                next += 1;
+            }
+            thread::sleep(PAUSE);
+        }
     }
 }
 
@@ -203,6 +230,7 @@ fn word(text: &str) -> &str {
 /// One client.
 struct Worker<'a> {
     shared: &'a Shared,
+    number: usize,
     random: StdRng,
     /// Which node is next, counted without end.
     turn: usize,
@@ -215,6 +243,7 @@ impl Worker<'_> {
         let seed = shared.plan.seed.wrapping_add(number as u64);
         Worker {
             shared,
+            number,
             random: StdRng::seed_from_u64(seed),
             turn: number,
             connection: None,
@@ -231,12 +260,14 @@ impl Worker<'_> {
             };
             let plan = &self.shared.plan;
             let operations = self.random.random_range(1..=plan.pipeline);
-            let drawn = self.shared.drawn.load(Ordering::Relaxed);
+            let generation = self.shared.drawn.load(Ordering::Relaxed) / plan.keys.fresh_after;
+            // Never falls: what a client is done with it never names again.
+            self.shared.generations[self.number].store(generation, Ordering::SeqCst);
             let commands: Vec<Command> = (0..operations)
-                .map(|_| self.drawer.draw(&mut self.random, plan.mix, &plan.keys, drawn))
+                .map(|_| self.drawer.draw(&mut self.random, plan.mix, &plan.keys, generation))
                 .collect();
             // What was not used while nobody answered is not made up for.
-            due = due.max(Instant::now()) + self.shared.pause_before(operations);
+            due = due.max(Instant::now()) + self.shared.pause_after(operations);
             let (outcomes, result) = connection.pipeline(&commands);
             for (command, outcome) in commands.iter().zip(&outcomes) {
                 self.shared.count(command, outcome);

@@ -8,6 +8,8 @@
 //! - [`load`]: clients at work; [`history`]: all that they asked and heard, to be judged.
 
 pub mod configuration;
+#[cfg(test)]
+mod fake;
 pub mod faults;
 pub mod history;
 pub mod links;

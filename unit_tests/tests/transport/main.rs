@@ -228,7 +228,8 @@ fn memory_survives_a_peer_that_never_reads() {
     run(a_peer_that_never_reads_costs_no_more_than_this(Place::memory(), 16 << 20));
 }
 
-/// 64 frames at the sending end and 1024 at the other, 8 MiB of backlog, and what the kernels keep for a connection.
+/// 64 frames at the sending end and 1024 at the other, 8 MiB of backlog, and what the kernels keep for
+/// a connection.
 #[test]
 fn zeromq_survives_a_peer_that_never_reads() {
     let settings = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_rmem").expect("Linux");

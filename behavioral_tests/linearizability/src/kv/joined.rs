@@ -21,9 +21,10 @@
 //! effect at it. All closure rules above hold back by such operations only, so the argument for
 //! stubborn sets goes through, and completions elsewhere respect at least these orders.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use super::meaning::Value;
+use super::order::{Order, order};
 use super::partition::Component;
 use super::parts::Key;
 use crate::bits::Bits;
@@ -104,10 +105,7 @@ const REASONS: usize = 64;
 pub struct Joined<'a> {
     component: &'a Component,
     pub objects: Vec<Object<Key>>,
-    /// Per connection, its operations that returned.
-    lines: Vec<Vec<usize>>,
-    /// Of each entry that returned, its connection and its place there.
-    places: Vec<Option<(usize, usize)>>,
+    order: Order,
     by_deadline: Vec<usize>,
     /// Where the search is: configurations of the keys, positions of the connections, and how many
     /// of `by_deadline` are certainly done.
@@ -121,30 +119,18 @@ pub struct Joined<'a> {
 impl<'a> Joined<'a> {
     pub fn new(component: &'a Component) -> Joined<'a> {
         let entries = &component.entries;
-        let mut lines: Vec<Vec<usize>> = Vec::new();
-        let mut connections = HashMap::new();
-        let mut places = vec![None; entries.len()];
-        for (index, entry) in entries.iter().enumerate() {
-            if entry.span.deadline.is_some() {
-                let connection = *connections.entry(entry.process).or_insert_with(|| {
-                    lines.push(Vec::new());
-                    lines.len() - 1
-                });
-                places[index] = Some((connection, lines[connection].len()));
-                lines[connection].push(index);
-            }
-        }
-        let mut by_deadline: Vec<usize> = lines.iter().flatten().copied().collect();
+        let order = order(component);
+        let mut by_deadline: Vec<usize> = order.chains.iter().flatten().copied().collect();
         by_deadline.sort_by_key(|index| entries[*index].span.deadline);
-        let objects: Vec<_> = (0..component.keys.len()).map(|key| object(component, key)).collect();
+        let objects: Vec<_> =
+            (0..component.keys.len()).map(|key| object(component, &order, key)).collect();
         Joined {
             component,
             at: objects.iter().map(Object::root).collect(),
-            positions: vec![0; lines.len()],
+            positions: vec![0; order.chains.len()],
             earliest: 0,
             objects,
-            lines,
-            places,
+            order,
             by_deadline,
             dead: Vec::new(),
             stuck: Stuck::default(),
@@ -167,6 +153,22 @@ impl<'a> Joined<'a> {
         let mut frames: Vec<Frame> = Vec::new();
         loop {
             budget.spend()?;
+            if std::env::var("DBG").is_ok() && budget.0 % 5000 < 2 {
+                eprintln!(
+                    "budget {} frames {} placed {} best {} dead {} width {:?}",
+                    budget.0,
+                    frames.len(),
+                    self.positions.iter().sum::<usize>(),
+                    self.stuck.placed,
+                    self.dead.len(),
+                    frames
+                        .iter()
+                        .rev()
+                        .take(40)
+                        .map(|f| f.choices.len() - f.taken)
+                        .collect::<Vec<_>>()
+                );
+            }
             match self.turn(budget)? {
                 Turn::Complete => return Ok(Found::Order),
                 Turn::Try(choices, reason) => {
@@ -180,6 +182,14 @@ impl<'a> Joined<'a> {
                 }
                 Turn::DeadEnd(reason) => {
                     self.note(&reason);
+                    let before = frames.len();
+                    if std::env::var("DBG").is_ok() {
+                        eprintln!(
+                            "dead end keys {} conns {} frames {before}",
+                            reason.keys.members().count(),
+                            reason.connections.members().count()
+                        );
+                    }
                     if !self.back(&mut frames, reason, budget)? {
                         return Ok(Found::NoOrder(std::mem::take(&mut self.stuck)));
                     }
@@ -198,7 +208,7 @@ impl<'a> Joined<'a> {
             self.at[*key] = *next;
             self.objects[*key].moves(*next, budget)?;
         }
-        if let Some((connection, _)) = self.places[choice.entry] {
+        if let Some((connection, _)) = self.order.places[choice.entry] {
             self.positions[connection] += 1;
         }
         Ok(())
@@ -216,7 +226,7 @@ impl<'a> Joined<'a> {
             let choice = &frame.choices[frame.taken];
             let keys = &self.component.entries[choice.entry].keys;
             keys.iter().zip(&frame.before).for_each(|(key, before)| self.at[*key] = *before);
-            let connection = self.places[choice.entry].map(|(connection, _)| connection);
+            let connection = self.order.places[choice.entry].map(|(connection, _)| connection);
             connection.into_iter().for_each(|connection| self.positions[connection] -= 1);
             self.earliest = frame.earliest;
             let is_guilty = keys.iter().any(|key| reason.keys.contains(*key))
@@ -267,11 +277,12 @@ impl<'a> Joined<'a> {
     }
 
     fn head(&self, connection: usize) -> Option<usize> {
-        self.lines[connection].get(self.positions[connection]).copied()
+        self.order.chains[connection].get(self.positions[connection]).copied()
     }
 
     fn is_done(&self, entry: usize) -> bool {
-        self.places[entry].is_some_and(|(connection, place)| self.positions[connection] > place)
+        self.order.places[entry]
+            .is_some_and(|(connection, place)| self.positions[connection] > place)
     }
 
     fn turn(&mut self, budget: &mut Budget) -> Result<Turn, Exhausted> {
@@ -283,11 +294,11 @@ impl<'a> Joined<'a> {
         if let Some((reason, _)) = known {
             return Ok(Turn::DeadEnd(reason.clone()));
         }
-        let deadline = self.component.entries[first].span.deadline;
-        let heads: Vec<usize> = (0..self.lines.len()).filter_map(|one| self.head(one)).collect();
+        let heads: Vec<usize> =
+            (0..self.order.chains.len()).filter_map(|one| self.head(one)).collect();
         for &head in &heads {
             let entry = &self.component.entries[head];
-            if Some(entry.span.invoked) <= deadline && entry.ways[0].only_reads() {
+            if self.held_by(head, first).is_none() && entry.ways[0].only_reads() {
                 // Possible now and changing nothing: any completion can begin with it.
                 if let Held::Nothing(choices) = self.held(head) {
                     return Ok(Turn::Try(choices, Reason::default()));
@@ -325,7 +336,6 @@ impl<'a> Joined<'a> {
     /// on.
     fn stubborn(&self, seed: usize, first: usize) -> (Vec<Choice>, Reason) {
         let entries = &self.component.entries;
-        let deadline = entries[first].span.deadline;
         let mut set = vec![seed];
         let mut is_member = Bits::default();
         is_member.insert(seed);
@@ -336,14 +346,11 @@ impl<'a> Joined<'a> {
             next += 1;
             let entry = &entries[member];
             let mut wanted = Vec::new();
-            let head = self.places[member].and_then(|(connection, _)| {
+            if let Some((connection, _)) = self.order.places[member] {
                 reason.connections.insert(connection);
-                self.head(connection)
-            });
-            if head.is_some_and(|head| head != member) {
-                wanted.extend(head);
-            } else if Some(entry.span.invoked) > deadline {
-                wanted.push(first);
+            }
+            if let Some(other) = self.held_by(member, first) {
+                wanted.push(other);
             } else {
                 let held = self.held(member);
                 let keys = match &held {
@@ -362,6 +369,19 @@ impl<'a> Joined<'a> {
             set.extend(wanted.into_iter().filter(|one| is_member.insert(*one)));
         }
         (free, reason)
+    }
+
+    /// The next of a chain of which more must come before the operation; `first` is the operation
+    /// with the earliest deadline of those to come.
+    fn held_by(&self, member: usize, first: usize) -> Option<usize> {
+        let entries = &self.component.entries;
+        if self.order.places[member].is_none() {
+            let is_late = Some(entries[member].span.invoked) > entries[first].span.deadline;
+            return is_late.then_some(first);
+        }
+        let before = self.order.before(member).iter().zip(&self.positions);
+        let chain = before.enumerate().find(|(_, (before, at))| **before as usize > **at)?.0;
+        self.head(chain)
     }
 
     /// Whether the operation's keys let it take effect now, and how.
@@ -393,16 +413,33 @@ impl<'a> Joined<'a> {
 }
 
 /// A key's part of the component.
-fn object(component: &Component, key: usize) -> Object<Key> {
+fn object(component: &Component, order: &Order, key: usize) -> Object<Key> {
     let name = &component.keys[key];
-    let touching = component.entries.iter().enumerate();
-    let touching = touching.filter(|(_, entry)| entry.keys.contains(&key));
-    let slots = touching.map(|(index, entry)| Slot {
-        event: index,
-        process: entry.process,
-        span: entry.span,
-        variants: entry.ways.iter().map(|way| way.part(name)).collect(),
-        is_shared: entry.keys.len() > 1,
+    let entries = &component.entries;
+    let touching: Vec<usize> =
+        (0..entries.len()).filter(|index| entries[*index].keys.contains(&key)).collect();
+    // Of each chain, the places on it of this key's operations, and which slot each is.
+    let mut lines = vec![Vec::new(); order.chains.len()];
+    for (slot, index) in touching.iter().enumerate() {
+        order.places[*index]
+            .into_iter()
+            .for_each(|(chain, place)| lines[chain].push((place, slot)));
+    }
+    let slots = touching.iter().map(|index| {
+        let entry = &entries[*index];
+        let before = order.before(*index).iter().zip(&lines).filter_map(|(count, line)| {
+            let end = line.partition_point(|(place, _)| *place < *count as usize);
+            let (_, slot) = line[..end].last()?;
+            // Time alone orders the others.
+            (entries[touching[*slot]].span.deadline >= Some(entry.span.invoked)).then_some(*slot)
+        });
+        Slot {
+            event: *index,
+            span: entry.span,
+            after: before.collect(),
+            variants: entry.ways.iter().map(|way| way.part(name)).collect(),
+            is_shared: entry.keys.len() > 1,
+        }
     });
     Object::new(Key, slots.collect())
 }

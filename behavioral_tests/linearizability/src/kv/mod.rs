@@ -2,8 +2,10 @@
 //! against Redis's documentation; it must never share code with the store it judges.
 
 mod command;
+mod flow;
 mod joined;
 mod meaning;
+mod order;
 mod partition;
 mod parts;
 mod reply;

@@ -9,14 +9,21 @@ use crate::Model;
 
 /// A command reduced to one key, and the answer it had if one key can tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Step {
-    command: Command,
-    reply: Option<Reply>,
+pub struct Step {
+    pub command: Command,
+    pub reply: Option<Reply>,
 }
 
 /// What one key sees of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part(Vec<Step>);
+
+impl Part {
+    /// In the order in which they take effect.
+    pub fn steps(&self) -> &[Step] {
+        &self.0
+    }
+}
 
 /// One way an operation may have gone: with each command its answer, where known or assumed.
 #[derive(Clone, Debug)]
@@ -111,7 +118,8 @@ fn distinct(command: &Command) -> i64 {
 }
 
 impl Step {
-    fn only_reads(&self) -> bool {
+    /// Whether it changes nothing wherever it is possible.
+    pub fn only_reads(&self) -> bool {
         match (&self.command, &self.reply) {
             (Command::SetNx(..) | Command::MSetNx(_) | Command::Del(_), Some(reply)) => {
                 *reply == Reply::Integer(0)

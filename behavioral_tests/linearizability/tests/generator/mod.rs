@@ -47,7 +47,12 @@ pub fn answer(store: &mut BTreeMap<Bytes, Bytes>, command: &Command) -> Reply {
     let bulk = |value: Option<Bytes>| value.map_or(Reply::Nil, Reply::Value);
     let add = |store: &mut BTreeMap<Bytes, Bytes>, key: &Bytes, amount: i64| {
         let text = store.get(key).cloned().unwrap_or(b"0".to_vec());
-        let old = String::from_utf8(text).ok().and_then(|text| text.parse::<i64>().ok());
+        // Redis reads no number that it would not write so: no `+`, `-0` or leading zero.
+        let old = String::from_utf8(text).ok().and_then(|text| {
+            let digits = text.strip_prefix('-').unwrap_or(&text);
+            let is_plain = !digits.starts_with(['0', '+']) || text == "0";
+            is_plain.then(|| text.parse::<i64>().ok()).flatten()
+        });
         let Some(sum) = old.and_then(|old| old.checked_add(amount)) else { return Reply::Error };
         store.insert(key.clone(), sum.to_string().into_bytes());
         Reply::Integer(sum)

@@ -29,6 +29,13 @@ pub struct Keys {
     pub fresh_after: u64,
 }
 
+impl Keys {
+    /// What the names of a generation of keys begin with.
+    pub fn generation(&self, number: u64) -> String {
+        format!("{}:{number}:", self.prefix)
+    }
+}
+
 /// One client's drawer.
 #[derive(Debug)]
 pub struct Drawer {
@@ -42,11 +49,10 @@ impl Drawer {
         Drawer { client, values: 0 }
     }
 
-    /// The next command, after `drawn` operations of all clients.
-    pub fn draw(&mut self, random: &mut StdRng, mix: Mix, keys: &Keys, drawn: u64) -> Command {
-        let generation = drawn / keys.fresh_after;
+    /// The next command, over keys of this generation.
+    pub fn draw(&mut self, random: &mut StdRng, mix: Mix, keys: &Keys, generation: u64) -> Command {
         let group = random.random_range(0..keys.groups);
-        let key = |kind| format!("{}:{generation}:{group}:{kind}", keys.prefix).into_bytes();
+        let key = |kind| format!("{}{group}:{kind}", keys.generation(generation)).into_bytes();
         let counter = key("count");
         if mix == Mix::Counts {
             let looks = random.random_range(0..4) == 0;
