@@ -6,11 +6,13 @@ use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use raft::chaos::configuration;
 use raft::chaos::faults::Victims;
+use raft::chaos::history::History;
 use raft::chaos::links::Links;
 use raft::exit::STORAGE;
 use rustix::process::Signal;
@@ -44,6 +46,7 @@ pub struct Cluster {
     ails: Vec<Ails>,
     ends: Ends,
     drawn: usize,
+    history: Arc<History>,
 }
 
 /// What is wrong with a node.
@@ -68,11 +71,15 @@ pub struct Ends {
 
 impl Cluster {
     /// Founds one whose nodes reach each other through links, and starts it. These further faults
-    /// may be drawn.
+    /// may be drawn. Faults end early when the history is known not to be linearizable.
     ///
     /// # Errors
     /// It cannot be founded or started.
-    pub fn start(founding: &Founding, further: Vec<&'static str>) -> Result<Cluster> {
+    pub fn start(
+        founding: &Founding,
+        further: Vec<&'static str>,
+        history: &Arc<History>,
+    ) -> Result<Cluster> {
         let mut nodes = Nodes::found(founding)?;
         let peers: Vec<SocketAddr> = founding
             .addresses
@@ -85,7 +92,7 @@ impl Cluster {
         let links = Links::between_all(&peers).context("cannot start the links")?;
         for node in 0..nodes.count() {
             let behind = founding.folder.join(format!("n{}.links.toml", node + 1));
-            configuration::write_behind(&nodes.configuration(node), node + 1, &links, &behind)?;
+            configuration::write_behind(nodes.configuration(node), node + 1, &links, &behind)?;
             nodes.configure(node, behind);
         }
         nodes.start_all()?;
@@ -98,6 +105,7 @@ impl Cluster {
             further,
             ends: Ends::default(),
             drawn: 0,
+            history: Arc::clone(history),
         })
     }
 
@@ -351,6 +359,10 @@ impl Victims for Cluster {
     }
 
     fn check(&mut self) -> Result<()> {
+        ensure!(
+            !self.history.is_unexplained(),
+            "ended early, since what clients saw cannot be explained"
+        );
         for node in 0..self.nodes.count() {
             if let Some(status) = self.nodes.ended(node) {
                 self.judge(node, status, Expected::Running)?;

@@ -37,10 +37,10 @@ pub use report::Report;
 const SETTINGS: [(&str, &str); 1] = [("RAFT_STORAGE_SEGMENT", "1MiB")];
 /// Clients at work.
 const CLIENTS: usize = 12;
-/// Operations a second of all clients, unless the run is so long that fewer can be kept.
+/// Operations a second of all clients.
 const RATE: u64 = 1_500;
-/// Operations that are kept in memory and judged at most.
-const MOST: u64 = 6_000_000;
+/// Operations that are kept in memory at most, before they are judged.
+const MOST: usize = 2_000_000;
 /// How long an answer may take: a paused node's comes after the pause.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long all nodes may take to serve again, when all is healed.
@@ -83,9 +83,9 @@ pub fn run(plan: &Plan) -> Result<Report> {
         addresses: &plan.addresses,
         settings: &SETTINGS,
     };
-    let mut cluster = Cluster::start(&founding, further.collect())?;
-    cluster.await_leader()?;
     let history = History::new();
+    let mut cluster = Cluster::start(&founding, further.collect(), &history)?;
+    cluster.await_leader()?;
     let load = Load::start(&history, plan.addresses.clone(), load_plan(plan));
     let mut faults = Faults::new(plan.seed, Pace::default()).without(plan.without.clone());
     let harmed = harm(plan, &mut cluster, &mut faults);
@@ -119,8 +119,8 @@ fn load_plan(plan: &Plan) -> load::Plan {
         pipeline: 3,
         mix: Mix::Everything,
         keys: Keys { prefix: "chaos".into(), groups: 6, fresh_after: 4_000 },
-        rate: Some(RATE.min(MOST / plan.time.as_secs().max(1))),
-        most: 2 * MOST, // so many that nobody slows down
+        rate: Some(RATE),
+        most: MOST,
         patience: PATIENCE,
         seed: plan.seed,
     }
@@ -157,22 +157,18 @@ fn await_return(plan: &Plan, cluster: &mut Cluster, history: &Arc<History>) -> R
 fn takes_write(history: &Arc<History>, address: &str) -> bool {
     let Ok(mut connection) = Connection::open(history, address, PATIENCE) else { return false };
     let (outcomes, _) = connection.pipeline(&[Command::Incr(b"returns".to_vec())]);
-    matches!(outcomes[..], [Outcome::Answered(_)])
+    outcomes.iter().all(Outcome::is_answer)
 }
 
-/// Reads every key that was ever written: what was lost is missed now at the latest.
+/// Reads every key that was not read for the last time yet: what was lost is missed now.
 fn read_everything(plan: &Plan, history: &Arc<History>) -> Result<()> {
-    let mut keys = BTreeSet::new();
-    for event in history.events() {
-        keys.extend(event.operation.commands.iter().flat_map(Command::keys).map(<[u8]>::to_vec));
-    }
-    let reads: Vec<Command> = keys.into_iter().map(Command::Get).collect();
+    let reads: Vec<Command> = history.keys(b"").into_iter().map(Command::Get).collect();
     let address = &plan.addresses[0];
     let mut connection = Connection::open(history, address, PATIENCE).context("the last reads")?;
     for some in reads.chunks(READ_AT_ONCE) {
         let (outcomes, result) = connection.pipeline(some);
         result.context("the last reads")?;
-        let refused = outcomes.iter().find(|outcome| !matches!(outcome, Outcome::Answered(_)));
+        let refused = outcomes.iter().find(|outcome| !outcome.is_answer());
         ensure!(refused.is_none(), "the last reads: {refused:?}");
     }
     Ok(())

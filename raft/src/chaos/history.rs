@@ -37,6 +37,8 @@ struct Kept {
     events: BTreeMap<u64, Event<Operation>>,
     next: u64,
     unchecked: Unchecked,
+    /// What was judged ahead and not found linearizable: kept for people.
+    unexplained: Vec<Event<Operation>>,
 }
 
 /// Keys of which not everything is known: they were changed by what the judge does not know, or
@@ -89,10 +91,23 @@ impl History {
         self.len() == 0
     }
 
-    /// All that was asked so far and may have had an effect, in the order of its sending. Times are
-    /// nanoseconds since the history began.
+    /// All that may have had an effect and is not forgotten. Times are nanoseconds since the history
+    /// began.
     pub fn events(&self) -> Vec<Event<Operation>> {
-        self.kept().events.iter().flatten().cloned().collect()
+        let kept = self.kept();
+        kept.unexplained.iter().chain(kept.events.values()).cloned().collect()
+    }
+
+    /// The keys that begin so and are not forgotten.
+    pub fn keys(&self, prefix: &[u8]) -> BTreeSet<Bytes> {
+        let kept = self.kept();
+        let keys = kept.events.values().flat_map(keys_of);
+        keys.filter(|key| key.starts_with(prefix)).map(<[u8]>::to_vec).collect()
+    }
+
+    /// Whether what was judged ahead is known not to be linearizable. Never waits for a judgement.
+    pub fn is_unexplained(&self) -> bool {
+        !self.kept().unexplained.is_empty()
     }
 
     /// Judges all that was asked so far.
@@ -104,12 +119,15 @@ impl History {
         Findings { checked, unchecked_keys, took: start.elapsed() }
     }
 
-    /// Judges all that was asked of the keys that begin so, and forgets it. For keys that nobody
+    /// Judges all that was asked of the keys that begin so, and forgets what can be explained. For keys that nobody
     /// names any more; who does all the same is not judged.
     pub fn settle(&self, prefix: &[u8]) {
         let mut judged = locked(&self.judged);
         let Some(events) = self.take(prefix) else { return };
         let checked = kv::check(&events);
+        if checked.verdict != Verdict::Linearizable {
+            self.kept().unexplained.extend(events);
+        }
         *judged = both(&judged, checked);
     }
 

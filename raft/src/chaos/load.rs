@@ -211,8 +211,24 @@ impl Shared {
         while !self.stopping() {
             let used = self.generations.iter().map(|used| used.load(Ordering::SeqCst)).min();
             while next < used.unwrap_or(0) && !self.stopping() {
-                self.history.settle(self.plan.keys.generation(next).as_bytes());
+                let prefix = self.plan.keys.generation(next).into_bytes();
+                self.look_back(&prefix);
+                self.history.settle(&prefix);
                 next += 1;
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+
+    /// Reads all keys that begin so, for the last time: a write that was lost is missed now at the
+    /// latest.
+    fn look_back(&self, prefix: &[u8]) {
+        let reads: Vec<Command> = self.history.keys(prefix).into_iter().map(Command::Get).collect();
+        for address in self.addresses.iter().cycle().take_while(|_| !self.stopping()) {
+            if let Ok(mut node) = Connection::open(&self.history, address, self.plan.patience)
+                && node.pipeline(&reads).0.iter().all(Outcome::is_answer)
+            {
+                return;
             }
             thread::sleep(PAUSE);
         }
@@ -272,7 +288,7 @@ impl Worker<'_> {
             for (command, outcome) in commands.iter().zip(&outcomes) {
                 self.shared.count(command, outcome);
             }
-            let content = outcomes.iter().all(|all| matches!(all, Outcome::Answered(_)));
+            let content = outcomes.iter().all(Outcome::is_answer);
             if result.is_ok() && content && self.random.random_range(0..STAY) > 0 {
                 self.connection = Some(connection);
             } else {

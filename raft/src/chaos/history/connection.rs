@@ -22,6 +22,13 @@ pub enum Outcome {
     Unknown(String),
 }
 
+impl Outcome {
+    /// Whether it was answered.
+    pub fn is_answer(&self) -> bool {
+        matches!(self, Outcome::Answered(_))
+    }
+}
+
 /// A connection to one node, all of which is noted. Each has a process number of its own.
 #[derive(Debug)]
 pub struct Connection {
