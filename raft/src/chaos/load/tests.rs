@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicUsize;
 
+use linearizability::Verdict;
+
 use super::*;
 use crate::chaos::fake;
 
@@ -21,6 +23,11 @@ fn plan(mix: Mix) -> Plan {
 
 /// A server that counts, and does nothing else.
 fn counter() -> String {
+    server(false)
+}
+
+/// A server that counts, and may be asked for the counts.
+fn server(reads: bool) -> String {
     let counts = Mutex::new(BTreeMap::<String, u64>::new());
     let answers = move |words: &[String]| match &*words[0] {
         "INCR" => {
@@ -28,6 +35,10 @@ fn counter() -> String {
             let count = counts.entry(words[1].clone()).or_default();
             *count += 1;
             Some(format!(":{count}\r\n"))
+        }
+        "GET" if reads => {
+            let count = counts.lock().expect("no panic").get(&words[1]).map(u64::to_string);
+            Some(count.map_or("$-1\r\n".into(), |count| format!("${}\r\n{count}\r\n", count.len())))
         }
         _ => Some("-CLUSTERDOWN only counts\r\n".to_owned()),
     };
@@ -128,7 +139,8 @@ fn a_full_history_slows_clients_down_and_takes_no_more_than_it_may() {
 #[test]
 fn keys_that_clients_are_done_with_are_judged_and_forgotten() {
     let history = History::new();
-    let load = Load::start(&history, vec![counter()], plan(Mix::Counts));
+    let plan = Plan { rate: Some(2_000), ..plan(Mix::Counts) };
+    let load = Load::start(&history, vec![server(true)], plan);
     wait_for(&load, |report| report.outcomes.values().sum::<u64>() > 5_000);
     let start = Instant::now();
     while history.len() > 1_000 && start.elapsed() < Duration::from_secs(20) {
@@ -136,4 +148,23 @@ fn keys_that_clients_are_done_with_are_judged_and_forgotten() {
     }
     assert!(history.len() <= 1_000, "{}", history.len());
     load.stop();
+    let checked = history.verify().checked;
+    assert_eq!((checked.verdict, checked.operations > 5_000), (Verdict::Linearizable, true));
+}
+
+#[test]
+fn a_write_that_was_lost_is_missed_before_its_key_is_forgotten() {
+    let forgetful = fake::server(|words| match &*words[0] {
+        "INCR" => Some(":1\r\n".to_owned()),
+        _ => Some("$-1\r\n".to_owned()),
+    });
+    let history = History::new();
+    let keys = Keys { fresh_after: 1, ..plan(Mix::Counts).keys };
+    let plan = Plan { clients: 1, pipeline: 1, keys, ..plan(Mix::Counts) };
+    let load = Load::start(&history, vec![forgetful.to_string()], plan);
+    wait_for(&load, |_| history.is_unexplained());
+    load.stop();
+    let kept = history.events();
+    assert!(kept.iter().any(|event| matches!(event.operation.commands[0], Command::Incr(_))));
+    assert!(!history.verify().is_linearizable());
 }
