@@ -31,6 +31,8 @@ use raft::chaos::load::{self, Keys, Load, Mix};
 
 use crate::nodes::Founding;
 use cluster::Cluster;
+
+pub use cluster::Ends;
 pub use report::Report;
 
 /// Small segments: a full disk is met soon, and the log goes from file to file often.

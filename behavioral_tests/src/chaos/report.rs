@@ -31,7 +31,7 @@ pub struct Report {
 
 impl Report {
     /// Adds to the failures what the figures say.
-    pub(super) fn judge(&mut self) {
+    pub fn judge(&mut self) {
         match &self.findings.checked.verdict {
             Verdict::Linearizable => {}
             Verdict::NotLinearizable(why) => {
