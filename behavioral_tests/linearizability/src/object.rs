@@ -158,14 +158,29 @@ impl<M: Model> Object<M> {
         (count, ids.map(|(id, _)| id).collect())
     }
 
+    /// Configurations met after at least so many operations that returned, in which the event
+    /// could have come next by time and connection.
+    pub fn met_with(&self, count: usize, event: Option<usize>) -> impl Iterator<Item = Id> + '_ {
+        let late = (0..).zip(&self.configurations).filter(move |(_, one)| one.count >= count);
+        late.map(|(id, _)| id).filter(move |id| {
+            self.candidates(*id).0.iter().any(|index| Some(self.definite[*index].event) == event)
+        })
+    }
+
     /// How many operations returned.
     pub fn returned(&self) -> usize {
         self.definite.len()
     }
 
-    /// What could come next by time and connection, whatever its answer, each with its deadline.
+    /// What could come next by time and connection, whatever its answer, each with its deadline; all
+    /// that is left if nothing could.
     pub fn waiting(&self, id: Id) -> impl Iterator<Item = (u64, usize)> + '_ {
-        let slots = self.candidates(id).0.into_iter().map(|index| &self.definite[index]);
+        let mut next = self.candidates(id).0;
+        if next.is_empty() {
+            next =
+                self.configurations[id as usize].core.done.missing(self.definite.len()).collect();
+        }
+        let slots = next.into_iter().map(|index| &self.definite[index]);
         slots.map(|slot| (slot.span.deadline.unwrap_or(u64::MAX), slot.event))
     }
 
