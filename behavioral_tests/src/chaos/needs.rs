@@ -32,6 +32,7 @@ pub fn check_programs(kinds: &BTreeSet<&str>) -> Result<()> {
         ("faketime", &[CLOCKS]),
         ("unshare", &MOUNTING),
         ("mount", &MOUNTING),
+        ("umount", &MOUNTING),
     ];
     let is_needed = |by: &[&str]| by.iter().any(|kind| kinds.contains(kind));
     let missing = needed.iter().filter(|(program, by)| is_needed(by) && !exists(program));

@@ -35,7 +35,8 @@ impl Report {
         match &self.findings.checked.verdict {
             Verdict::Linearizable => {}
             Verdict::NotLinearizable(why) => {
-                self.failures.push(format!("not linearizable: {why}"));
+                // Before what followed from it.
+                self.failures.insert(0, format!("not linearizable: {why}"));
             }
             Verdict::Unknown => self.failures.push("the history is too hard to judge".into()),
         }
