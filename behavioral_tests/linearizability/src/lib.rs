@@ -95,7 +95,7 @@ pub fn check<M: Model>(model: &M, history: &[Event<M::Operation>], budget: u64) 
         }
         let previous = is_known.then(|| latest.insert(one.process, slots.len())).flatten();
         let (after, variants) = (previous.into_iter().collect(), vec![&one.operation]);
-        slots.push(Slot { event, span, after, variants, is_shared: false });
+        slots.push(Slot { event, span, after, variants, is_shared: false, is_joint: false });
     }
     let mut object = Object::new(Borrowed(model), slots);
     match object.is_completable(object.root(), &mut Budget(budget)) {

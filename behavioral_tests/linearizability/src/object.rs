@@ -11,7 +11,8 @@
 //!   possible without it, let it take effect after the read. Either turns a completion into one
 //!   with fewer, or later, such operations, so one with all of them needed exists if any does. The
 //!   state without it (`without`) is part of the configuration for that. Not for operations that
-//!   touch other objects too: they may be needed there.
+//!   touch other objects too: they may be needed there. Nor before operations that ask something
+//!   of several objects together: whether it is needed is not seen here.
 //! - Of unknown operations with the same effect the one invoked first is taken: it could stand
 //!   wherever another of them does.
 //! - A configuration from which nothing is complete stays so if more unknown operations are used
@@ -34,6 +35,8 @@ pub struct Slot<O> {
     pub variants: Vec<O>,
     /// Whether it touches other objects too.
     pub is_shared: bool,
+    /// Whether it asks more of this and other objects together than its variants tell.
+    pub is_joint: bool,
 }
 
 /// Names a configuration of an object.
@@ -153,6 +156,15 @@ impl<M: Model> Object<M> {
         let count = self.configurations.iter().map(|one| one.count).max().unwrap_or(0);
         let ids = (0..).zip(&self.configurations).filter(|(_, one)| one.count == count);
         (count, ids.map(|(id, _)| id).collect())
+    }
+
+    /// Configurations met after at least so many operations that returned, in which the event
+    /// could have come next by time and connection.
+    pub fn met_with(&self, count: usize, event: Option<usize>) -> impl Iterator<Item = Id> + '_ {
+        let late = (0..).zip(&self.configurations).filter(move |(_, one)| one.count >= count);
+        late.map(|(id, _)| id).filter(move |id| {
+            self.candidates(*id).0.iter().any(|index| Some(self.definite[*index].event) == event)
+        })
     }
 
     /// How many operations returned.
@@ -308,8 +320,8 @@ impl<M: Model> Object<M> {
         let (candidates, _) = self.candidates(id);
         let core = &self.configurations[id as usize].core;
         let found = candidates.into_iter().find(|index| {
-            let operation = &self.definite[*index].variants[0];
-            self.model.only_reads(operation) && self.step(core, operation).is_some()
+            let slot = &self.definite[*index];
+            self.model.only_reads(&slot.variants[0]) && self.step(core, slot, 0).is_some()
         });
         found.map(Try::Definite)
     }
@@ -326,7 +338,7 @@ impl<M: Model> Object<M> {
         let (slot, variant) = self.slot(chosen);
         let is_shared = slot.is_shared;
         let configuration = &self.configurations[id as usize];
-        let state = self.step(&configuration.core, &slot.variants[variant])?;
+        let state = self.step(&configuration.core, slot, variant)?;
         let before = configuration.core.state;
         let (done, used) = (&configuration.core.done, &configuration.used);
         let (done, used, count, without) = match chosen {
@@ -345,10 +357,11 @@ impl<M: Model> Object<M> {
 
     /// The state after the operation, if it is possible and the unknown operation before it, if
     /// one was, is needed for it.
-    fn step(&self, core: &Core, operation: &M::Operation) -> Option<M::State> {
+    fn step(&self, core: &Core, slot: &Slot<M::Operation>, variant: usize) -> Option<M::State> {
         let state = &self.states[core.state as usize];
+        let operation = &slot.variants[variant];
         let after = self.model.step(state, operation)?;
-        let is_needless = core.without.is_some_and(|without| {
+        let is_needless = core.without.filter(|_| !slot.is_joint).is_some_and(|without| {
             let without = &self.states[without as usize];
             self.model
                 .step(without, operation)

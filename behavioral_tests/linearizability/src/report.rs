@@ -7,6 +7,8 @@ use crate::{Event, Model};
 
 /// Operations, or states, of a kind that are shown at most.
 const SHOWN: usize = 6;
+/// How many operations before the end of the longest order states are looked for.
+const NEAR: usize = 64;
 /// Characters of one line at most.
 const WIDTH: usize = 160;
 
@@ -18,16 +20,25 @@ pub fn of_object<M: Model>(
 ) -> String {
     let (count, ids) = object.furthest();
     let mut lines = vec![format!(
-        "{count} of {} operations that returned can be put in order. After them the state can be:",
+        "{count} of {} operations that returned can be put in order, no more. This one cannot:",
         object.returned()
     )];
-    let mut states: Vec<String> = ids.iter().map(|id| describe_state(object.state(*id))).collect();
+    let waiting: BTreeSet<(u64, usize)> = ids.iter().flat_map(|id| object.waiting(*id)).collect();
+    let mut waiting = waiting.into_iter().map(|(_, event)| event);
+    let unplaced = waiting.next();
+    extend(&mut lines, unplaced.map(&describe));
+    lines.push(String::from("At the moments it could have taken effect, the state could be:"));
+    let mut states: Vec<String> = (object.met_with(count.saturating_sub(NEAR), unplaced))
+        .map(|id| describe_state(object.state(id)))
+        .collect();
     states.sort();
     states.dedup();
     extend(&mut lines, states);
-    lines.push(String::from("and none of these can come next there:"));
-    let waiting: BTreeSet<(u64, usize)> = ids.iter().flat_map(|id| object.waiting(*id)).collect();
-    extend(&mut lines, waiting.into_iter().map(|(_, event)| describe(event)));
+    let mut others = waiting.peekable();
+    if others.peek().is_some() {
+        lines.push(String::from("Nor could these come next after the longest order:"));
+        extend(&mut lines, others.map(describe));
+    }
     lines.join("\n")
 }
 

@@ -26,7 +26,7 @@ use std::collections::HashSet;
 use super::meaning::Value;
 use super::order::{Order, order};
 use super::partition::Component;
-use super::parts::Key;
+use super::parts::{Key, Whole};
 use crate::bits::Bits;
 use crate::object::{Budget, Exhausted, Id, Object, Slot};
 
@@ -153,22 +153,6 @@ impl<'a> Joined<'a> {
         let mut frames: Vec<Frame> = Vec::new();
         loop {
             budget.spend()?;
-            if std::env::var("DBG").is_ok() && budget.0 % 5000 < 2 {
-                eprintln!(
-                    "budget {} frames {} placed {} best {} dead {} width {:?}",
-                    budget.0,
-                    frames.len(),
-                    self.positions.iter().sum::<usize>(),
-                    self.stuck.placed,
-                    self.dead.len(),
-                    frames
-                        .iter()
-                        .rev()
-                        .take(40)
-                        .map(|f| f.choices.len() - f.taken)
-                        .collect::<Vec<_>>()
-                );
-            }
             match self.turn(budget)? {
                 Turn::Complete => return Ok(Found::Order),
                 Turn::Try(choices, reason) => {
@@ -182,14 +166,6 @@ impl<'a> Joined<'a> {
                 }
                 Turn::DeadEnd(reason) => {
                     self.note(&reason);
-                    let before = frames.len();
-                    if std::env::var("DBG").is_ok() {
-                        eprintln!(
-                            "dead end keys {} conns {} frames {before}",
-                            reason.keys.members().count(),
-                            reason.connections.members().count()
-                        );
-                    }
                     if !self.back(&mut frames, reason, budget)? {
                         return Ok(Found::NoOrder(std::mem::take(&mut self.stuck)));
                     }
@@ -439,6 +415,7 @@ fn object(component: &Component, order: &Order, key: usize) -> Object<Key> {
             after: before.collect(),
             variants: entry.ways.iter().map(|way| way.part(name)).collect(),
             is_shared: entry.keys.len() > 1,
+            is_joint: entry.ways.iter().any(Whole::is_joint),
         }
     });
     Object::new(Key, slots.collect())

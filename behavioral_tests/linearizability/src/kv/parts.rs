@@ -87,6 +87,11 @@ impl Whole {
         Whole { steps, is_joint }
     }
 
+    /// Whether the parts together say less than the whole.
+    pub fn is_joint(&self) -> bool {
+        self.is_joint
+    }
+
     /// What one key sees.
     pub fn part(&self, key: &[u8]) -> Part {
         Part(self.steps.iter().flat_map(|step| step.part(key)).collect())
