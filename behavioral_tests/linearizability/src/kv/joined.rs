@@ -24,7 +24,7 @@
 use std::collections::HashSet;
 
 use super::meaning::Value;
-use super::order::{Order, order};
+use super::order::Order;
 use super::partition::Component;
 use super::parts::{Key, Whole};
 use crate::bits::Bits;
@@ -117,9 +117,8 @@ pub struct Joined<'a> {
 }
 
 impl<'a> Joined<'a> {
-    pub fn new(component: &'a Component) -> Joined<'a> {
+    pub fn new(component: &'a Component, order: Order) -> Joined<'a> {
         let entries = &component.entries;
-        let order = order(component);
         let mut by_deadline: Vec<usize> = order.chains.iter().flatten().copied().collect();
         by_deadline.sort_by_key(|index| entries[*index].span.deadline);
         let objects: Vec<_> =
