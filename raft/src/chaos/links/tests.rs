@@ -34,12 +34,27 @@ impl Pair {
     /// Both ends of a connection over which a byte has passed.
     fn connect(&self) -> (TcpStream, TcpStream) {
         let mut near = self.open();
-        let (mut far, _) = self.listener.accept().expect("it connects onward");
-        far.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        let mut far = accept(&self.listener);
         near.write_all(b"!").expect("it is open");
         far.read_exact(&mut [0]).expect("it passes");
         (near, far)
     }
+}
+
+/// The connection onward; a link that makes none must not hold the test for ever.
+fn accept(listener: &TcpListener) -> TcpStream {
+    listener.set_nonblocking(true).expect("a socket");
+    let start = Instant::now();
+    let far = loop {
+        match listener.accept() {
+            Ok((far, _)) => break far,
+            Err(_) => assert!(start.elapsed() < PATIENCE, "it never connects onward"),
+        }
+        thread::sleep(Duration::from_millis(1));
+    };
+    far.set_nonblocking(false).expect("a socket");
+    far.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    far
 }
 
 fn silent(stream: &TcpStream) -> bool {
@@ -221,7 +236,7 @@ fn faults_are_of_one_direction_alone() {
     links.cut(1, 2, Cut::Silent);
     let mut near = TcpStream::connect(links.address(2, 1)).expect("the proxy listens");
     near.write_all(b"!").expect("it is open");
-    let (mut far, _) = listeners[0].accept().expect("it connects onward");
+    let mut far = accept(&listeners[0]);
     assert_eq!(received(&mut far, 1), b"!");
     assert_eq!(links.condition(1, 2).cut, Some(Cut::Silent));
     assert_eq!(links.condition(2, 1), Condition::default());

@@ -13,6 +13,7 @@ use raft::chaos::load::{Keys, Load, Mix, Plan, Report};
 use raft::print;
 
 use super::cluster::Cluster;
+use super::founding;
 use super::session::{Answer, Session};
 use super::show;
 
@@ -53,7 +54,7 @@ impl Session {
             self.disconnect(number);
         }
         let load = self.start_load("chaos", Mix::Everything, 4, Some(CHAOS_RATE));
-        let mut faults = Faults::new(rand::random(), Pace::default());
+        let mut faults = Faults::new(rand::random(), self.fault_pace());
         let watched = io::stdout().is_terminal();
         // A reader who has gone is noticed when the answer is printed.
         let mut say = |line: &str| drop(watched.then(|| print::line(line)));
@@ -79,6 +80,18 @@ impl Session {
     /// Judges what lines, load and chaos saw so far.
     pub(super) fn verify(&mut self) -> Answer {
         answer(&self.history.verify())
+    }
+
+    /// Where elections take ten times as long, so do faults.
+    fn fault_pace(&self) -> Pace {
+        let Pace { lasts, quiet } = Pace::default();
+        match self.cluster.pace {
+            founding::Pace::Usual => Pace { lasts, quiet },
+            founding::Pace::Slow => Pace {
+                lasts: lasts.start * 10..lasts.end * 10,
+                quiet: quiet.start * 10..quiet.end * 10,
+            },
+        }
     }
 
     fn start_load(&mut self, name: &str, mix: Mix, pipeline: usize, rate: Option<u64>) -> Load {
@@ -108,7 +121,9 @@ fn outcomes(report: &Report) -> String {
 fn answer(findings: &Findings) -> Answer {
     let checked = &findings.checked;
     let (operations, keys) = (checked.operations, checked.keys);
-    let mut basis = format!("{operations} operations over {keys} keys");
+    let plural = |count: usize| if count == 1 { "" } else { "s" };
+    let (ops, ks) = (plural(operations), plural(keys));
+    let mut basis = format!("{operations} operation{ops} over {keys} key{ks}");
     if findings.unchecked_keys > 0 {
         let out = findings.unchecked_keys;
         basis.push_str(&format!(
