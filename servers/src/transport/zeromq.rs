@@ -33,10 +33,12 @@
 //! connections nor that of the *parts* of one message: the port is for nodes only, which a firewall
 //! has to see to.
 //!
-//! **Full, and reset.** ZeroMQ (4.3.4) aborts the process when a heartbeat falls due on a connection
-//! that was reset while it was full (`Assertion failed: !_io_error`). A node that slept would meet
-//! such connections, so more frames fit in than honest peers send until they notice that nobody
-//! answers. What is left: a peer that fills a connection faster than it is read, and resets it.
+//! **Full or followed by another, and reset.** ZeroMQ (4.3.4) aborts the process when a PING or PONG is
+//! to leave on a connection that was reset after its frames found no room (`Assertion failed:
+//! !_io_error`). They find none where a node slept, or on an old connection whose name a new one has.
+//! So DEALERs alone send PINGs, which tell the ROUTER, too, when to give up; and more frames fit in
+//! than honest peers send until they notice that nobody answers. What is left: a peer that fills a
+//! connection faster than it is read, with a PING behind, and resets it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -433,6 +435,9 @@ fn dealer_options(dealer: &Socket, names: &Names) -> zmq::Result<()> {
     common_options(dealer)?;
     dealer.set_identity(names.own.as_bytes())?;
     dealer.set_immediate(true)?;
+    dealer.set_heartbeat_ivl(HEARTBEAT_MILLIS)?;
+    dealer.set_heartbeat_timeout(HEARTBEAT_TIMEOUT_MILLIS)?;
+    dealer.set_heartbeat_ttl(HEARTBEAT_TIMEOUT_MILLIS)?;
     dealer.set_sndhwm(HIGH_WATER)?;
     dealer.set_rcvhwm(1)?;
     dealer.set_sndbuf(SEND_BUFFER)?;
@@ -449,9 +454,6 @@ fn common_options(socket: &Socket) -> zmq::Result<()> {
     socket.set_linger(0)?;
     socket.set_maxmsgsize(MAX_FRAME as i64)?;
     socket.set_handshake_ivl(HANDSHAKE_MILLIS)?;
-    socket.set_heartbeat_ivl(HEARTBEAT_MILLIS)?;
-    socket.set_heartbeat_timeout(HEARTBEAT_TIMEOUT_MILLIS)?;
-    socket.set_heartbeat_ttl(HEARTBEAT_TIMEOUT_MILLIS)?;
     socket.set_tcp_keepalive(1)?;
     socket.set_tcp_keepalive_idle(30)?;
     socket.set_tcp_keepalive_intvl(5)?;

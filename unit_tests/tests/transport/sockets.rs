@@ -143,25 +143,50 @@ fn an_oversize_frame_is_cut_off() {
     });
 }
 
-/// ZeroMQ aborts the process if a heartbeat falls due on a connection that was reset while it was
-/// full: so there is room for what a node that slept for some seconds has to read.
+const ZMTP_PING: &[u8] = b"\x04\x07\x04PING\0\0";
+
+/// A connection that will be reset when it is closed, since bytes wait unread: those of a PONG.
+fn doomed(address: SocketAddr) -> TcpStream {
+    let mut stream = zmtp_dealer(address, b"somebody");
+    stream.write_all(ZMTP_PING).expect("written");
+    assert!(stream.peek(&mut [0]).expect("a byte") > 0);
+    stream
+}
+
+/// ZeroMQ aborts the process if a PING or PONG is to leave on a connection that was reset after its
+/// frames found no room: so there is room for what a node that slept for some seconds has to read.
 #[test]
 fn a_connection_that_is_reset_before_anybody_reads_ends_no_process() {
     run(async {
         let place = Place::zeromq();
         let (mut a, mut b) = place.open_both().await;
-        let mut stream = zmtp_dealer(zeromq_ports(&place).address(1), b"somebody");
-        let ping = b"\x04\x07\x04PING\0\0";
-        stream.write_all(ping).expect("written");
-        // Closed with bytes unread, a connection is reset: here those of a PONG.
-        assert!(stream.peek(&mut [0]).expect("a byte") > 0);
-        let frames = [&b"\x00\x05frame".repeat(100)[..], ping].concat();
+        let mut stream = doomed(zeromq_ports(&place).address(1));
+        let frames = [&b"\x00\x05frame".repeat(100)[..], ZMTP_PING].concat();
         stream.write_all(&frames.repeat(10)).expect("written");
         drop(stream);
         tokio::time::sleep(A_WHILE).await;
         for _ in 0..1_000 {
             assert_eq!(next(&mut *b).await, b"frame", "what came before the reset is there");
         }
+        self::stream(&mut *a, &mut *b, Lane::Log, 100).await;
+    });
+}
+
+/// The same where a later connection has the name: there is no room for what comes late.
+#[test]
+fn a_connection_that_is_reset_after_another_took_its_name_ends_no_process() {
+    run(async {
+        let place = Place::zeromq();
+        let (mut a, mut b) = place.open_both().await;
+        let address = zeromq_ports(&place).address(1);
+        let mut old = doomed(address);
+        let mut later = zmtp_dealer(address, b"somebody");
+        later.write_all(b"\x00\x05later").expect("written");
+        assert_eq!(next(&mut *b).await, b"later");
+        old.write_all(b"\x00\x04late").expect("written");
+        assert_eq!(next_within(&mut *b, A_WHILE).await, None);
+        drop(old);
+        assert_eq!(next_within(&mut *b, A_WHILE).await, None);
         self::stream(&mut *a, &mut *b, Lane::Log, 100).await;
     });
 }
