@@ -7,7 +7,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use raft::chaos::configuration;
@@ -26,8 +26,12 @@ use crate::nodes::{Changes, Founding, Nodes};
 
 /// A node that is told to stop has ended by then.
 const STOP: Duration = Duration::from_secs(5);
+/// A node has begun to listen for signals by then.
+const START: Duration = Duration::from_secs(5);
 /// How long a disk may take to be full, or a failing sync to be met, beyond the fault's own time.
 const EFFECT: Duration = Duration::from_secs(5);
+/// So many failed syncs are not those of a file that is only being prepared.
+const DEFIANCE: usize = 5;
 /// How long a node is given to say whether it leads: a paused one will not.
 const GLANCE: Duration = Duration::from_millis(100);
 /// How far wall clocks jump, seconds; the last is back to the right time.
@@ -52,6 +56,7 @@ pub struct Cluster {
 /// What is wrong with a node.
 #[derive(Debug, Default)]
 struct Ails {
+    started: Option<Instant>,
     paused: bool,
     strace: Option<Strace>,
     clock: Option<Clock>,
@@ -133,16 +138,21 @@ impl Cluster {
             changes.arguments = vec!["--data".into(), disk.folder().into()];
         }
         self.ails[node].may_fail = on_small_disk;
+        self.ails[node].started = Some(Instant::now());
         self.nodes.start(node, &changes)
     }
 
     /// The node has ended so; an error if nothing explains that.
     fn judge(&mut self, node: usize, status: ExitStatus, expected: Expected) -> Result<()> {
         let may_fail = self.ails[node].may_fail;
-        let Ails { paused, strace, .. } = &mut self.ails[node];
+        let Ails { started, paused, strace, .. } = &mut self.ails[node];
         (*paused, *strace) = (false, None);
         let killed = expected == Expected::Killed && status.signal() == Some(Signal::KILL.as_raw());
-        let stopped = expected == Expected::Stopped && status.code() == Some(0);
+        // Before a node has taken signals over, SIGTERM ends it without ado.
+        let early = started.is_some_and(|started| started.elapsed() < START);
+        let ended =
+            status.code() == Some(0) || (early && status.signal() == Some(Signal::TERM.as_raw()));
+        let stopped = expected == Expected::Stopped && ended;
         let failed = may_fail && status.code() == Some(i32::from(STORAGE));
         self.ends.stopped += u64::from(stopped);
         self.ends.storage += u64::from(failed);
@@ -182,6 +192,14 @@ impl Cluster {
             Some(status) => self.judge(node, status, Expected::Running),
             None => Ok(()),
         }
+    }
+
+    /// An error if the node runs on though its syncs fail, one after the other.
+    fn check_obedience(&self, node: usize) -> Result<()> {
+        let failed = self.ails[node].strace.as_ref().map_or(0, Strace::tampered);
+        let defies = self.nodes.pid(node).is_some() && failed >= DEFIANCE;
+        ensure!(!defies, "node {} runs on after {failed} failed syncs", node + 1);
+        Ok(())
     }
 
     fn move_to_small_disk(&mut self, node: usize) -> Result<()> {
@@ -340,6 +358,7 @@ impl Victims for Cluster {
         match name {
             DISK_FAILS => {
                 self.await_failure(index)?;
+                self.check_obedience(index)?;
                 (self.ails[index].strace, self.ails[index].may_fail) = (None, false);
                 self.restart(node)
             }

@@ -2,7 +2,7 @@
 //! results. Must never outlive the node: strace ends when there is nothing left to trace.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -28,11 +28,12 @@ const LOOK: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub struct Strace {
     process: Child,
+    calls: PathBuf,
 }
 
 impl Strace {
-    /// Attaches to all threads of the process; what strace says goes to the file. `None`: the process
-    /// had ended.
+    /// Attaches to all threads of the process; what strace says goes to the file, the calls that it
+    /// saw to another beside it. `None`: the process had ended.
     ///
     /// # Errors
     /// strace cannot be run, or not attach to a living process.
@@ -42,13 +43,20 @@ impl Strace {
             Syncs::Slow(time) => format!("delay_exit={}", time.as_micros()),
         };
         let mut strace = Command::new("strace");
-        strace.args(["-f", "-e", "trace=fdatasync", "-o", "/dev/null"]);
+        let calls = says.with_extension("syncs");
+        strace.args(["-f", "-e", "trace=fdatasync", "-o"]).arg(&calls);
         strace.args(["-e", &format!("inject=fdatasync:{tampering}"), "-p", &pid.to_string()]);
         strace.stdin(Stdio::null()).stdout(Stdio::null());
         let file =
             File::create(says).with_context(|| format!("cannot write {}", says.display()))?;
         let process = strace.stderr(file).spawn().context("cannot run strace")?;
-        Strace { process }.attached(says)
+        Strace { process, calls }.attached(says)
+    }
+
+    /// How many syncs it has tampered with.
+    pub fn tampered(&self) -> usize {
+        let calls = fs::read_to_string(&self.calls).unwrap_or_default();
+        calls.lines().filter(|line| line.contains("INJECTED")).count()
     }
 
     fn attached(mut self, says: &Path) -> Result<Option<Strace>> {
