@@ -27,6 +27,10 @@
 //! lost connection without a retry. Such a lane is opened anew after some frames found it so;
 //! counting frames paces this without a clock.
 //!
+//! **Heartbeats** are the DEALERs'. The ROUTER only answers: ZeroMQ 4.3.4 aborts the process where it
+//! is to send a heartbeat of its own over a connection that was reset while it was full. What a dead
+//! peer leaves behind at the ROUTER goes when it connects again, else by TCP's keep-alive.
+//!
 //! Bounds a peer, whatever it does: outbound `HIGH_WATER` frames and `BACKLOG_BYTES` a lane; inbound
 //! `HIGH_WATER` frames a connection, none above [`MAX_FRAME`]. A connection that is full and not read
 //! for about a second is cut by ZeroMQ's own heartbeats. ZeroMQ limits neither the number of
@@ -434,6 +438,9 @@ fn dealer_options(dealer: &Socket, names: &Names) -> zmq::Result<()> {
     dealer.set_reconnect_ivl(RECONNECT_MILLIS)?;
     dealer.set_reconnect_ivl_max(RECONNECT_MAX_MILLIS)?;
     dealer.set_connect_timeout(CONNECT_MILLIS)?;
+    dealer.set_heartbeat_ivl(HEARTBEAT_MILLIS)?;
+    dealer.set_heartbeat_timeout(HEARTBEAT_TIMEOUT_MILLIS)?;
+    dealer.set_heartbeat_ttl(HEARTBEAT_TIMEOUT_MILLIS)?;
     dealer.set_ipv6(names.address.starts_with('['))
 }
 
@@ -442,9 +449,6 @@ fn common_options(socket: &Socket) -> zmq::Result<()> {
     socket.set_linger(0)?;
     socket.set_maxmsgsize(MAX_FRAME as i64)?;
     socket.set_handshake_ivl(HANDSHAKE_MILLIS)?;
-    socket.set_heartbeat_ivl(HEARTBEAT_MILLIS)?;
-    socket.set_heartbeat_timeout(HEARTBEAT_TIMEOUT_MILLIS)?;
-    socket.set_heartbeat_ttl(HEARTBEAT_TIMEOUT_MILLIS)?;
     socket.set_tcp_keepalive(1)?;
     socket.set_tcp_keepalive_idle(30)?;
     socket.set_tcp_keepalive_intvl(5)?;

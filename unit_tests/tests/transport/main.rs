@@ -430,7 +430,6 @@ fn zeromq_keeps_order_across_a_reconnect() {
             assert!(number_of(&frame) > last, "{} after {last}", number_of(&frame));
             last = number_of(&frame);
         }
-        assert!(b.counts().unnamed > 0, "the old connection left frames unread");
     });
 }
 

@@ -143,6 +143,59 @@ fn an_oversize_frame_is_cut_off() {
     });
 }
 
+/// Frames that waited unread when another connection took their name over are not heard after
+/// newer ones.
+#[test]
+fn frames_of_a_name_that_was_taken_over_never_come_between_newer_ones() {
+    run(async {
+        let place = Place::zeromq();
+        let (_a, mut b) = place.open_both().await;
+        let address = zeromq_ports(&place).address(1);
+        let mut old = zmtp_dealer(address, b"somebody");
+        old.write_all(&b"\x00\x03old".repeat(10)).expect("written");
+        assert_eq!(next(&mut *b).await, b"old");
+        drop(old);
+        tokio::time::sleep(A_WHILE / 10).await; // nobody reads at B
+        let mut new = zmtp_dealer(address, b"somebody");
+        new.write_all(&b"\x00\x03new".repeat(10)).expect("written");
+        tokio::time::sleep(A_WHILE / 10).await;
+        let mut heard = Vec::new();
+        while let Some(frame) = next_within(&mut *b, A_WHILE).await {
+            heard.push(frame);
+        }
+        assert!(heard.ends_with(&vec![b"new".to_vec(); 10]), "{heard:?}");
+        let counts = b.counts();
+        assert!(heard.len() + counts.unnamed as usize == 19, "{heard:?} {counts:?}");
+    });
+}
+
+/// ZeroMQ 4.3.4 aborts the process if it is to send a heartbeat over a connection that was reset
+/// while what had come over it waited unread. A node that is busy for a moment must not die of that.
+#[test]
+fn connections_that_are_reset_while_full_do_no_harm() {
+    run(async {
+        let place = Place::zeromq();
+        let (mut a, mut b) = place.open_both().await;
+        let address = zeromq_ports(&place).address(1);
+        let names = (0..8).map(|number| format!("peer {number}"));
+        let full: Vec<TcpStream> = names
+            .map(|name| {
+                let mut stream = zmtp_dealer(address, name.as_bytes());
+                // PING, of which the answer is left unread: so closing is resetting.
+                stream.write_all(b"\x04\x07\x04PING\x00\x00").expect("written");
+                stream.peek(&mut [0]).expect("PONG");
+                stream.write_all(&b"\x00\x07unheard".repeat(200)).expect("written");
+                stream
+            })
+            .collect();
+        tokio::time::sleep(A_WHILE / 10).await; // nobody reads at B
+        drop(full);
+        tokio::time::sleep(A_WHILE).await;
+        while next_within(&mut *b, PACE).await.is_some_and(|frame| frame == b"unheard") {}
+        stream(&mut *a, &mut *b, Lane::Log, 1_000).await;
+    });
+}
+
 /// ZeroMQ never reconnects to what once broke the protocol; the transport does.
 #[test]
 fn another_service_on_a_peers_port_for_a_moment_does_no_lasting_harm() {
