@@ -28,8 +28,8 @@
 //! counting frames paces this without a clock.
 //!
 //! Bounds a peer, whatever it does: outbound `HIGH_WATER` frames and `BACKLOG_BYTES` a lane; inbound
-//! `INBOUND_HIGH_WATER` frames a connection, none above [`MAX_FRAME`]. A connection that is full and not read
-//! for about a second is cut by ZeroMQ's own heartbeats. ZeroMQ limits neither the number of
+//! `INBOUND_HIGH_WATER` frames a connection, none above [`MAX_FRAME`]. A connection that is full and
+//! not read for about a second is cut by ZeroMQ's own heartbeats. ZeroMQ limits neither the number of
 //! connections nor that of the *parts* of one message: the port is for nodes only, which a firewall
 //! has to see to.
 //!

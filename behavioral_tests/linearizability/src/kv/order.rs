@@ -153,6 +153,7 @@ pub struct Inference<'a> {
     order: Order,
     /// For each entry, as many as it has keys.
     roles: Vec<Vec<Role>>,
+    flows: Vec<Flow>,
 }
 
 /// Two orders contradict one another.
@@ -163,20 +164,24 @@ impl<'a> Inference<'a> {
     pub fn new(component: &'a Component) -> Inference<'a> {
         let entries = &component.entries;
         let roles = entries.iter().map(|entry| vec![Role::default(); entry.keys.len()]).collect();
-        let mut inference = Inference { component, order: Order::by_time(entries), roles };
+        let mut inference =
+            Inference { component, order: Order::by_time(entries), roles, flows: Vec::new() };
+        // What tells of one key only, the search over that key finds out itself.
         if component.keys.len() > 1 {
-            inference.infer();
+            let mut flows: Vec<Flow> =
+                (0..component.keys.len()).map(|key| Flow::new(component, key)).collect();
+            inference.infer(&mut flows);
+            inference.flows = flows;
         }
         inference
     }
 
-    pub fn order(&self) -> Order {
-        self.order.clone()
+    /// What is known by now.
+    pub fn order(&self) -> &Order {
+        &self.order
     }
 
-    fn infer(&mut self) {
-        let keys = 0..self.component.keys.len();
-        let mut flows: Vec<Flow> = keys.map(|key| Flow::new(self.component, key)).collect();
+    fn infer(&mut self, flows: &mut [Flow]) {
         for (key, flow) in flows.iter().enumerate() {
             let writes: Vec<usize> = flow.writes().collect();
             writes.into_iter().for_each(|write| self.role(write, key).is_write = true);
@@ -284,38 +289,17 @@ impl<'a> Inference<'a> {
         }
     }
 
-    /// A guess at the order of all writes of each key: by deadline, unless that contradicts what is
-    /// known or was guessed before. A search that follows it has little left to try; that it fails
-    /// says nothing.
-    pub fn guess(&mut self) -> Order {
+    /// Lets the operation take effect before all others that may write its keys, if that contradicts
+    /// nothing.
+    pub fn take(&mut self, entry: usize) -> bool {
+        let keys = self.component.entries[entry].keys.iter().zip(&self.roles[entry]);
+        let written = keys.filter(|(_, role)| role.is_write).map(|(key, _)| &self.flows[*key]);
         let entries = &self.component.entries;
-        let mut writes = Vec::new();
-        for (entry, roles) in self.roles.iter().enumerate() {
-            let roles = entries[entry].keys.iter().zip(roles);
-            let keys = roles.filter(|(_, role)| role.is_write).map(|(key, _)| (entry, *key));
-            writes.extend(keys.filter(|_| entries[entry].span.deadline.is_some()));
-        }
-        writes.sort_by_key(|(entry, _)| entries[*entry].span.deadline);
-        let mut lines: Vec<Vec<usize>> = vec![Vec::new(); self.component.keys.len()];
-        for (write, key) in writes {
-            let line = &mut lines[key];
-            let mut place = line.len();
-            while let Some(&last) = line[..place].last() {
-                if self.order.is_before(last, write) || self.try_out(last, write) {
-                    break;
-                }
-                self.try_out(write, last);
-                place -= 1;
-            }
-            line.insert(place, write);
-        }
-        self.order.clone()
-    }
-
-    /// Adds an order if it contradicts nothing.
-    fn try_out(&mut self, one: usize, other: usize) -> bool {
+        let others: Vec<usize> = written.flat_map(|flow| flow.beside(entry, entries)).collect();
         let mut trail = Trail::new();
-        let fits = self.add(one, other, &mut trail).is_ok();
+        let fits = others.into_iter().all(|other| {
+            self.order.is_before(other, entry) || self.add(entry, other, &mut trail).is_ok()
+        });
         if !fits {
             self.order.take_back(trail);
         }

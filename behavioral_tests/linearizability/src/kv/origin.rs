@@ -93,13 +93,24 @@ impl Flow {
         self.reads.push(read);
     }
 
+    /// The other writes whose order to this operation is not told by time alone.
+    pub fn beside<'a>(
+        &'a self,
+        entry: usize,
+        entries: &'a [Entry],
+    ) -> impl Iterator<Item = usize> + 'a {
+        let begun = entries[entry].span.invoked;
+        let first = self.ended.partition_point(|ended| *ended < begun);
+        self.between(first, entry, entries)
+    }
+
     /// The other writes whose order to the read and its origin is not told by time alone.
     pub fn around(&self, read: &Read, origin: &Origin, component: &Component) -> Vec<usize> {
         let write = match origin {
             Origin::Write(write) => Some(*write),
             Origin::Beginning | Origin::Open => None,
         };
-        self.between(write, read.entry, &component.entries).collect()
+        self.since(write, read.entry, &component.entries).collect()
     }
 
     /// The only write that the read can have seen, if there is only one.
@@ -137,22 +148,32 @@ impl Flow {
 
     /// Whether another write certainly came after this one and before the read.
     fn is_overwritten(&self, write: usize, read: usize, entries: &[Entry], order: &Order) -> bool {
-        self.between(Some(write), read, entries)
+        self.since(Some(write), read, entries)
             .any(|other| order.is_before(write, other) && order.is_before(other, read))
     }
 
-    /// The other writes whose order to these two is not told by time alone, and some more.
+    /// The writes from a place on that were asked before the operation's deadline, but itself.
     fn between<'a>(
+        &'a self,
+        first: usize,
+        entry: usize,
+        entries: &'a [Entry],
+    ) -> impl Iterator<Item = usize> + 'a {
+        let deadline = entries[entry].span.deadline.unwrap_or(u64::MAX);
+        let end = self.writes.partition_point(|one| entries[one.entry].span.invoked <= deadline);
+        let found = self.writes.get(first..end).unwrap_or(&[]).iter().map(|one| one.entry);
+        found.filter(move |other| *other != entry)
+    }
+
+    /// The writes that may lie after a write, or after the beginning, and before a read.
+    fn since<'a>(
         &'a self,
         write: Option<usize>,
         read: usize,
         entries: &'a [Entry],
     ) -> impl Iterator<Item = usize> + 'a {
         let begun = write.map_or(0, |write| entries[write].span.invoked);
-        let deadline = entries[read].span.deadline.unwrap_or(u64::MAX);
         let first = self.ended.partition_point(|ended| *ended < begun);
-        let end = self.writes.partition_point(|one| entries[one.entry].span.invoked <= deadline);
-        let found = self.writes.get(first..end).unwrap_or(&[]).iter().map(|one| one.entry);
-        found.filter(move |other| *other != read && Some(*other) != write)
+        self.between(first, read, entries).filter(move |other| Some(*other) != write)
     }
 }
