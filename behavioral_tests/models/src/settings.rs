@@ -1,0 +1,175 @@
+//! The small worlds there are: who is in them, what may happen how often, and what must be met on
+//! the way so that a run without a finding says something.
+
+use messages::NodeId;
+use states::{Config, Micros};
+
+use crate::marks::Mark;
+use crate::rehearsal::Rehearsal;
+
+/// A small world and its bounds.
+pub struct Setting {
+    /// `--config` calls it so.
+    pub name: &'static str,
+    /// What it is for.
+    pub about: &'static str,
+    /// n1, n2, …
+    pub voters: u64,
+    /// The election timeout: zero (time is always out), or at most two microseconds, so that there
+    /// is one value to draw.
+    pub election: Micros,
+    /// The heartbeat interval.
+    pub heartbeat: Micros,
+    /// How pre-votes go.
+    pub pre_votes: PreVotes,
+    /// When writes are done.
+    pub disk: DiskPace,
+    /// Whether heartbeats and their replies are all lost.
+    pub loses_heartbeats: bool,
+    /// Bytes of a command.
+    pub command_bytes: usize,
+    /// What each client does, one thing after the other.
+    pub clients: &'static [&'static [Operation]],
+    /// Whether a client waits for its answer, and what all of them saw must be linearizable.
+    pub judges_clients: bool,
+    /// Led up to by ordinary actions; the bounds begin after it.
+    pub prelude: Option<fn(&mut Rehearsal)>,
+    /// What may happen how often.
+    pub bounds: Bounds,
+    /// Directed links that lose everything after the prelude.
+    pub lost_links: &'static [(u64, u64)],
+    /// No node may come into a term above this one.
+    pub undisturbed: Option<u64>,
+    /// From every state, a time without trouble among these nodes must end with a leader of all of
+    /// them.
+    pub recovers: &'static [u64],
+    /// What must be met at least once.
+    pub marks: &'static [Mark],
+    /// States to generate at most, repeats included, unless told otherwise.
+    pub states: usize,
+}
+
+/// What may happen how often.
+#[derive(Clone, Copy)]
+pub struct Bounds {
+    /// No node stands for a term above this one.
+    pub terms: u64,
+    /// Crashes, of all nodes together.
+    pub crashes: u8,
+    /// Messages that arrive twice.
+    pub repeats: u8,
+    /// How far each node's clock goes, in microseconds; not looked at where pre-votes are at once.
+    pub clocks: &'static [u64],
+}
+
+impl Bounds {
+    /// How far the clock of this node goes.
+    pub(crate) fn clock(&self, id: NodeId) -> u64 {
+        self.clocks.get(id.0 as usize - 1).copied().unwrap_or(0)
+    }
+}
+
+/// How a pre-vote goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum PreVotes {
+    /// A node's time is out, one other node would vote for it, and it stands: nothing between.
+    AtOnce,
+    /// Each message on its own.
+    Apart,
+}
+
+/// When a node's disk does what it is told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum DiskPace {
+    /// Within the action.
+    Prompt,
+    /// At any time after it.
+    Apart,
+}
+
+/// What a client asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// Set the register.
+    Write(u8),
+    /// Read it, by read index.
+    Read,
+}
+
+impl Setting {
+    pub(crate) fn config(&self) -> Config {
+        Config { election: self.election, heartbeat: self.heartbeat, ..Config::default() }
+    }
+
+    /// The setting of this name.
+    pub fn named(name: &str) -> Option<&'static Setting> {
+        SETTINGS.iter().find(|setting| setting.name.eq_ignore_ascii_case(name))
+    }
+}
+
+use Operation::{Read, Write};
+
+const PLAIN: Setting = Setting {
+    name: "",
+    about: "",
+    voters: 3,
+    election: Micros(0),
+    heartbeat: Micros(1),
+    pre_votes: PreVotes::AtOnce,
+    disk: DiskPace::Prompt,
+    loses_heartbeats: true,
+    command_bytes: 1,
+    clients: &[],
+    judges_clients: false,
+    prelude: None,
+    bounds: Bounds { terms: 2, crashes: 0, repeats: 0, clocks: &[] },
+    lost_links: &[],
+    undisturbed: None,
+    recovers: &[],
+    marks: &[],
+    states: 5_000_000,
+};
+
+/// All small worlds, the smallest first.
+pub const SETTINGS: &[Setting] = &[
+    Setting {
+        name: "M0",
+        about: "a sole voter, two crashes, two writes: what is not durable never counts",
+        voters: 1,
+        pre_votes: PreVotes::Apart,
+        disk: DiskPace::Apart,
+        clients: &[&[Write(1)], &[Write(2)]],
+        bounds: Bounds { terms: 3, crashes: 2, repeats: 0, clocks: &[0] },
+        marks: &[Mark::Elected, Mark::Committed, Mark::CrashLost],
+        ..PLAIN
+    },
+    Setting {
+        name: "M1",
+        about: "two terms, two writes, a network that loses and reorders, no crash",
+        clients: &[&[Write(1)], &[Write(2)]],
+        marks: &[Mark::Elected, Mark::Committed, Mark::TwoLeaders, Mark::Truncated],
+        ..PLAIN
+    },
+    Setting {
+        name: "M2",
+        about: "as M1 with one write and one crash that forgets what was not durable",
+        disk: DiskPace::Apart,
+        clients: &[&[Write(1)]],
+        bounds: Bounds { terms: 2, crashes: 1, repeats: 0, clocks: &[] },
+        marks: &[Mark::Elected, Mark::CrashLost, Mark::VoteLostAndRepeated],
+        ..PLAIN
+    },
+    Setting {
+        name: "M3",
+        about: "reads by read index while a leader may be deposed and not know it; two clients",
+        loses_heartbeats: false,
+        clients: &[&[Write(1)], &[Read]],
+        judges_clients: true,
+        prelude: Some(|play| {
+            play.stand(1, 2);
+            play.deliver_all();
+        }),
+        marks: &[Mark::TwoLeaders, Mark::Committed, Mark::ReadAnswered],
+        ..PLAIN
+    },
+];
