@@ -31,9 +31,9 @@ pub const RULES: [&str; 11] = [
 pub(crate) fn value(entry: &Entry) -> Option<u8> {
     match &entry.payload {
         Payload::Blank => None,
-        Payload::Command(items) => items.first().and_then(|Item::Plain(command)| {
-            command.first().copied()
-        }),
+        Payload::Command(items) => {
+            items.first().and_then(|Item::Plain(command)| command.first().copied())
+        }
     }
 }
 
@@ -57,9 +57,8 @@ pub(crate) fn turn(stage: &mut Stage, before: &Node, effects: &Effects) {
                 let holds = |other: &&Arc<Node>| other.replica().log().holds(*position);
                 let replaced = before.log().get(position.index.0 as usize - 1);
                 let old = replaced.map(|entry| entry.position);
-                let held = |other: &&Arc<Node>| {
-                    old.is_some_and(|old| other.replica().log().holds(old))
-                };
+                let held =
+                    |other: &&Arc<Node>| old.is_some_and(|old| other.replica().log().holds(old));
                 let others = stage.world.nodes.iter().filter(|other| other.id() != node.id());
                 if others.filter(held).filter(|other| !holds(other)).count() + 1 >= majority(stage)
                 {
@@ -107,9 +106,8 @@ fn commit(stage: &mut Stage, before: &Node, after: &Node) {
             let what = format!("n{id} commits {}, durable on {holders}", last.position);
             stage.breaks("commit rule", what);
         }
-        let added: Vec<_> = (known..new)
-            .map(|place| (after.log()[place as usize].clone(), after.term()))
-            .collect();
+        let added: Vec<_> =
+            (known..new).map(|place| (after.log()[place as usize].clone(), after.term())).collect();
         Arc::make_mut(&mut stage.world.memory).committed.extend(added);
     } else if new > known {
         let what = format!("n{id} commits {new}; a leader committed only {known}");
@@ -148,8 +146,8 @@ pub(crate) fn promise(stage: &mut Stage, id: NodeId, promise: &Outgoing) {
     };
     let durable = disk.hard_state;
     if let Some((term, candidate)) = vote {
-        let holds = durable.term > term
-            || (durable.term == term && durable.voted_for == Some(candidate));
+        let holds =
+            durable.term > term || (durable.term == term && durable.voted_for == Some(candidate));
         if !holds {
             let what = format!("n{id} votes for n{candidate} in term {term}, not durably");
             stage.breaks("promises only when durable", what);
@@ -236,9 +234,10 @@ fn leadership(stage: &mut Stage, node: &Node) {
 fn log_matching(stage: &mut Stage, node: &Node) {
     for other in stage.world.nodes.clone() {
         let logs = [other.log(), &other.disk().entries];
-        for (mine, theirs) in logs.into_iter().flat_map(|theirs| {
-            [node.log(), &node.disk().entries].map(|mine| (mine, theirs))
-        }) {
+        for (mine, theirs) in logs
+            .into_iter()
+            .flat_map(|theirs| [node.log(), &node.disk().entries].map(|mine| (mine, theirs)))
+        {
             let meet = mine
                 .iter()
                 .zip(theirs)

@@ -32,9 +32,14 @@ impl Rehearsal {
     }
 
     fn act(&mut self, action: &Action) {
-        let stage = Stage::new(self.setting, &self.met, self.world.clone());
         let name = self.setting.name;
-        self.world = stage.act(action).unwrap_or_else(|| panic!("{name}: {action:?} does nothing"));
+        assert!(self.try_to(action), "{name}: {action:?} does nothing");
+    }
+
+    fn try_to(&mut self, action: &Action) -> bool {
+        let stage = Stage::new(self.setting, &self.met, self.world.clone());
+        let next = stage.act(action);
+        next.map(|world| self.world = world).is_some()
     }
 
     /// The time of `node` is out, `asked` would vote for it, and it stands.
@@ -47,24 +52,31 @@ impl Rehearsal {
         self.act(&Action::Timeout(NodeId(node)));
     }
 
-    /// Everything under way on this link arrives, in the order of a send.
-    pub fn deliver(&mut self, from: u64, to: u64) {
+    /// Everything under way on this link arrives, in the order of a send; says whether anything came
+    /// of it.
+    pub fn deliver(&mut self, from: u64, to: u64) -> bool {
         let is_meant = |parcel: &&Arc<_>| is_on(parcel, from, to);
         let mut parcels: Vec<_> = self.world.network().iter().filter(is_meant).cloned().collect();
         parcels.sort_by_key(|parcel| place(&parcel.message));
-        for parcel in parcels {
-            self.act(&Action::Deliver(parcel));
-        }
+        parcels
+            .into_iter()
+            .filter(|parcel| self.try_to(&Action::Deliver(Arc::clone(parcel))))
+            .count()
+            > 0
     }
 
-    /// Everything under way arrives, and what comes of it, until there is nothing more.
-    pub fn deliver_all(&mut self) {
-        while !self.world.network().is_empty() {
-            let voters = 1..=self.setting.voters;
-            for from in voters.clone() {
-                voters.clone().for_each(|to| self.deliver(from, to));
-            }
+    /// Everything under way arrives, disks write, and so on, until all that is left changes nothing,
+    /// and is lost.
+    pub fn settle(&mut self) {
+        let voters = 1..=self.setting.voters;
+        let links: Vec<(u64, u64)> =
+            voters.clone().flat_map(|from| voters.clone().map(move |to| (from, to))).collect();
+        let mut goes_on = true;
+        while goes_on {
+            voters.clone().for_each(|node| self.write(node));
+            goes_on = links.iter().filter(|(from, to)| self.deliver(*from, *to)).count() > 0;
         }
+        self.lose_all();
     }
 
     /// Everything under way is lost.

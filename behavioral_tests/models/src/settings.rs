@@ -1,7 +1,7 @@
 //! The small worlds there are: who is in them, what may happen how often, and what must be met on
 //! the way so that a run without a finding says something.
 
-use messages::NodeId;
+use messages::{Message, NodeId, Term};
 use states::{Config, Micros};
 
 use crate::marks::Mark;
@@ -24,8 +24,11 @@ pub struct Setting {
     pub pre_votes: PreVotes,
     /// When writes are done.
     pub disk: DiskPace,
-    /// Whether heartbeats and their replies are all lost.
-    pub loses_heartbeats: bool,
+    /// Whether messages of a term below what is durable on their receiver are lost. Such replies are
+    /// ignored, and such requests are answered so that their sender learns of the term.
+    pub loses_stale: bool,
+    /// What is always lost.
+    pub loses: fn(term: Term, &Message) -> bool,
     /// Bytes of a command.
     pub command_bytes: usize,
     /// What each client does, one thing after the other.
@@ -107,6 +110,21 @@ impl Setting {
     }
 }
 
+/// Heartbeats with their replies, and what `refusals` loses.
+fn heartbeats_and_refusals(term: Term, message: &Message) -> bool {
+    matches!(message, Message::Heartbeat(_) | Message::HeartbeatReply(_)) || refusals(term, message)
+}
+
+/// Refused votes from which no term can be learnt: where time is always out, nothing comes of them.
+fn refusals(term: Term, message: &Message) -> bool {
+    matches!(message, Message::RequestVoteReply(vote) if !vote.granted && vote.answers == term)
+}
+
+/// Nothing.
+fn nothing(_: Term, _: &Message) -> bool {
+    false
+}
+
 use Operation::{Read, Write};
 
 const PLAIN: Setting = Setting {
@@ -117,7 +135,8 @@ const PLAIN: Setting = Setting {
     heartbeat: Micros(1),
     pre_votes: PreVotes::AtOnce,
     disk: DiskPace::Prompt,
-    loses_heartbeats: true,
+    loses_stale: true,
+    loses: heartbeats_and_refusals,
     command_bytes: 1,
     clients: &[],
     judges_clients: false,
@@ -129,6 +148,10 @@ const PLAIN: Setting = Setting {
     marks: &[],
     states: 5_000_000,
 };
+
+/// With clocks: an election timeout is two heartbeats.
+const TIMED: Setting =
+    Setting { election: Micros(2), heartbeat: Micros(1), pre_votes: PreVotes::Apart, ..PLAIN };
 
 /// All small worlds, the smallest first.
 pub const SETTINGS: &[Setting] = &[
@@ -151,8 +174,18 @@ pub const SETTINGS: &[Setting] = &[
         ..PLAIN
     },
     Setting {
+        name: "M1b",
+        about: "as M1 with one write, late messages of older terms, and one message that arrives twice",
+        loses_stale: false,
+        clients: &[&[Write(1)]],
+        bounds: Bounds { terms: 2, crashes: 0, repeats: 1, clocks: &[] },
+        marks: &[Mark::Elected, Mark::Committed, Mark::TwoLeaders, Mark::Truncated],
+        states: 1_500_000,
+        ..PLAIN
+    },
+    Setting {
         name: "M2",
-        about: "as M1 with one write and one crash that forgets what was not durable",
+        about: "as M1 with one write, disks that lag, and one crash that forgets what was not durable",
         disk: DiskPace::Apart,
         clients: &[&[Write(1)]],
         bounds: Bounds { terms: 2, crashes: 1, repeats: 0, clocks: &[] },
@@ -160,16 +193,98 @@ pub const SETTINGS: &[Setting] = &[
         ..PLAIN
     },
     Setting {
+        name: "M2b",
+        about: "as M2, from where n1 leads and all hold its blank entry",
+        disk: DiskPace::Apart,
+        clients: &[&[Write(1)]],
+        prelude: Some(n1_leads),
+        bounds: Bounds { terms: 2, crashes: 1, repeats: 0, clocks: &[] },
+        marks: &[Mark::TwoLeaders, Mark::Committed, Mark::CrashLost, Mark::VoteLostAndRepeated],
+        ..PLAIN
+    },
+    Setting {
         name: "M3",
         about: "reads by read index while a leader may be deposed and not know it; two clients",
-        loses_heartbeats: false,
+        loses: refusals,
+        clients: &[&[Write(1)], &[Read]],
+        judges_clients: true,
+        prelude: Some(n1_leads),
+        marks: &[Mark::TwoLeaders, Mark::Committed, Mark::ReadAnswered, Mark::ReadRefused],
+        ..PLAIN
+    },
+    Setting {
+        name: "M3b",
+        about: "as M3, from where n1 leads and nobody has answered it yet",
+        loses: refusals,
         clients: &[&[Write(1)], &[Read]],
         judges_clients: true,
         prelude: Some(|play| {
             play.stand(1, 2);
-            play.deliver_all();
+            play.deliver(1, 2);
+            play.deliver(2, 1);
         }),
-        marks: &[Mark::TwoLeaders, Mark::Committed, Mark::ReadAnswered],
+        marks: &[Mark::TwoLeaders, Mark::Committed, Mark::ReadAnswered, Mark::ReadRefused],
+        states: 1_500_000,
+        ..PLAIN
+    },
+    Setting {
+        name: "M6a",
+        about: "n1 and n2 hear each other; n3 asks for votes, and disturbs nobody",
+        loses_stale: false,
+        loses: nothing,
+        clients: &[&[Write(1)]],
+        prelude: Some(timed_n1_leads),
+        bounds: Bounds { terms: 3, crashes: 0, repeats: 0, clocks: &[3, 1, 8] },
+        undisturbed: Some(1),
+        marks: &[Mark::Committed, Mark::HeardLeader],
+        states: 1_500_000,
+        ..TIMED
+    },
+    Setting {
+        name: "M6b",
+        about: "n1 led and is gone: from every state, n2 and n3 come to a leader",
+        loses: nothing,
+        prelude: Some(timed_n1_leads),
+        bounds: Bounds { terms: 3, crashes: 0, repeats: 0, clocks: &[2, 8, 8] },
+        lost_links: &[(1, 2), (1, 3), (2, 1), (3, 1)],
+        recovers: &[2, 3],
+        marks: &[Mark::Elected, Mark::HeardLeader, Mark::Recovered],
+        states: 400_000,
+        ..TIMED
+    },
+    Setting {
+        name: "F8",
+        about: "from Figure 8 (c) on: n1 leads again, and sends on what it once appended alone",
+        command_bytes: 4096, // so that a probe carries it alone
+        clients: &[&[Write(1)]],
+        prelude: Some(|play| {
+            play.stand(1, 2);
+            play.settle();
+            play.request(0, 1); // 2@1, on n1 alone
+            play.lose_all();
+            play.stand(3, 2);
+            play.deliver(3, 1); // n1 hears of term 2 and refuses
+            play.deliver(3, 2);
+            play.deliver(2, 3);
+            play.lose_all(); // 2@2, on n3 alone
+            play.stand(1, 2);
+            play.deliver(1, 2);
+            play.deliver(2, 1); // 3@3, on n1
+        }),
+        bounds: Bounds { terms: 4, crashes: 0, repeats: 0, clocks: &[] },
+        marks: &[Mark::OldEntryOnMajority, Mark::MajorityReplaced, Mark::Committed],
         ..PLAIN
     },
 ];
+
+/// n1 leads term 1, and everything it sent has arrived.
+fn n1_leads(play: &mut Rehearsal) {
+    play.stand(1, 2);
+    play.settle();
+}
+
+/// The same, with clocks.
+fn timed_n1_leads(play: &mut Rehearsal) {
+    play.timeout(1);
+    play.settle();
+}

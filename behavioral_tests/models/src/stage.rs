@@ -61,6 +61,12 @@ impl<'a> Stage<'a> {
             Action::Crash(id) => self.crash(*id),
             Action::Request { client, node } => self.request(*client, *node),
         };
+        if self.setting.loses_stale {
+            let nodes = &self.world.nodes;
+            self.world.network.retain(|parcel| {
+                parcel.term >= nodes[parcel.to.0 as usize - 1].disk().hard_state.term
+            });
+        }
         let is_new = done && !same(&before, &self.world);
         if is_new {
             let players = players(action).map(|id| id.0).max().unwrap_or(0);
@@ -181,10 +187,8 @@ impl<'a> Stage<'a> {
     /// Messages leave; what the setting loses is lost.
     fn post(&mut self, from: NodeId, messages: &[Outgoing]) {
         for (to, term, message) in messages {
-            let is_heartbeat =
-                matches!(message, Message::Heartbeat(_) | Message::HeartbeatReply(_));
             let is_lost = self.setting.lost_links.contains(&(from.0, to.0))
-                || (is_heartbeat && self.setting.loses_heartbeats);
+                || (self.setting.loses)(*term, message);
             if !is_lost {
                 self.world.post(Parcel::new(from, *to, *term, message.clone()));
             }

@@ -51,7 +51,8 @@ fn options() -> Result<Options> {
 fn run(options: &Options) -> ExitCode {
     print_panics();
     println!("checked: {}", RULES.join(" · "));
-    let settings = SETTINGS.iter().filter(|one| options.setting.is_none_or(|only| only.name == one.name));
+    let settings =
+        SETTINGS.iter().filter(|one| options.setting.is_none_or(|only| only.name == one.name));
     for setting in settings {
         let states = options.states.unwrap_or(setting.states);
         let limits = Limits { depth: options.depth, states, threads: options.threads };
