@@ -1,6 +1,6 @@
 //! What must hold of every small world, after the paper: its Figure 3, and when a promise may leave.
-//! Must never ask a node what it believes of its own disk or of others: all is compared with what
-//! lies on the disks, and with what the observer remembers.
+//! Must never take a node's word for what lies on its disk or was promised to others: all is compared
+//! with the disks, and with what the observer remembers.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::stage::Stage;
 use crate::world::World;
 
 /// The rules, as the report names them.
-pub const RULES: [&str; 11] = [
+pub const RULES: [&str; 14] = [
     "election safety",
     "leader append-only",
     "log matching",
@@ -21,10 +21,13 @@ pub const RULES: [&str; 11] = [
     "state machine safety",
     "commit rule",
     "promises only when durable",
+    "what counts as durable is",
     "one vote a term, also over a crash",
     "read index freshness",
     "linearizability of a register",
     "no honest message is taken for a hostile one",
+    "who hears a leader is not disturbed",
+    "a leader after trouble",
 ];
 
 /// The register's value that an entry sets.
@@ -186,6 +189,7 @@ pub(crate) fn world(stage: &mut Stage, before: &World) {
     for node in &changed {
         leadership(stage, node);
         log_matching(stage, node);
+        durability(stage, node);
         old_entries(stage, node);
         let limit = stage.setting.undisturbed.unwrap_or(u64::MAX);
         if node.term().0 > limit {
@@ -247,6 +251,16 @@ fn log_matching(stage: &mut Stage, node: &Node) {
                 stage.breaks("log matching", what);
             }
         }
+    }
+}
+
+/// What a node counts itself for, if it leads, lies on its disk.
+fn durability(stage: &mut Stage, node: &Node) {
+    let durable = node.replica().log().durable();
+    let count = durable.0 as usize;
+    if node.log().get(..count).is_none_or(|log| node.disk().entries.get(..count) != Some(log)) {
+        let what = format!("n{} takes its log up to {durable} for durable", node.id());
+        stage.breaks("what counts as durable is", what);
     }
 }
 

@@ -21,13 +21,13 @@
 //!   whoever leads, and no rule that looks at a clock protects anyone. Clocks then stand still, so
 //!   that they tell no two states apart. Safety must not depend on time, and here it cannot. What is
 //!   lost is what only time brings: heartbeats after a leader's first, appends sent again, probes after
-//!   silence, refusals because a leader is heard. Settings with clocks (M6, M7) have these: each node has a
+//!   silence, refusals because a leader is heard. Settings with clocks (M6a, M6b) have these: each node has a
 //!   clock of its own, which only moves to the node's next deadline, or an election timeout on without
 //!   the node being told; it moves as far as the bounds say. Clocks so differ in any way, as if nodes
 //!   were paused. What is lost are the moments between.
 //! - *Chance* is taken out: timeouts are so short that there is one value to draw.
 //! - *Pre-votes*: in most settings a node stands only if one other would vote for it, and that is one
-//!   action, since pre-votes promise nothing; late and crossing pre-votes are in M6 and M7.
+//!   action, since pre-votes promise nothing; late and crossing pre-votes are in M6a and M6b.
 //!
 //! Also lost: turns of several inputs; heartbeats, where a setting says so; more than one crash.
 //!

@@ -127,8 +127,9 @@ fn nothing(_: Term, _: &Message) -> bool {
 
 use Operation::{Read, Write};
 
-const PLAIN: Setting = Setting {
-    name: "",
+/// What most settings share: three nodes, two terms, time always out, and nobody who asks for anything.
+pub const PLAIN: Setting = Setting {
+    name: "plain",
     about: "",
     voters: 3,
     election: Micros(0),
@@ -175,12 +176,32 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "M1b",
-        about: "as M1 with one write, late messages of older terms, and one message that arrives twice",
+        about: "from where n1 was just elected: messages of older terms come late, and one comes twice",
         loses_stale: false,
         clients: &[&[Write(1)]],
+        prelude: Some(n1_is_elected),
         bounds: Bounds { terms: 2, crashes: 0, repeats: 1, clocks: &[] },
         marks: &[Mark::Elected, Mark::Committed, Mark::TwoLeaders, Mark::Truncated],
-        states: 1_500_000,
+        states: 2_000_000,
+        ..PLAIN
+    },
+    Setting {
+        name: "M1c",
+        about: "a third term, from where n1 once appended alone and n2 leads term 2",
+        clients: &[&[Write(1)], &[Write(2)]],
+        prelude: Some(|play| {
+            n1_leads(play);
+            play.request(0, 1);
+            play.request(1, 1);
+            play.lose_all(); // 2@1 and 3@1, on n1 alone
+            play.stand(2, 3);
+            play.deliver(2, 1); // n1 hears of term 2 and refuses
+            play.deliver(2, 3);
+            play.deliver(3, 2); // 2@2, on n2
+        }),
+        bounds: Bounds { terms: 3, crashes: 0, repeats: 0, clocks: &[] },
+        marks: &[Mark::Elected, Mark::Committed, Mark::TwoLeaders, Mark::Truncated],
+        states: 2_000_000,
         ..PLAIN
     },
     Setting {
@@ -218,11 +239,7 @@ pub const SETTINGS: &[Setting] = &[
         loses: refusals,
         clients: &[&[Write(1)], &[Read]],
         judges_clients: true,
-        prelude: Some(|play| {
-            play.stand(1, 2);
-            play.deliver(1, 2);
-            play.deliver(2, 1);
-        }),
+        prelude: Some(n1_is_elected),
         marks: &[Mark::TwoLeaders, Mark::Committed, Mark::ReadAnswered, Mark::ReadRefused],
         states: 1_500_000,
         ..PLAIN
@@ -276,6 +293,13 @@ pub const SETTINGS: &[Setting] = &[
         ..PLAIN
     },
 ];
+
+/// n1 leads term 1, with the vote of n2, and nothing it sent has arrived.
+fn n1_is_elected(play: &mut Rehearsal) {
+    play.stand(1, 2);
+    play.deliver(1, 2);
+    play.deliver(2, 1);
+}
 
 /// n1 leads term 1, and everything it sent has arrived.
 fn n1_leads(play: &mut Rehearsal) {

@@ -112,7 +112,7 @@ impl<'a> Stage<'a> {
             self.deliver(&parcel);
         }
         self.world.network.retain(|parcel| !is_pre_vote(parcel));
-        self.world.node(id).role() == Role::Candidate
+        matches!(self.world.node(id).role(), Role::Candidate | Role::Leader)
     }
 
     pub(crate) fn deliver(&mut self, parcel: &Arc<Parcel>) -> bool {

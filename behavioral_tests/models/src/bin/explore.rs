@@ -1,6 +1,6 @@
 //! Explores small worlds: `explore --config M1 [--depth N] [--states N] [--threads N]`, or all of them
-//! without `--config`. Exits 1 if a rule is broken or a mark is not met, and prints the way there as a
-//! golden script.
+//! without `--config`. Exits 1 if a rule is broken, and prints the way there as a golden script; or if
+//! a run that no option cut short did not meet what its setting must.
 
 use std::process::ExitCode;
 
@@ -59,10 +59,12 @@ fn run(options: &Options) -> ExitCode {
         println!("\n{}: {}", setting.name, setting.about);
         let explored = models::explore(setting, limits);
         print(&explored);
-        if explored.broken.is_some() || (explored.exhausted && !explored.missing().is_empty()) {
+        let is_cut_short = options.depth.is_some() || options.states.is_some();
+        if explored.broken.is_some() || !(is_cut_short || explored.missing().is_empty()) {
             return ExitCode::FAILURE;
         }
     }
+    println!("\nnot yet: M4 (membership) and M5 (snapshots), as the rules have neither");
     ExitCode::SUCCESS
 }
 
