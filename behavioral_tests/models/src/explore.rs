@@ -11,9 +11,8 @@ use crate::action::{self, Action};
 use crate::marks::{MARKS, Mark, Met};
 use crate::rehearsal::Rehearsal;
 use crate::settings::Setting;
-use crate::stage::Stage;
-use crate::world::World;
-use crate::{quiet, script};
+use crate::world::{Step, World, actions};
+use crate::{quiet, script, stage};
 
 /// How far to go.
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +82,11 @@ pub fn explore(setting: &'static Setting, limits: Limits) -> Explored {
     let broken = checker.discovery(UNBROKEN).and_then(|path| {
         let world = path.last_state();
         let broken = world.broken()?;
-        Some((broken.rule, broken.what.clone(), script::tell(setting, &world.actions())))
+        Some((
+            broken.rule,
+            broken.what.clone(),
+            script::tell(setting, &actions(world.path.as_ref())),
+        ))
     });
     let exhausted = broken.is_none()
         && generated < limits.states
@@ -113,8 +116,8 @@ impl Model for SmallWorld {
     }
 
     fn next_state(&self, world: &World, action: Action) -> Option<World> {
-        UNDERWAY.set(Some((self.setting, world.clone(), action.clone())));
-        let next = Stage::new(self.setting, &self.met, world.clone()).act(&action)?;
+        UNDERWAY.set(Some((self.setting, world.path.clone(), action.clone())));
+        let next = stage::act(self.setting, &self.met, world, &action)?;
         Some(quiet::judge(self.setting, &self.met, next))
     }
 
@@ -124,13 +127,13 @@ impl Model for SmallWorld {
 }
 
 thread_local! {
-    static UNDERWAY: RefCell<Option<(&'static Setting, World, Action)>> =
+    static UNDERWAY: RefCell<Option<(&'static Setting, Option<Arc<Step>>, Action)>> =
         const { RefCell::new(None) };
 }
 
 /// The way to the action that this thread carries out, as a golden script up to before it, and the
 /// action: for whoever reports that an assert of the rules did not hold.
 pub fn underway() -> Option<(String, Action)> {
-    let (setting, world, action) = UNDERWAY.take()?;
-    Some((script::tell(setting, &world.actions()), action))
+    let (setting, path, action) = UNDERWAY.take()?;
+    Some((script::tell(setting, &actions(path.as_ref())), action))
 }

@@ -8,7 +8,7 @@ use messages::{Message, NodeId};
 use crate::action::Action;
 use crate::marks::Met;
 use crate::settings::Setting;
-use crate::stage::Stage;
+use crate::stage;
 use crate::world::{Used, World};
 
 /// A world on its way to where its bounds begin.
@@ -38,8 +38,7 @@ impl Rehearsal {
     }
 
     fn try_to(&mut self, action: &Action) -> bool {
-        let stage = Stage::new(self.setting, &self.met, self.world.clone());
-        let next = stage.act(action);
+        let next = stage::act(self.setting, &self.met, &self.world, action);
         next.map(|world| self.world = world).is_some()
     }
 

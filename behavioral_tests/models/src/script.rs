@@ -32,7 +32,8 @@ pub fn tell(setting: &Setting, actions: &[Action]) -> String {
     let mut stage = Stage::new(setting, &met, World::start(setting));
     stage.trace = Some(opening(setting));
     for action in actions {
-        stage.perform(action);
+        let before = stage.world.clone();
+        stage.perform(&before, action);
     }
     stage.trace.unwrap_or_default()
 }

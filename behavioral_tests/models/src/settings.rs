@@ -188,7 +188,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "M1c",
         about: "a third term, from where n1 once appended alone and n2 leads term 2",
-        clients: &[&[Write(1)], &[Write(2)]],
+        clients: &[&[Write(1)], &[Write(2)], &[Write(3)]],
         prelude: Some(|play| {
             n1_leads(play);
             play.request(0, 1);
@@ -273,7 +273,7 @@ pub const SETTINGS: &[Setting] = &[
         name: "F8",
         about: "from Figure 8 (c) on: n1 leads again, and sends on what it once appended alone",
         command_bytes: 4096, // so that a probe carries it alone
-        clients: &[&[Write(1)]],
+        clients: &[&[Write(1)], &[Write(2)]],
         prelude: Some(|play| {
             play.stand(1, 2);
             play.settle();

@@ -26,19 +26,19 @@ pub(crate) struct Stage<'a> {
     pub trace: Option<String>,
 }
 
+/// The world after this action; none if it is the same as before.
+pub(crate) fn act(setting: &Setting, met: &Met, before: &World, action: &Action) -> Option<World> {
+    let mut stage = Stage::new(setting, met, before.clone());
+    stage.perform(before, action).then_some(stage.world)
+}
+
 impl<'a> Stage<'a> {
     pub(crate) fn new(setting: &'a Setting, met: &'a Met, world: World) -> Stage<'a> {
         Stage { setting, met, world, trace: None }
     }
 
-    /// The world after this action; none if it is the same as before.
-    pub(crate) fn act(mut self, action: &Action) -> Option<World> {
-        self.perform(action).then_some(self.world)
-    }
-
-    /// Carries it out; says whether anything came of it.
-    pub(crate) fn perform(&mut self, action: &Action) -> bool {
-        let before = self.world.clone();
+    /// Carries an action out in the world, which was `before`; says whether anything came of it.
+    pub(crate) fn perform(&mut self, before: &World, action: &Action) -> bool {
         let done = match action {
             Action::Timeout(id) => self.time_out(*id),
             Action::Lapse(id) => {
@@ -67,13 +67,13 @@ impl<'a> Stage<'a> {
                 parcel.term >= nodes[parcel.to.0 as usize - 1].disk().hard_state.term
             });
         }
-        let is_new = done && !same(&before, &self.world);
+        let is_new = done && !same(before, &self.world);
         if is_new {
             let players = players(action).map(|id| id.0).max().unwrap_or(0);
             self.world.touched = self.world.touched.max(players);
             let step = Step { action: action.clone(), before: before.path.clone() };
             self.world.path = Some(Arc::new(step));
-            checks::world(self, &before);
+            checks::world(self, before);
         }
         is_new
     }
@@ -119,9 +119,11 @@ impl<'a> Stage<'a> {
         self.world.network.retain(|other| other != parcel);
         self.say(|| script::arrival(parcel));
         let Parcel { from, to, term, message, .. } = Parcel::clone(parcel);
-        let before = self.world.clone();
+        let (digest, under_way) = (self.world.node(to).digest(), self.world.network.len());
         self.input(to, Input::Message { from, term, message });
-        !same(&before, &self.world)
+        self.world.node(to).digest() != digest
+            || self.world.network.len() > under_way
+            || self.world.broken.is_some()
     }
 
     /// One input, one turn.

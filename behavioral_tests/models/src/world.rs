@@ -158,19 +158,7 @@ impl World {
         }
     }
 
-    /// The actions that led here.
-    pub(crate) fn actions(&self) -> Vec<Action> {
-        let mut actions = Vec::new();
-        let mut step = self.path.as_ref();
-        while let Some(last) = step {
-            actions.push(last.action.clone());
-            step = last.before.as_ref();
-        }
-        actions.reverse();
-        actions
-    }
-
-    /// Whether nothing but the way here tells these states apart.
+    /// Equal for states that only the way to them tells apart.
     fn digest(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.nodes.iter().for_each(|node| node.digest().hash(&mut hasher));
@@ -193,4 +181,15 @@ impl PartialEq for World {
     fn eq(&self, other: &World) -> bool {
         self.digest() == other.digest()
     }
+}
+
+/// The actions on the way to a state.
+pub(crate) fn actions(mut step: Option<&Arc<Step>>) -> Vec<Action> {
+    let mut actions = Vec::new();
+    while let Some(last) = step {
+        actions.push(last.action.clone());
+        step = last.before.as_ref();
+    }
+    actions.reverse();
+    actions
 }
