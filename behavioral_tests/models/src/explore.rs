@@ -126,9 +126,11 @@ impl Model for SmallWorld {
     }
 }
 
+/// An action that is being carried out, and the way to it.
+type Underway = (&'static Setting, Option<Arc<Step>>, Action);
+
 thread_local! {
-    static UNDERWAY: RefCell<Option<(&'static Setting, Option<Arc<Step>>, Action)>> =
-        const { RefCell::new(None) };
+    static UNDERWAY: RefCell<Option<Underway>> = const { RefCell::new(None) };
 }
 
 /// The way to the action that this thread carries out, as a golden script up to before it, and the

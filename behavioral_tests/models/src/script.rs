@@ -21,7 +21,16 @@ impl Stage<'_> {
     /// Writes down a script's command; what comes of it follows.
     pub(crate) fn say(&mut self, command: impl FnOnce() -> String) {
         if let Some(trace) = &mut self.trace {
+            end_block(trace);
             let _ = write!(trace, "\n{}\n---\n", command());
+        }
+    }
+
+    /// Writes down what a script has no command for.
+    pub(crate) fn remark(&mut self, remark: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            end_block(trace);
+            let _ = write!(trace, "\n# {}\n", remark());
         }
     }
 }
@@ -35,7 +44,16 @@ pub fn tell(setting: &Setting, actions: &[Action]) -> String {
         let before = stage.world.clone();
         stage.perform(&before, action);
     }
-    stage.trace.unwrap_or_default()
+    let mut told = stage.trace.unwrap_or_default();
+    end_block(&mut told);
+    told
+}
+
+/// Of a command of which nothing came, a script says so.
+fn end_block(trace: &mut String) {
+    if trace.ends_with("---\n") {
+        trace.push_str("ok\n");
+    }
 }
 
 fn opening(setting: &Setting) -> String {

@@ -43,7 +43,7 @@ impl<'a> Stage<'a> {
             Action::Timeout(id) => self.time_out(*id),
             Action::Lapse(id) => {
                 let span = self.setting.election.0;
-                self.say(|| format!("# {span} µs pass on n{id}'s clock"));
+                self.remark(|| format!("{span} µs pass on n{id}'s clock"));
                 let node = self.world.node(*id);
                 let node = node.at(node.clock() + self.setting.election);
                 self.world.put(node);
@@ -333,7 +333,7 @@ impl Stage<'_> {
 /// The register as this node's machine has it: the last command that it has applied.
 fn register(node: &Node) -> u8 {
     let applied = &node.log()[..node.commit() as usize];
-    applied.iter().rev().find_map(|entry| checks::value(entry)).unwrap_or(0)
+    applied.iter().rev().find_map(checks::value).unwrap_or(0)
 }
 
 /// Whether an action changed nothing but, perhaps, what is under way.

@@ -1,7 +1,7 @@
 //! The smallest worlds, so that `cargo test` meets them, and what the model itself must do: find what
 //! is there, and tell the way as a script that leaves the same trace. `explore` goes further.
 
-use models::settings::{Bounds, DiskPace, Operation, PLAIN};
+use models::settings::{Bounds, DiskPace, Operation, PLAIN, PreVotes};
 use models::{Explored, Limits, Setting};
 
 fn explore(setting: &'static Setting, states: usize) -> Explored {
@@ -29,21 +29,30 @@ fn nothing_is_broken_at_the_beginning_of_the_others() {
     }
 }
 
-/// Nobody may come into term 2: which two elections, with a crash between, of course do.
-static NO_SECOND_TERM: Setting = Setting {
+/// Nobody may come into term 2, which a second election of course does.
+const NO_SECOND_TERM: Setting = Setting {
     name: "no second term",
     disk: DiskPace::Apart,
     clients: &[&[Operation::Write(1)]],
-    bounds: Bounds { terms: 2, crashes: 1, repeats: 0, clocks: &[] },
     undisturbed: Some(1),
     ..PLAIN
 };
 
+/// A sole voter comes into term 2 only over a crash.
+static NO_SECOND_TERM_ALONE: Setting = Setting {
+    name: "no second term, alone",
+    voters: 1,
+    pre_votes: PreVotes::Apart,
+    bounds: Bounds { terms: 2, crashes: 1, repeats: 0, clocks: &[0] },
+    ..NO_SECOND_TERM
+};
+
 #[test]
 fn the_way_to_a_broken_rule_is_a_script_with_the_same_trace() {
-    for setting in [&NO_SECOND_TERM] {
+    for setting in [&NO_SECOND_TERM, &NO_SECOND_TERM_ALONE] {
         let explored = explore(setting, usize::MAX);
         let (rule, what, told) = explored.broken.expect("a broken rule");
+        assert_eq!(told.contains("restart n1"), setting.voters == 1, "{told}");
         assert_eq!(rule, "who hears a leader is not disturbed");
         assert!(what.ends_with("comes into term 2"), "{what}");
         assert!(!explored.exhausted);
