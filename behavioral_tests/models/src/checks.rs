@@ -2,9 +2,10 @@
 //! Must never take a node's word for what lies on its disk or was promised to others: all is compared
 //! with the disks, and with what the observer remembers.
 
+use std::fmt;
 use std::sync::Arc;
 
-use messages::{AppendOutcome, Entry, Item, Message, NodeId, Payload};
+use messages::{AppendOutcome, Entry, Item, LogPosition, Message, NodeId, Payload};
 use states::{Decision, Effects};
 
 use crate::marks::Mark;
@@ -12,23 +13,77 @@ use crate::node::{Node, Outgoing};
 use crate::stage::Stage;
 use crate::world::World;
 
-/// The rules, as the report names them.
-pub const RULES: [&str; 14] = [
-    "election safety",
-    "leader append-only",
-    "log matching",
-    "leader completeness",
-    "state machine safety",
-    "commit rule",
-    "promises only when durable",
-    "what counts as durable is",
-    "one vote a term, also over a crash",
-    "read index freshness",
-    "linearizability of a register",
-    "no honest message is taken for a hostile one",
-    "who hears a leader is not disturbed",
-    "a leader after trouble",
+/// What must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// "at most one leader can be elected in a given term" (paper, Figure 3).
+    ElectionSafety,
+    /// "a leader never overwrites or deletes entries in its log" (Figure 3).
+    AppendOnly,
+    /// Logs with a common position are equal up to there (Figure 3).
+    LogMatching,
+    /// What was committed is in the log of every later leader (Figure 3).
+    LeaderCompleteness,
+    /// No two nodes commit different entries at an index (Figure 3).
+    StateMachineSafety,
+    /// Committed is what a majority holds durably, of the leader's own term (section 5.4.2).
+    CommitRule,
+    /// A vote or an acknowledgement leaves when what it rests on is on the disk.
+    Promises,
+    /// What a node would count itself for is on its disk.
+    Durability,
+    /// Nobody promises two votes in a term, a crash or not.
+    OneVote,
+    /// A read runs no earlier than what was committed when it was asked.
+    FreshReads,
+    /// What clients see of a register could have happened one after the other.
+    Linearizability,
+    /// What an honest node sends is never dropped as impossible.
+    HonestMessages,
+    /// Nobody comes into a new term while a leader is heard (thesis, section 4.2.3).
+    Undisturbed,
+    /// A time without trouble ends with a leader.
+    Recovery,
+}
+
+/// All of them, in the order of the report.
+pub const RULES: [Rule; 14] = [
+    Rule::ElectionSafety,
+    Rule::AppendOnly,
+    Rule::LogMatching,
+    Rule::LeaderCompleteness,
+    Rule::StateMachineSafety,
+    Rule::CommitRule,
+    Rule::Promises,
+    Rule::Durability,
+    Rule::OneVote,
+    Rule::FreshReads,
+    Rule::Linearizability,
+    Rule::HonestMessages,
+    Rule::Undisturbed,
+    Rule::Recovery,
 ];
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Rule::ElectionSafety => "election safety",
+            Rule::AppendOnly => "leader append-only",
+            Rule::LogMatching => "log matching",
+            Rule::LeaderCompleteness => "leader completeness",
+            Rule::StateMachineSafety => "state machine safety",
+            Rule::CommitRule => "commit rule",
+            Rule::Promises => "promises only when durable",
+            Rule::Durability => "what counts as durable is",
+            Rule::OneVote => "one vote a term, also over a crash",
+            Rule::FreshReads => "read index freshness",
+            Rule::Linearizability => "linearizability of a register",
+            Rule::HonestMessages => "no honest message is taken for a hostile one",
+            Rule::Undisturbed => "who hears a leader is not disturbed",
+            Rule::Recovery => "a leader after trouble",
+        })
+    }
+}
 
 /// The register's value that an entry sets.
 pub(crate) fn value(entry: &Entry) -> Option<u8> {
@@ -54,22 +109,21 @@ pub(crate) fn turn(stage: &mut Stage, before: &Node, effects: &Effects) {
         match decision {
             Decision::Impossible(from, why) => {
                 let what = format!("n{} drops a message of n{from}: {why}", node.id());
-                stage.breaks("no honest message is taken for a hostile one", what);
+                stage.breaks(Rule::HonestMessages, what);
             }
-            Decision::Truncated(position) => {
-                let holds = |other: &&Arc<Node>| other.replica().log().holds(*position);
-                let replaced = before.log().get(position.index.0 as usize - 1);
-                let old = replaced.map(|entry| entry.position);
-                let held =
-                    |other: &&Arc<Node>| old.is_some_and(|old| other.replica().log().holds(old));
-                let others = stage.world.nodes.iter().filter(|other| other.id() != node.id());
-                if others.filter(held).filter(|other| !holds(other)).count() + 1 >= majority(stage)
-                {
-                    stage.met.add(Mark::MajorityReplaced);
-                }
-            }
+            Decision::Truncated(position) => replaced(stage, before, *position),
             _ => {}
         }
+    }
+}
+
+/// Figure 8 (d): an entry of a majority gives way.
+fn replaced(stage: &Stage, before: &Node, position: LogPosition) {
+    let Some(old) = before.log().get(position.index.0 as usize - 1) else { return };
+    let others = stage.world.nodes.iter().filter(|other| other.id() != before.id());
+    let holders = others.filter(|other| other.replica().log().holds(old.position)).count() + 1;
+    if holders >= majority(stage) {
+        stage.met.add(Mark::MajorityReplaced);
     }
 }
 
@@ -78,7 +132,7 @@ fn append_only(stage: &mut Stage, before: &Node, after: &Node) {
     let led_on = before.leads() && after.leads() && before.term() == after.term();
     if led_on && !after.log().starts_with(before.log()) {
         let what = format!("n{} changed its log while it led", after.id());
-        stage.breaks("leader append-only", what);
+        stage.breaks(Rule::AppendOnly, what);
     }
 }
 
@@ -88,7 +142,7 @@ fn commit(stage: &mut Stage, before: &Node, after: &Node) {
     let (old, new) = (before.commit(), after.commit());
     let id = after.id();
     if new < old {
-        stage.breaks("commit rule", format!("n{id}'s commit index falls from {old} to {new}"));
+        stage.breaks(Rule::CommitRule, format!("n{id}'s commit index falls from {old} to {new}"));
     }
     if new <= old {
         return;
@@ -103,24 +157,24 @@ fn commit(stage: &mut Stage, before: &Node, after: &Node) {
         let holders = holders.count();
         if last.position.term != after.term() {
             let what = format!("n{id} leads term {} and commits {}", after.term(), last.position);
-            stage.breaks("commit rule", what);
+            stage.breaks(Rule::CommitRule, what);
         }
         if holders < majority(stage) {
             let what = format!("n{id} commits {}, durable on {holders}", last.position);
-            stage.breaks("commit rule", what);
+            stage.breaks(Rule::CommitRule, what);
         }
         let added: Vec<_> =
             (known..new).map(|place| (after.log()[place as usize].clone(), after.term())).collect();
         Arc::make_mut(&mut stage.world.memory).committed.extend(added);
     } else if new > known {
         let what = format!("n{id} commits {new}; a leader committed only {known}");
-        stage.breaks("commit rule", what);
+        stage.breaks(Rule::CommitRule, what);
     }
     for (place, (entry, _)) in stage.world.memory.committed.clone().iter().enumerate() {
         let own = after.log()[..new as usize].get(place);
         if own.is_some_and(|own| own != entry) {
             let what = format!("n{id} commits another entry at {}", entry.position.index);
-            stage.breaks("state machine safety", what);
+            stage.breaks(Rule::StateMachineSafety, what);
         }
     }
 }
@@ -133,7 +187,7 @@ fn sends(stage: &mut Stage, node: &Node, effects: &Effects) {
         let leads = matches!(message, Message::AppendEntries(_) | Message::Heartbeat(_));
         if leads && *term > durable {
             let what = format!("n{} leads term {term}; durable is {durable}", node.id());
-            stage.breaks("promises only when durable", what);
+            stage.breaks(Rule::Promises, what);
         }
     }
 }
@@ -153,13 +207,13 @@ pub(crate) fn promise(stage: &mut Stage, id: NodeId, promise: &Outgoing) {
             durable.term > term || (durable.term == term && durable.voted_for == Some(candidate));
         if !holds {
             let what = format!("n{id} votes for n{candidate} in term {term}, not durably");
-            stage.breaks("promises only when durable", what);
+            stage.breaks(Rule::Promises, what);
         }
         let memory = Arc::make_mut(&mut stage.world.memory);
         let given = *memory.votes.entry((id, term)).or_insert(candidate);
         if given != candidate {
             let what = format!("n{id} votes for n{given} and n{candidate} in term {term}");
-            stage.breaks("one vote a term, also over a crash", what);
+            stage.breaks(Rule::OneVote, what);
         }
     }
     if let Message::AppendEntriesReply(reply) = message
@@ -171,7 +225,7 @@ pub(crate) fn promise(stage: &mut Stage, id: NodeId, promise: &Outgoing) {
         let differs = still_leads && disk.entries.get(..count) != leader.log().get(..count);
         if durable.term < *term || disk.entries.len() < count || differs {
             let what = format!("n{id} says that it holds n{to}'s log up to {index}, not durably");
-            stage.breaks("promises only when durable", what);
+            stage.breaks(Rule::Promises, what);
         }
     }
 }
@@ -194,7 +248,7 @@ pub(crate) fn world(stage: &mut Stage, before: &World) {
         let limit = stage.setting.undisturbed.unwrap_or(u64::MAX);
         if node.term().0 > limit {
             let what = format!("n{} comes into term {}", node.id(), node.term());
-            stage.breaks("who hears a leader is not disturbed", what);
+            stage.breaks(Rule::Undisturbed, what);
         }
     }
     let leaders = stage.world.nodes.iter().filter(|node| node.leads()).count();
@@ -214,12 +268,12 @@ fn leadership(stage: &mut Stage, node: &Node) {
         Arc::make_mut(&mut stage.world.memory).leaders.insert(term, id);
     }
     if known.is_some_and(|leader| leader != id) {
-        stage.breaks("election safety", format!("n{id} is a second leader of term {term}"));
+        stage.breaks(Rule::ElectionSafety, format!("n{id} is a second leader of term {term}"));
     }
     let durable = node.disk().hard_state;
     if durable.term != term || durable.voted_for != Some(id) {
         let what = format!("n{id} leads term {term}, and its vote is not durable");
-        stage.breaks("promises only when durable", what);
+        stage.breaks(Rule::Promises, what);
     }
     let missing = stage.world.memory.committed.iter().find(|(entry, committed_in)| {
         *committed_in <= term && node.log().get(entry.position.index.0 as usize - 1) != Some(entry)
@@ -229,7 +283,7 @@ fn leadership(stage: &mut Stage, node: &Node) {
         let what = format!(
             "n{id} leads term {term} without {position}, which was committed in term {committed_in}"
         );
-        stage.breaks("leader completeness", what);
+        stage.breaks(Rule::LeaderCompleteness, what);
     }
 }
 
@@ -248,7 +302,7 @@ fn log_matching(stage: &mut Stage, node: &Node) {
                 .rposition(|(mine, theirs)| mine.position.term == theirs.position.term);
             if meet.is_some_and(|place| mine[..=place] != theirs[..=place]) {
                 let what = format!("the logs of n{} and n{} differ", node.id(), other.id());
-                stage.breaks("log matching", what);
+                stage.breaks(Rule::LogMatching, what);
             }
         }
     }
@@ -260,7 +314,7 @@ fn durability(stage: &mut Stage, node: &Node) {
     let count = durable.0 as usize;
     if node.log().get(..count).is_none_or(|log| node.disk().entries.get(..count) != Some(log)) {
         let what = format!("n{} takes its log up to {durable} for durable", node.id());
-        stage.breaks("what counts as durable is", what);
+        stage.breaks(Rule::Durability, what);
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
 use crate::action::{self, Action};
+use crate::checks::Rule;
 use crate::marks::{MARKS, Mark, Met};
 use crate::rehearsal::Rehearsal;
 use crate::settings::Setting;
@@ -43,7 +44,7 @@ pub struct Explored {
     pub met: Arc<Met>,
     /// The shortest way to a broken rule, if one was found: the rule, what was seen, the way as a
     /// golden script.
-    pub broken: Option<(&'static str, String, String)>,
+    pub broken: Option<(Rule, String, String)>,
 }
 
 impl Explored {
@@ -72,8 +73,10 @@ pub fn explore(setting: &'static Setting, limits: Limits) -> Explored {
         .threads(limits.threads)
         .target_state_count(limits.states)
         .finish_when(HasDiscoveries::AnyFailures);
+    // Several threads go a little deeper on one side than on the other: with a limit to the depth, what
+    // lies behind a state that was first met too deep would be missed.
     let builder = match limits.depth {
-        Some(depth) => builder.target_max_depth(depth),
+        Some(depth) => builder.target_max_depth(depth).threads(1),
         None => builder,
     };
     let checker = builder.spawn_bfs().join();

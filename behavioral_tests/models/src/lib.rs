@@ -29,7 +29,8 @@
 //! - *Pre-votes*: in most settings a node stands only if one other would vote for it, and that is one
 //!   action, since pre-votes promise nothing; late and crossing pre-votes are in M6a and M6b.
 //!
-//! Also lost: turns of several inputs; heartbeats, where a setting says so; more than one crash.
+//! Also lost: turns of several inputs; pre-votes that fail, where they are at once; heartbeats and messages of
+//! older terms, where a setting says so; more crashes than a setting allows.
 //!
 //! # In reading order
 //!
@@ -54,7 +55,7 @@ mod stage;
 mod world;
 
 pub use action::Action;
-pub use checks::RULES;
+pub use checks::{RULES, Rule};
 pub use explore::{Explored, Limits, explore, underway};
 pub use rehearsal::Rehearsal;
 pub use settings::{SETTINGS, Setting};

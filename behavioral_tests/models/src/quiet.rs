@@ -6,6 +6,7 @@ use std::sync::Arc;
 use messages::NodeId;
 use states::{Input, Micros};
 
+use crate::checks::Rule;
 use crate::marks::{Mark, Met};
 use crate::settings::Setting;
 use crate::stage::Stage;
@@ -33,7 +34,7 @@ pub(crate) fn judge(setting: &Setting, met: &Met, mut world: World) -> World {
     }
     let what = format!("no leader of {core:?} after {PATIENCE} steps without trouble");
     let mut stage = Stage::new(setting, met, world);
-    stage.breaks("a leader after trouble", what);
+    stage.breaks(Rule::Recovery, what);
     world = stage.world;
     world
 }

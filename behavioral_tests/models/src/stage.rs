@@ -11,6 +11,7 @@ use stateright::semantics::register::{RegisterOp, RegisterRet};
 use states::{Answer, Decision, Effects, Input, RequestId, Role};
 
 use crate::action::{Action, Parcel, players};
+use crate::checks::Rule;
 use crate::marks::{Mark, Met};
 use crate::node::{Node, Outgoing};
 use crate::settings::{DiskPace, Operation, Setting};
@@ -79,7 +80,7 @@ impl<'a> Stage<'a> {
     }
 
     /// Notes a rule that does not hold; the first one stays.
-    pub(crate) fn breaks(&mut self, rule: &'static str, what: String) {
+    pub(crate) fn breaks(&mut self, rule: Rule, what: String) {
         self.world.broken.get_or_insert_with(|| Arc::new(Broken { rule, what }));
     }
 
@@ -296,11 +297,11 @@ impl Stage<'_> {
         if index.0 < waiting.floor {
             let floor = waiting.floor;
             let what = format!("n{} reads at {index}; committed before: {floor}", node.id());
-            self.breaks("read index freshness", what);
+            self.breaks(Rule::FreshReads, what);
         }
         if index.0 > node.commit() {
             let what = format!("n{} reads at {index}, which it has not committed", node.id());
-            self.breaks("read index freshness", what);
+            self.breaks(Rule::FreshReads, what);
         }
         self.returns(client, RegisterRet::ReadOk(register(&node)));
     }
@@ -325,7 +326,7 @@ impl Stage<'_> {
         let what = format!("client {client} gets {returned:?}");
         history.on_return(client, returned).expect("an operation under way");
         if !history.is_consistent() {
-            self.breaks("linearizability of a register", what);
+            self.breaks(Rule::Linearizability, what);
         }
     }
 }

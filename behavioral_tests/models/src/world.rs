@@ -9,8 +9,10 @@ use std::sync::Arc;
 use messages::{Entry, LogPosition, NodeId, Term};
 use stateright::semantics::LinearizabilityTester;
 use stateright::semantics::register::Register;
+use states::Micros;
 
 use crate::action::{Action, Parcel};
+use crate::checks::Rule;
 use crate::node::Node;
 use crate::settings::{Operation, Setting};
 
@@ -65,8 +67,8 @@ pub(crate) struct Waiting {
 /// A rule that does not hold.
 #[derive(Clone, Debug)]
 pub struct Broken {
-    /// The rule, as the report names it.
-    pub rule: &'static str,
+    /// The rule.
+    pub rule: Rule,
     /// What was seen.
     pub what: String,
 }
@@ -89,6 +91,7 @@ pub(crate) struct Memory {
 
 impl World {
     pub(crate) fn start(setting: &Setting) -> World {
+        assert!(setting.election <= Micros(2), "timeouts have one value to draw");
         let node = |id| Arc::new(Node::start(NodeId(id), setting.voters, setting.config()));
         let history = setting.judges_clients.then(|| LinearizabilityTester::new(Register(0)));
         World {

@@ -2,7 +2,7 @@
 //! is there, and tell the way as a script that leaves the same trace. `explore` goes further.
 
 use models::settings::{Bounds, DiskPace, Operation, PLAIN, PreVotes};
-use models::{Explored, Limits, Setting};
+use models::{Explored, Limits, Rule, Setting};
 
 fn explore(setting: &'static Setting, states: usize) -> Explored {
     let explored = models::explore(setting, Limits { depth: None, states, threads: 2 });
@@ -53,7 +53,7 @@ fn the_way_to_a_broken_rule_is_a_script_with_the_same_trace() {
         let explored = explore(setting, usize::MAX);
         let (rule, what, told) = explored.broken.expect("a broken rule");
         assert_eq!(told.contains("restart n1"), setting.voters == 1, "{told}");
-        assert_eq!(rule, "who hears a leader is not disturbed");
+        assert_eq!(rule, Rule::Undisturbed);
         assert!(what.ends_with("comes into term 2"), "{what}");
         assert!(!explored.exhausted);
         assert_eq!(unit_tests::script::generate(&told).expect("a script"), told);

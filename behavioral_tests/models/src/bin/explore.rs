@@ -50,7 +50,7 @@ fn options() -> Result<Options> {
 
 fn run(options: &Options) -> ExitCode {
     print_panics();
-    println!("checked: {}", RULES.join(" · "));
+    println!("checked: {}", RULES.map(|rule| rule.to_string()).join(" · "));
     let settings =
         SETTINGS.iter().filter(|one| options.setting.is_none_or(|only| only.name == one.name));
     for setting in settings {
