@@ -172,6 +172,7 @@ pub const SETTINGS: &[Setting] = &[
         about: "two terms, two writes, a network that loses and reorders, no crash",
         clients: &[&[Write(1)], &[Write(2)]],
         marks: &[Mark::Elected, Mark::Committed, Mark::TwoLeaders, Mark::Truncated],
+        states: 8_000_000,
         ..PLAIN
     },
     Setting {
@@ -221,6 +222,7 @@ pub const SETTINGS: &[Setting] = &[
         prelude: Some(n1_leads),
         bounds: Bounds { terms: 2, crashes: 1, repeats: 0, clocks: &[] },
         marks: &[Mark::TwoLeaders, Mark::Committed, Mark::CrashLost, Mark::VoteLostAndRepeated],
+        states: 8_000_000,
         ..PLAIN
     },
     Setting {
