@@ -95,10 +95,9 @@ impl<W: Workload> World<W> {
     /// Stops a node for a while, as when its machine is suspended: perhaps with its clock, perhaps
     /// so that what arrives meanwhile is lost.
     fn pause(&mut self, node: usize, ends: u64) {
-        let frozen = self.random.random_bool(0.5).then_some(self.now);
+        let stands = self.random.random_bool(0.5);
         let deaf = self.random.random_bool(0.5);
-        self.nodes[node].pause(frozen, deaf);
-        let stands = frozen.is_some();
+        self.nodes[node].pause(self.now, stands, deaf);
         self.note(|| format!("{} pauses, clock too: {stands}, deaf: {deaf}", self.nodes[node].id));
         self.schedule(ends, Event::Resume { node });
     }

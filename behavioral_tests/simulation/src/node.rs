@@ -13,6 +13,7 @@ use servers::outbox::{Job, Parcel};
 use servers::server::{Event, Server, Settings};
 use servers::storage::{self, Expected, Identity, Options};
 use servers::transport::Lane;
+use servers::turn::{self, Edges, Moment, Started};
 use states::random::SplitMix64;
 use states::{Config, Decision, Micros, Replica, Role, Time, WallTime};
 
@@ -61,6 +62,8 @@ pub struct Node<M> {
     /// Time that passed while its clock stood still.
     behind: u64,
     paused: Option<Pause>,
+    /// It goes on after a pause that began when its clock showed this.
+    woken: Option<u64>,
     /// Its disk was told to fail.
     disk_fails: bool,
     up: Option<Up<M>>,
@@ -68,6 +71,8 @@ pub struct Node<M> {
 
 /// A node that takes no turns.
 struct Pause {
+    /// What its clock showed when this began.
+    began: u64,
     /// Its clock stands still since then.
     frozen: Option<u64>,
     /// What arrives is lost.
@@ -81,6 +86,8 @@ struct Up<M> {
     gate: Gate,
     rounds: storage::Rounds<SimulatedDisk>,
     mailbox: Vec<Event>,
+    /// What its clock showed when the last of these came.
+    newest: u64,
     queued: Vec<Job>,
     syncing: bool,
     /// When its next turn is, if one is due.
@@ -110,6 +117,11 @@ pub struct TurnEnd {
     pub committed_before: LogIndex,
 }
 
+/// Both clocks of a node whose own clock shows this.
+fn moment(clock: u64) -> Moment {
+    (Time(clock), WallTime(1_700_000_000_000_000 + clock))
+}
+
 fn config(trouble: &Trouble) -> Config {
     Config {
         heartbeat: Micros(trouble.election / 6),
@@ -136,6 +148,7 @@ impl<M: StateMachine> Node<M> {
             drift,
             behind: 0,
             paused: None,
+            woken: None,
             disk_fails: false,
             up: None,
         }
@@ -171,30 +184,25 @@ impl<M: StateMachine> Node<M> {
         let expected = Expected { cluster: cluster.id, name: self.id.to_string() };
         let opened = storage::open(self.disk.clone(), &expected, &OPTIONS, seed)
             .map_err(|error| format!("node {} cannot start: {error}", self.id))?;
-        let recovered = opened.recovered;
+        let recovered = &opened.recovered;
         self.promises.on_recovered(self.id, recovered.hard_state, &recovered.entries)?;
         let cut = recovered.cut.is_some();
-        let replica = Replica::recovered(
-            self.id,
-            cluster.membership.clone(),
-            config(trouble),
-            seed,
-            recovered.hard_state,
-            recovered.entries,
-        );
         let settings = Settings {
-            boot: opened.boot,
             apply_budget: trouble.apply_budget,
             waiting_bytes: trouble.waiting_bytes,
             ..Settings::default()
         };
-        let (time, wall) = self.times(now);
+        let machine = Witness::new(machine);
+        let moment = self.moment(now);
+        let started = turn::start(opened, settings, config(trouble), seed, machine, moment);
+        let Started { server, gate, boot, wal, .. } = started;
         self.up = Some(Up {
-            boot: opened.boot,
-            server: Server::new(settings, replica, Witness::new(machine), time, wall),
-            gate: Gate::new(cluster.id, self.id),
-            rounds: storage::Rounds::new(opened.wal),
+            boot,
+            server,
+            gate,
+            rounds: storage::Rounds::new(wal),
             mailbox: Vec::new(),
+            newest: 0,
             queued: Vec::new(),
             syncing: false,
             turn_at: None,
@@ -205,15 +213,15 @@ impl<M: StateMachine> Node<M> {
         Ok(cut)
     }
 
-    fn times(&self, now: u64) -> (Time, WallTime) {
-        let time = self.clock(now);
-        (Time(time), WallTime(1_700_000_000_000_000 + time))
+    fn moment(&self, now: u64) -> Moment {
+        moment(self.clock(now))
     }
 
     /// Loses all but its disk, and of that what was not synced, sector by sector; the clients whose
     /// batches died with it.
     pub fn crash(&mut self, random: &mut SplitMix64) -> Vec<usize> {
         self.paused = None;
+        self.woken = None;
         self.disk_fails = false;
         let Some(up) = self.up.take() else { return Vec::new() };
         drop(up.server);
@@ -226,10 +234,11 @@ impl<M: StateMachine> Node<M> {
     }
 
     /// Stops taking turns and syncing; what arrives waits, or is lost if it is deaf. Its clock stands
-    /// still if it is frozen at a moment of the world's time.
-    pub fn pause(&mut self, frozen: Option<u64>, deaf: bool) {
+    /// still if it is frozen.
+    pub fn pause(&mut self, now: u64, frozen: bool, deaf: bool) {
         if self.is_up() && self.paused.is_none() {
-            self.paused = Some(Pause { frozen, deaf });
+            let began = self.clock(now);
+            self.paused = Some(Pause { began, frozen: frozen.then_some(now), deaf });
         }
     }
 
@@ -237,6 +246,7 @@ impl<M: StateMachine> Node<M> {
     pub fn resume(&mut self, now: u64) -> bool {
         let Some(pause) = self.paused.take() else { return false };
         self.behind += pause.frozen.map_or(0, |frozen| now - frozen);
+        self.woken = Some(pause.began);
         true
     }
 
@@ -254,12 +264,14 @@ impl<M: StateMachine> Node<M> {
     }
 
     /// A frame arrives; false if nobody is there or the gate refused it.
-    pub fn take_frame(&mut self, frame: &[u8]) -> bool {
+    pub fn take_frame(&mut self, now: u64, frame: &[u8]) -> bool {
         if self.paused.as_ref().is_some_and(|pause| pause.deaf) {
             return false;
         }
+        let clock = self.clock(now);
         let Some(up) = &mut self.up else { return false };
         let Some((from, boot, envelopes)) = up.gate.admit(frame) else { return false };
+        up.newest = clock;
         up.mailbox.push(Event::Envelopes { from, boot, envelopes });
         true
     }
@@ -267,6 +279,7 @@ impl<M: StateMachine> Node<M> {
     /// A client's batch arrives.
     pub fn take_batch(&mut self, client: usize, batch: Batch) {
         let Some(up) = &mut self.up else { return };
+        up.newest = batch.arrived.0;
         let token = Token(up.next_token);
         up.next_token += 1;
         up.waiting.insert(token, client);
@@ -295,17 +308,26 @@ impl<M: StateMachine> Node<M> {
     }
 
     /// Takes a turn with all that has arrived; none while it is paused.
-    pub fn turn(&mut self, now: u64) -> Option<TurnEnd> {
-        let (time, wall) = self.times(now);
-        let run = self.run;
-        let up = self.up.as_mut()?;
+    pub fn turn(&mut self, now: u64) -> Result<Option<TurnEnd>, Violation> {
+        let clock = self.clock(now);
+        let (id, run) = (self.id, self.run);
+        let Some(up) = &mut self.up else { return Ok(None) };
         up.turn_at = None;
         if self.paused.is_some() {
-            return None;
+            return Ok(None);
         }
-        let events = std::mem::take(&mut up.mailbox);
-        let inputs = events.len().max(1) as u64;
-        up.server.receive(time, wall, events);
+        let inputs = up.mailbox.len().max(1) as u64;
+        let mailbox = std::mem::take(&mut up.mailbox);
+        let before = self.woken.take().unwrap_or(clock);
+        let mut edges =
+            SimulatedEdges { mailbox: Some(mailbox), before, after: clock, read: clock };
+        turn::take(&mut up.server, &mut edges, &mut Vec::new())?;
+        if edges.read < up.newest {
+            return Err(format!(
+                "clock: {id} judges what came at {} as if it were {}",
+                up.newest, edges.read
+            ));
+        }
         let outbox = up.server.outbox();
         let sends = outbox.sends.take();
         let jobs = std::mem::take(&mut outbox.jobs);
@@ -317,7 +339,8 @@ impl<M: StateMachine> Node<M> {
         let committed = up.server.replica().commit_index();
         let committed_before = std::mem::replace(&mut up.committed, committed);
         let role = up.server.state().role();
-        Some(TurnEnd { inputs, sends, jobs, replies, decisions, role, run, committed_before })
+        let end = TurnEnd { inputs, sends, jobs, replies, decisions, role, run, committed_before };
+        Ok(Some(end))
     }
 
     /// When it wants a turn though nothing happens.
@@ -329,6 +352,16 @@ impl<M: StateMachine> Node<M> {
     /// Whether it leads, as it believes.
     pub fn leads(&self) -> bool {
         self.up.as_ref().is_some_and(|up| up.server.state().role() == Role::Leader)
+    }
+
+    /// Its server, if it runs.
+    pub fn server(&self) -> Option<&Server<Witness<M>>> {
+        self.up.as_ref().map(|up| &up.server)
+    }
+
+    /// What its disk owes.
+    pub fn promises(&self) -> &Promises {
+        &self.promises
     }
 
     /// Its facts, if it runs.
@@ -425,5 +458,31 @@ impl<M: StateMachine> Node<M> {
                 )
             }
         }
+    }
+}
+
+/// What a simulated node has come, and its clock. Between a look at the clock and the gathering, in
+/// whatever order, a pause may fall: a clock that is read first shows when the pause began.
+struct SimulatedEdges {
+    /// Until it is gathered.
+    mailbox: Option<Vec<Event>>,
+    /// What the clock shows until then, and from then on.
+    before: u64,
+    after: u64,
+    /// What it showed when it was read.
+    read: u64,
+}
+
+impl Edges for SimulatedEdges {
+    type Error = Violation;
+
+    fn gather(&mut self, events: &mut Vec<Event>) -> Result<(), Violation> {
+        *events = self.mailbox.take().ok_or("a turn gathers once")?;
+        Ok(())
+    }
+
+    fn clock(&mut self) -> Moment {
+        self.read = if self.mailbox.is_some() { self.before } else { self.after };
+        moment(self.read)
     }
 }

@@ -196,7 +196,7 @@ impl<W: Workload> World<W> {
     }
 
     fn on_frame(&mut self, to: usize, frame: Vec<u8>) {
-        if self.nodes[to].take_frame(&frame) {
+        if self.nodes[to].take_frame(self.now, &frame) {
             self.wake(to);
         }
     }
@@ -218,7 +218,7 @@ impl<W: Workload> World<W> {
             return Ok(());
         }
         self.note(|| trace::describe_mailbox(&self.nodes[node]));
-        let Some(turn) = self.nodes[node].turn(self.now) else { return Ok(()) };
+        let Some(turn) = self.nodes[node].turn(self.now)? else { return Ok(()) };
         self.report.turns += 1;
         self.report.steps += turn.inputs;
         let dies = self.random.random_range(0..10_000) < self.trouble.crash_in_turn;
