@@ -2,4 +2,5 @@
 //! everything here sees it as its clients and the system do.
 
 pub mod counts;
+pub mod keys;
 pub mod ports;

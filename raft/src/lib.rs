@@ -37,6 +37,7 @@
 //! ```
 //!
 //! - [`node`]: a node with a machine of your own; [`testing`]: a cluster in one process;
+//! - `simulation`: your machine in clusters that crash, lose and forget, from seeds;
 //! - [`store`]: the key-value machine;
 //! - `doors`: what clients speak; `client`: a small client of the same protocol;
 //! - `config`, `cluster`, `status`: a node's settings, a cluster's founding, what a node tells;
@@ -59,6 +60,8 @@ pub mod node;
 pub mod print;
 #[cfg(feature = "program")]
 pub mod render;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 #[cfg(feature = "program")]
 pub mod status;
 pub mod store;

@@ -40,7 +40,8 @@ impl Display for InputLine<'_> {
     }
 }
 
-struct MessageLine<'a>(&'a Message);
+/// A message as a line shows it, without its sender and term.
+pub struct MessageLine<'a>(pub &'a Message);
 
 impl Display for MessageLine<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

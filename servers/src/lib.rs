@@ -15,7 +15,7 @@ pub mod applier;
 pub mod forward;
 pub mod founding;
 pub mod gate;
-mod hops;
+pub mod hops;
 pub mod host;
 pub mod machine;
 pub mod mailbox;

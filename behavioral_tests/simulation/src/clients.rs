@@ -7,6 +7,7 @@ use rand::RngExt;
 use servers::host::Outcome;
 use states::random::SplitMix64;
 
+use crate::chance::Chance;
 use crate::checks::{Checks, Violation};
 use crate::trouble::Trouble;
 use crate::witness::{decode_reply, number_of, numbered, own_part};
@@ -82,10 +83,10 @@ impl<W: Workload> Clients<W> {
 
     fn draw(&mut self, random: &mut SplitMix64, query: bool) -> Operation {
         if query {
-            return Operation::Query(self.workload.query(random));
+            return Operation::Query(self.workload.query(&mut Chance(random)));
         }
         self.next_number += 1;
-        let command = self.workload.command(random);
+        let command = self.workload.command(&mut Chance(random));
         Operation::Command(numbered(self.next_number, &command))
     }
 

@@ -351,7 +351,12 @@ impl<M: StateMachine> Node<M> {
 
     /// Whether it leads, as it believes.
     pub fn leads(&self) -> bool {
-        self.up.as_ref().is_some_and(|up| up.server.state().role() == Role::Leader)
+        self.role() == Role::Leader
+    }
+
+    /// Its role; that in which a node starts if it does not run.
+    pub fn role(&self) -> Role {
+        self.up.as_ref().map_or(Role::Follower, |up| up.server.state().role())
     }
 
     /// Its server, if it runs.

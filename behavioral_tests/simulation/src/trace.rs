@@ -1,10 +1,12 @@
 //! The last events of the run on this thread, where a panic can still find them, and how they are
-//! told. Must never cost anything while nobody wants a trace.
+//! told: in the
+//! notation of the scripts. Must never cost anything while nobody wants a trace.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 
-use messages::{AppendEntries, Content, Envelope, ForwardOutcome, Message, Operation};
+use messages::{Content, Envelope, ForwardOutcome, NodeId, Operation};
+use servers::hops::MessageLine;
 use servers::host::Outcome;
 use servers::machine::StateMachine;
 use servers::server;
@@ -41,19 +43,34 @@ pub(crate) fn kind_of(outcome: &Outcome) -> String {
     }
 }
 
-/// What the node will take in its next turn.
-pub(crate) fn describe_mailbox<M: StateMachine>(node: &Node<M>) -> String {
-    let event = |event: &server::Event| match event {
+/// What the node takes in this turn, a line each.
+pub(crate) fn describe_mailbox<M: StateMachine>(node: &Node<M>) -> Vec<String> {
+    let Some(replica) = node.replica() else { return Vec::new() };
+    let name = format!("n{}@{} {}", node.id, replica.term(), node.role());
+    let lines = |event: &server::Event| match event {
         server::Event::Batch { batch, .. } => {
-            format!("client: {}", describe_operations(&batch.operations))
+            vec![format!("{name} ← client {}", describe_operations(&batch.operations))]
         }
-        server::Event::Envelopes { from, envelopes, .. } => {
-            format!("{from}: {}", describe(envelopes))
-        }
-        server::Event::Written(write) => format!("{write:?}"),
+        server::Event::Envelopes { from, envelopes, .. } => envelopes
+            .iter()
+            .map(|envelope| format!("{name} ← n{from}{}", content(envelope)))
+            .collect(),
+        server::Event::Written(id) => vec![format!("{name} ← written w{}", id.0)],
     };
-    let events: Vec<String> = node.mailbox().iter().map(event).collect();
-    format!("{} ← {}", node.id, events.join(" | "))
+    let lines: Vec<String> = node.mailbox().iter().flat_map(lines).collect();
+    if lines.is_empty() { vec![format!("{name} ← timeout")] } else { lines }
+}
+
+/// What leaves a node for another, a line each.
+pub(crate) fn describe_parcel(from: NodeId, to: NodeId, envelopes: &[Envelope]) -> Vec<String> {
+    envelopes.iter().map(|envelope| format!("n{from}{}", sent(to, envelope))).collect()
+}
+
+fn sent(to: NodeId, envelope: &Envelope) -> String {
+    match &envelope.content {
+        Content::Raft { term, message } => format!("@{term} → n{to} {}", MessageLine(message)),
+        Content::Forward(_) | Content::ForwardReply(_) => format!(" → n{to}{}", content(envelope)),
+    }
 }
 
 pub(crate) fn describe_operations(operations: &[Operation]) -> String {
@@ -64,30 +81,20 @@ pub(crate) fn describe_operations(operations: &[Operation]) -> String {
     operations.iter().map(operation).collect::<Vec<_>>().join(" ")
 }
 
-pub(crate) fn describe(envelopes: &[Envelope]) -> String {
-    envelopes.iter().map(|envelope| content(&envelope.content)).collect::<Vec<_>>().join("; ")
-}
-
 /// What is said, without the bytes of commands.
-fn content(content: &Content) -> String {
-    match content {
-        Content::Raft { term, message: Message::AppendEntries(append) } => {
-            let AppendEntries { previous, entries, commit } = append;
-            let positions: Vec<_> =
-                entries.iter().map(|entry| entry.position.to_string()).collect();
-            format!("@{term} AppendEntries prev={previous} {positions:?} commit={commit}")
-        }
-        Content::Raft { term, message } => format!("@{term} {message:?}"),
+fn content(envelope: &Envelope) -> String {
+    match &envelope.content {
+        Content::Raft { term, message } => format!("@{term} {}", MessageLine(message)),
         Content::Forward(forward) => {
             let operations = describe_operations(&forward.operations);
-            format!("Forward {} only in {}: {operations}", forward.number, forward.only_in)
+            format!(" Forward f{} only in term {}: {operations}", forward.number, forward.only_in)
         }
         Content::ForwardReply(reply) => {
             let outcome = match &reply.outcome {
                 ForwardOutcome::Done(replies) => format!("{} replies", replies.len()),
                 ForwardOutcome::NotAppended(why) => format!("not appended: {why:?}"),
             };
-            format!("ForwardReply {} {outcome}", reply.number)
+            format!(" ForwardReply f{} {outcome}", reply.number)
         }
     }
 }

@@ -3,8 +3,8 @@
 
 use bytes::Bytes;
 use servers::machine::StateMachine;
-use states::random::SplitMix64;
 
+use crate::chance::Chance;
 use crate::checks::Violation;
 
 /// A machine, the requests that its clients make, and what else must hold of their answers. That
@@ -18,10 +18,10 @@ pub trait Workload {
     fn machine(&self) -> Self::Machine;
 
     /// Draws a command.
-    fn command(&mut self, random: &mut SplitMix64) -> Bytes;
+    fn command(&mut self, chance: &mut Chance) -> Bytes;
 
     /// Draws a query.
-    fn query(&mut self, random: &mut SplitMix64) -> Bytes;
+    fn query(&mut self, chance: &mut Chance) -> Bytes;
 
     /// A batch has come to its end. Called in the order in which clients learn of it.
     ///

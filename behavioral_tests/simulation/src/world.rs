@@ -195,6 +195,12 @@ impl<W: Workload> World<W> {
         }
     }
 
+    fn note_all(&self, lines: impl FnOnce() -> Vec<String>) {
+        if self.traced {
+            lines().into_iter().for_each(|line| self.note(|| line));
+        }
+    }
+
     fn on_frame(&mut self, to: usize, frame: Vec<u8>) {
         if self.nodes[to].take_frame(self.now, &frame) {
             self.wake(to);
@@ -217,7 +223,7 @@ impl<W: Workload> World<W> {
         if !self.nodes[node].is_due(run, self.now) {
             return Ok(());
         }
-        self.note(|| trace::describe_mailbox(&self.nodes[node]));
+        self.note_all(|| trace::describe_mailbox(&self.nodes[node]));
         let Some(turn) = self.nodes[node].turn(self.now)? else { return Ok(()) };
         self.report.turns += 1;
         self.report.steps += turn.inputs;
@@ -277,7 +283,7 @@ impl<W: Workload> World<W> {
         }
         let role = turn.role;
         let decisions = &turn.decisions;
-        self.note(|| format!("{id}@{term} {role:?} last={last} commit={commit} {decisions:?}"));
+        self.note(|| format!("n{id}@{term} {role} last={last} commit={commit} {decisions:?}"));
         Ok(())
     }
 
@@ -289,7 +295,7 @@ impl<W: Workload> World<W> {
             self.nodes[from].not_sent(to, &envelopes);
             return Ok(());
         }
-        self.note(|| format!("{} → {to} {}", self.nodes[from].id, trace::describe(&envelopes)));
+        self.note_all(|| trace::describe_parcel(self.nodes[from].id, to, &envelopes));
         let link = (from, target, lane);
         let frame = self.nodes[from].seal(to, lane, &envelopes)?;
         let [first, second] =

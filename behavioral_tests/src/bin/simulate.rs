@@ -1,21 +1,25 @@
-//! Runs seeds of the simulator: `simulate --seeds 1..301` (half-open) or `simulate --seed 17`, each
-//! for `--steps` inputs into servers. Exits 1 if a seed fails, and prints how to repeat it.
+//! Runs the key-value store in simulated clusters: `simulate --seeds 1..301` (half-open), or `simulate
+//! --seed 17` with its last events; `--steps N` inputs into servers each,
+//! `--without KIND,...` trouble left out, `--brief` without a smaller plan.
+//! Exits 1 if a seed fails, and prints how to repeat it, and a smaller plan that fails as well.
 
 use std::cell::Cell;
-use std::ops::Range;
-use std::process::ExitCode;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
-use simulation::{Failure, Report, World, trace};
+use anyhow::{Context, Result, anyhow, bail};
+use behavioral_tests::keys::Keys;
+use raft::simulation::{
+    Failed, FailedSeed, Failure, Named, Plan, Report, Seeds, kinds, run_traced, running, shrink,
+    take_trace,
+};
 
-const USAGE: &str = "usage: simulate [--seeds A..B | --seed N] [--steps N]";
+const USAGE: &str = "usage: simulate [--seeds A..B | --seed N] [--steps N] [--without KIND,...] [--threads N] [--brief]";
 
 struct Options {
-    seeds: Range<u64>,
-    steps: u64,
+    seeds: Seeds,
+    /// One seed only: with its trace.
+    alone: bool,
 }
 
 fn main() -> ExitCode {
@@ -29,119 +33,128 @@ fn main() -> ExitCode {
 }
 
 fn options() -> Result<Options> {
-    let mut options = Options { seeds: 1..101, steps: 20_000 };
+    let mut options = Options { seeds: Seeds::new(1..101), alone: false };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
+        if word == "--brief" {
+            options.seeds.shrinking = false;
+            continue;
+        }
         let value = words.next().with_context(|| format!("{word} wants a value"))?;
+        let seeds = &mut options.seeds;
         match word.as_str() {
             "--seeds" => {
                 let (from, to) = value.split_once("..").context("--seeds wants A..B")?;
-                options.seeds = from.parse()?..to.parse()?;
+                seeds.range = from.parse()?..to.parse()?;
             }
             "--seed" => {
                 let seed = value.parse()?;
-                options.seeds = seed..seed + 1;
+                seeds.range = seed..seed + 1;
+                options.alone = true;
             }
-            "--steps" => options.steps = value.parse()?,
+            "--steps" => seeds.steps = value.parse()?,
+            "--without" => seeds.without = kinds(&value).map_err(|error| anyhow!(error))?,
+            "--threads" => seeds.threads = value.parse()?,
             _ => bail!("unknown option {word}"),
         }
     }
     Ok(options)
 }
 
-/// Two threads take seeds in turn; the first failure ends the run.
 fn simulate(options: &Options) -> ExitCode {
-    print_panics(options.steps);
+    let shrinking = options.seeds.shrinking;
+    std::panic::set_hook(Box::new(move |panic| on_panic(&panic.to_string(), shrinking)));
     let begun = Instant::now();
-    let next = AtomicU64::new(options.seeds.start);
-    let total = Mutex::new(Report::default());
-    let failure: Mutex<Option<(u64, Box<Failure>)>> = Mutex::new(None);
-    let work = || {
-        while failure.lock().expect("a lock").is_none() {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= options.seeds.end {
-                return;
-            }
-            RUNNING.set(Some(seed));
-            match simulation::run(seed, options.steps) {
-                Ok(report) => total.lock().expect("a lock").add(&report),
-                Err(failed) => *failure.lock().expect("a lock") = Some((seed, failed)),
-            }
+    let seeds = &options.seeds;
+    let (report, failed) = match seeds.run(Keys::default) {
+        Ok(report) => (Some(report), None),
+        Err(Failed::Missed(marks, report)) => {
+            (Some((*report).clone()), Some(Failed::Missed(marks, report)))
         }
+        Err(failed) => (None, Some(failed)),
     };
-    std::thread::scope(|scope| {
-        scope.spawn(work);
-        scope.spawn(work);
-    });
-    let failure = failure.into_inner().expect("a lock");
-    if let Some((seed, failure)) = failure {
-        print_failure(seed, options.steps, &failure);
-        return ExitCode::FAILURE;
+    if let Some(report) = report {
+        if options.alone {
+            print_trace(seeds);
+        }
+        print_report(seeds, &report, begun.elapsed().as_secs_f64());
     }
-    let total = total.into_inner().expect("a lock");
-    print_report(options, &total, begun.elapsed().as_secs_f64());
-    ExitCode::SUCCESS
+    let Some(failed) = failed else { return ExitCode::SUCCESS };
+    println!("\n{failed}");
+    if let Failed::Seed(failed) = failed {
+        print_commands(&failed);
+    }
+    ExitCode::FAILURE
+}
+
+/// The last events of a seed that passed.
+fn print_trace(seeds: &Seeds) {
+    let plan = seeds.plan(seeds.range.start);
+    if run_traced(Keys::default(), &plan).is_ok() {
+        take_trace().iter().for_each(|line| println!("{line}"));
+    }
+}
+
+fn print_commands(failed: &FailedSeed) {
+    let command = "cargo run --release -p behavioral_tests --bin simulate --";
+    println!("\nrepeat:  {command} {}", failed.plan);
+    if failed.smaller != failed.plan {
+        println!("smaller: {command} {}", failed.smaller);
+    }
 }
 
 thread_local! {
-    /// The seed that runs on this thread.
-    static RUNNING: Cell<Option<u64>> = const { Cell::new(None) };
-    /// It runs again, with a trace.
+    /// This thread runs a plan again, with a trace.
     static REPEATING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// An assert of the program that fails is a failed seed like any other. A panic ends the process,
-/// so the seed runs again, with a trace, before that.
-fn print_panics(steps: u64) {
-    std::panic::set_hook(Box::new(move |panic| {
-        let Some(seed) = RUNNING.get() else { return eprintln!("{panic}") };
-        if REPEATING.get() {
-            let violation = panic.to_string();
-            let trouble = format!("{:?}", World::new(seed, false).trouble());
-            let failure = Failure { violation, trouble, trace: trace::take(), nodes: Vec::new() };
-            print_failure(seed, steps, &failure);
-            std::process::exit(1);
-        }
+/// An assert of the program that fails is a failed seed like any other. Panics end the process, so
+/// the plan runs again, with a trace, before that; and smaller ones in processes of their own.
+fn on_panic(panic: &str, shrinking: bool) {
+    let Some(plan) = running() else { return eprintln!("{panic}") };
+    if !REPEATING.get() {
+        let repeated = plan.clone();
         let again = std::thread::spawn(move || {
-            RUNNING.set(Some(seed));
             REPEATING.set(true);
-            simulation::run_traced(seed, steps)
+            Seeds::attempt(Keys::default, &repeated).is_ok()
         });
         drop(again.join());
-        eprintln!("seed {seed} did not fail again: {panic}");
-    }));
+        return eprintln!("{plan} did not fail again: {panic}");
+    }
+    let failure = Failure::untold(format!("assert: {panic}"), Keys::default(), &plan);
+    let smaller = if shrinking { shrink(&plan, fails_alone) } else { plan.clone() };
+    let failed = FailedSeed { plan, failure, smaller };
+    println!("\n{failed}");
+    print_commands(&failed);
+    std::process::exit(1);
 }
 
-fn print_failure(seed: u64, steps: u64, failure: &Failure) {
-    for line in &failure.trace {
-        println!("{line}");
-    }
-    println!("\ndrawn: {}\n", failure.trouble);
-    for node in &failure.nodes {
-        println!("{node}");
-    }
-    println!("\nseed {seed}: {}", failure.violation);
-    println!(
-        "repeat: cargo run --release -p behavioral_tests --bin simulate -- --seed {seed} --steps {steps}"
-    );
+/// Whether a plan fails, in a process of its own.
+fn fails_alone(plan: &Plan) -> bool {
+    let program = std::env::current_exe().expect("the program's own path");
+    let mut command = Command::new(program);
+    command.args(plan.to_string().split_whitespace()).arg("--brief");
+    let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.expect("the program starts").code() == Some(1)
 }
 
-fn print_report(options: &Options, report: &Report, seconds: f64) {
-    let seeds = options.seeds.end - options.seeds.start;
-    println!("seeds       {seeds}");
-    println!("steps       {} ({:.0}/s)", report.steps, report.steps as f64 / seconds);
-    println!("turns       {}", report.turns);
-    println!("commits     {}", report.commits);
-    println!("elections   {}", report.elections);
-    println!("frames      {}", report.frames);
-    println!("crashes     {}", report.crashes);
-    println!("partitions  {}", report.partitions);
-    println!("pauses      {}", report.pauses);
-    println!("truncations {}", report.truncations);
-    println!("lost quorum {}", report.lost_quorums);
-    println!("tails cut   {}", report.cuts);
-    println!("answered    {}", report.outcomes.done);
-    println!("refused     {}", report.outcomes.refused);
-    println!("uncertain   {}", report.outcomes.uncertain);
-    println!("digest      {:016x}", report.digest);
+fn print_report(seeds: &Seeds, report: &Report, seconds: f64) {
+    let line = |name: &str, value: String| println!("{name:<12}{value}");
+    let count = |name: &str, value: u64| line(name, value.to_string());
+    count("seeds", seeds.range.end - seeds.range.start);
+    line("steps", format!("{} ({:.0}/s)", report.steps, report.steps as f64 / seconds));
+    count("turns", report.turns);
+    count("commits", report.commits);
+    count("elections", report.elections);
+    count("frames", report.frames);
+    count("crashes", report.crashes);
+    count("answered", report.outcomes.done);
+    count("refused", report.outcomes.refused);
+    count("uncertain", report.outcomes.uncertain);
+    count("judged", report.judged);
+    line("digest", format!("{:016x}", report.digest));
+    println!("\nfaults");
+    report.faults.iter().for_each(|(kind, count)| println!("  {count:>9}  {}", kind.name()));
+    println!("\nsituations");
+    report.coverage.iter().for_each(|(mark, count)| println!("  {count:>9}  {}", mark.name()));
 }
