@@ -80,6 +80,8 @@ struct Up<M> {
     server: Server<Witness<M>>,
     gate: Gate,
     rounds: storage::Rounds<SimulatedDisk>,
+    /// The newest boot of each peer that came through the gate.
+    heard: BTreeMap<NodeId, Boot>,
     mailbox: Vec<Event>,
     queued: Vec<Job>,
     syncing: bool,
@@ -194,6 +196,7 @@ impl<M: StateMachine> Node<M> {
             server: Server::new(settings, replica, Witness::new(machine), time, wall),
             gate: Gate::new(cluster.id, self.id),
             rounds: storage::Rounds::new(opened.wal),
+            heard: BTreeMap::new(),
             mailbox: Vec::new(),
             queued: Vec::new(),
             syncing: false,
@@ -253,15 +256,30 @@ impl<M: StateMachine> Node<M> {
         }
     }
 
-    /// A frame arrives; false if nobody is there or the gate refused it.
-    pub fn take_frame(&mut self, frame: &[u8]) -> bool {
+    /// A frame arrives; false if nobody is there or the gate refused it. It must refuse what is
+    /// `corrupt`, and what comes of an earlier boot of its sender than it has let in before.
+    pub fn take_frame(&mut self, frame: &[u8], corrupt: bool) -> Result<bool, Violation> {
         if self.paused.as_ref().is_some_and(|pause| pause.deaf) {
-            return false;
+            return Ok(false);
         }
-        let Some(up) = &mut self.up else { return false };
-        let Some((from, boot, envelopes)) = up.gate.admit(frame) else { return false };
+        let Some(up) = &mut self.up else { return Ok(false) };
+        let refused = up.gate.refused().total();
+        let Some((from, boot, envelopes)) = up.gate.admit(frame) else {
+            return match up.gate.refused().total() - refused {
+                1 => Ok(false),
+                _ => Err(format!("gate: {} refused a frame and did not count it", self.id)),
+            };
+        };
+        if corrupt {
+            return Err(format!("gate: {} let a frame in that was changed on its way", self.id));
+        }
+        let newest = up.heard.entry(from).or_insert(boot);
+        if boot < *newest {
+            return Err(format!("gate: {} let {from}'s boot {boot} in after {newest}", self.id));
+        }
+        *newest = boot;
         up.mailbox.push(Event::Envelopes { from, boot, envelopes });
-        true
+        Ok(true)
     }
 
     /// A client's batch arrives.
