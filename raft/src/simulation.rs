@@ -25,18 +25,17 @@
 //! let simulation = Simulation::of(Counter::default)
 //!     .commands(|chance| vec![b'x'; chance.below(10) as usize])
 //!     .queries(|_| Vec::new());
-//! # #[cfg(doc)]
-//! let report = simulation.run(1..1001).unwrap_or_else(|failed| panic!("{failed}"));
-//! # let mut few = raft::simulation::Seeds::new(1..5);
-//! # few.steps = 2_000;
-//! # let report = simulation.run_as(&few).unwrap_or_else(|failed| panic!("{failed}"));
+//! # const SEEDS: std::ops::Range<u64> = 1..3;
+//! let report = simulation.run(SEEDS).unwrap_or_else(|failed| panic!("{failed}"));
 //! assert!(report.commits > 100);
 //! ```
 //!
+//! `1..1001` is a good start: a minute in a release build, many more in a debug build. (The example
+//! `simulated_machine` does it.)
+//!
 //! A seed that fails prints the last events, a table of the nodes, and two plans such as
 //! `--seed 17 --steps 312 --without loss,pause`: what failed, and a smaller one that fails as well.
-//! [`Simulation::repeat`] runs a plan again. In a debug build a seed takes about a second, with
-//! `cargo test --release` a fraction of that.
+//! [`Simulation::repeat`] runs a plan again.
 //!
 //! [`Workload`] is for more: requests that build on earlier answers, and checks of your own.
 

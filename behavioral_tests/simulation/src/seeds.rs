@@ -15,7 +15,7 @@ use crate::coverage::{BATCH, Mark};
 use crate::shrink::shrink;
 use crate::tally::Named;
 use crate::trouble::Kind;
-use crate::{Failure, Plan, Report, Workload, World, run, run_traced, trace};
+use crate::{Failure, Plan, Report, Workload, run, run_traced};
 
 /// Inputs that the servers of a seed take, unless said otherwise.
 pub const STEPS: u64 = 20_000;
@@ -120,15 +120,13 @@ impl Seeds {
         plan: &Plan,
     ) -> Result<Report, Box<Failure>> {
         RUNNING.set(Some(plan.clone()));
-        let outcome =
-            catch_unwind(AssertUnwindSafe(|| run(&workload, plan))).unwrap_or_else(|panic| {
-                let again = catch_unwind(AssertUnwindSafe(|| run_traced(workload(), plan)));
-                let violation = format!("assert: {}", panic_text(panic.as_ref()));
-                match again {
-                    Ok(_) => unreachable!("a plan always does the same"),
-                    Err(_) => Err(Box::new(Failure::from_panic(violation, workload(), plan))),
-                }
-            });
+        let outcome = catch_unwind(AssertUnwindSafe(|| run(&workload, plan)));
+        let outcome = outcome.unwrap_or_else(|panic| {
+            let violation = format!("assert: {}", panic_text(panic.as_ref()));
+            // For its trace only.
+            drop(catch_unwind(AssertUnwindSafe(|| run_traced(workload(), plan))));
+            Err(Box::new(Failure::untold(violation, workload(), plan)))
+        });
         RUNNING.set(None);
         outcome
     }
@@ -156,14 +154,6 @@ pub fn running() -> Option<Plan> {
 fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().cloned();
     text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default()
-}
-
-impl Failure {
-    /// What is known of a plan whose traced run has just panicked on this thread.
-    pub fn from_panic<W: Workload>(violation: String, workload: W, plan: &Plan) -> Failure {
-        let trouble = format!("{:?}", World::new(workload, plan, false).trouble());
-        Failure { violation, steps: plan.steps, trouble, trace: trace::take(), nodes: Vec::new() }
-    }
 }
 
 impl fmt::Display for Plan {

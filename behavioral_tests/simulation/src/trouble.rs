@@ -180,8 +180,6 @@ pub struct Trouble {
     pub fault_length: u64,
     /// Node clocks run apart by at most this share, out of 10,000.
     pub clock_drift: u32,
-    /// Entries larger than this many bytes of padding are never proposed.
-    pub padding: usize,
     /// The least election timeout; a heartbeat is a sixth of it.
     pub election: u64,
     /// Appends in flight to one follower at most.
@@ -248,7 +246,6 @@ impl Trouble {
             fault_length: random.random_range(50_000..3_000_000),
             clock_drift: [0, 0, random.random_range(0..1_000), random.random_range(0..15_000)]
                 [random.random_range(0..4)],
-            padding: [0, 100, 1_200][random.random_range(0..3)],
             election: [100_000, 150_000, 300_000][random.random_range(0..3)],
             window: [1, 4, 16][random.random_range(0..3)],
             append_bytes: [200, 4 << 10, 64 << 10][random.random_range(0..3)],

@@ -121,7 +121,7 @@ fn on_panic(panic: &str, shrinking: bool) {
         drop(again.join());
         return eprintln!("{plan} did not fail again: {panic}");
     }
-    let failure = Failure::from_panic(format!("assert: {panic}"), Keys::default(), &plan);
+    let failure = Failure::untold(format!("assert: {panic}"), Keys::default(), &plan);
     let smaller = if shrinking { shrink(&plan, fails_alone) } else { plan.clone() };
     let failed = FailedSeed { plan, failure, smaller };
     println!("\n{failed}");
