@@ -85,6 +85,8 @@ struct Up<M> {
     server: Server<Witness<M>>,
     gate: Gate,
     rounds: storage::Rounds<SimulatedDisk>,
+    /// The newest boot of each peer that came through the gate.
+    heard: BTreeMap<NodeId, Boot>,
     mailbox: Vec<Event>,
     /// What its clock showed when the last of these came.
     newest: u64,
@@ -201,6 +203,7 @@ impl<M: StateMachine> Node<M> {
             server,
             gate,
             rounds: storage::Rounds::new(wal),
+            heard: BTreeMap::new(),
             mailbox: Vec::new(),
             newest: 0,
             queued: Vec::new(),
@@ -263,17 +266,37 @@ impl<M: StateMachine> Node<M> {
         }
     }
 
-    /// A frame arrives; false if nobody is there or the gate refused it.
-    pub fn take_frame(&mut self, now: u64, frame: &[u8]) -> bool {
+    /// A frame arrives; false if nobody is there or the gate refused it. It must refuse what is
+    /// `corrupt`, and what comes of an earlier boot of its sender than it has let in before.
+    pub fn take_frame(
+        &mut self,
+        now: u64,
+        frame: &[u8],
+        corrupt: bool,
+    ) -> Result<bool, Violation> {
         if self.paused.as_ref().is_some_and(|pause| pause.deaf) {
-            return false;
+            return Ok(false);
         }
         let clock = self.clock(now);
-        let Some(up) = &mut self.up else { return false };
-        let Some((from, boot, envelopes)) = up.gate.admit(frame) else { return false };
+        let Some(up) = &mut self.up else { return Ok(false) };
+        let refused = up.gate.refused().total();
+        let Some((from, boot, envelopes)) = up.gate.admit(frame) else {
+            return match up.gate.refused().total() - refused {
+                1 => Ok(false),
+                _ => Err(format!("gate: {} refused a frame and did not count it", self.id)),
+            };
+        };
+        if corrupt {
+            return Err(format!("gate: {} let a frame in that was changed on its way", self.id));
+        }
+        let newest = up.heard.entry(from).or_insert(boot);
+        if boot < *newest {
+            return Err(format!("gate: {} let {from}'s boot {boot} in after {newest}", self.id));
+        }
+        *newest = boot;
         up.newest = clock;
         up.mailbox.push(Event::Envelopes { from, boot, envelopes });
-        true
+        Ok(true)
     }
 
     /// A client's batch arrives.

@@ -14,7 +14,7 @@ impl<W: Workload> World<W> {
     /// come to hold and apply the same.
     pub(crate) fn quiet_phase(&mut self) -> Result<(), Violation> {
         self.trouble = self.trouble.calm();
-        self.network.heal();
+        self.mend_links();
         for node in 0..self.nodes.len() {
             self.resume(node)?;
             if !self.nodes[node].is_up() {

@@ -7,6 +7,7 @@ use messages::NodeId;
 use rand::RngExt;
 use servers::host::Batch;
 use servers::outbox::Parcel;
+use servers::transport::Lane;
 use states::random::SplitMix64;
 use states::{Role, Time};
 
@@ -14,7 +15,7 @@ use crate::Plan;
 use crate::checks::{Checks, Violation};
 use crate::clients::{Clients, Outcomes};
 use crate::coverage::{Coverage, Mark};
-use crate::network::Network;
+use crate::network::{self, Handed, LinkId, Network};
 use crate::node::{Cluster, Node, TurnEnd};
 use crate::tally::Tally;
 use crate::trace;
@@ -23,12 +24,14 @@ use crate::workload::Workload;
 
 /// Something that happens at a moment of virtual time.
 pub(crate) enum Event {
-    Frame { to: usize, frame: Vec<u8> },
+    Frame { to: usize, frame: Vec<u8>, corrupt: bool },
     Turn { node: usize, run: u32 },
     Sync { node: usize, run: u32 },
     Ask { client: usize },
     Fault,
-    Heal,
+    Heal { partition: u64 },
+    Flap { partition: u64 },
+    Unstick { link: LinkId },
     Restart { node: usize },
     Resume { node: usize },
 }
@@ -108,6 +111,7 @@ impl<W: Workload> World<W> {
             .ids()
             .map(|id| Node::found(&cluster, id, random.random_range(0..=trouble.clock_drift)))
             .collect();
+        let network = Network::new(trouble.nodes, trouble.uneven, &mut random);
         let clients = Clients::new(trouble.clients, workload);
         let checks = Checks::new(clients.workload.machine());
         let mut world = World {
@@ -118,7 +122,7 @@ impl<W: Workload> World<W> {
             trouble,
             cluster,
             nodes,
-            network: Network::default(),
+            network,
             clients,
             checks,
             asking: true,
@@ -133,6 +137,9 @@ impl<W: Workload> World<W> {
             world.schedule(world.now, Event::Ask { client });
         }
         world.schedule_fault();
+        for kind in world.trouble.lasting() {
+            world.report.faults.add(kind);
+        }
         world
     }
 
@@ -177,12 +184,14 @@ impl<W: Workload> World<W> {
         };
         self.now = self.now.max(at);
         match event {
-            Event::Frame { to, frame } => self.on_frame(to, frame),
+            Event::Frame { to, frame, corrupt } => self.on_frame(to, &frame, corrupt)?,
             Event::Turn { node, run } => self.on_turn(node, run)?,
             Event::Sync { node, run } => self.on_sync(node, run)?,
             Event::Ask { client } => self.on_ask(client),
             Event::Fault => self.on_fault()?,
-            Event::Heal => self.network.heal(),
+            Event::Heal { partition } => self.network.heal(partition),
+            Event::Flap { partition } => self.on_flap(partition),
+            Event::Unstick { link } => self.on_unstick(link),
             Event::Restart { node } => self.restart(node)?,
             Event::Resume { node } => self.resume(node)?,
         }
@@ -201,10 +210,11 @@ impl<W: Workload> World<W> {
         }
     }
 
-    fn on_frame(&mut self, to: usize, frame: Vec<u8>) {
-        if self.nodes[to].take_frame(self.now, &frame) {
+    fn on_frame(&mut self, to: usize, frame: &[u8], corrupt: bool) -> Result<(), Violation> {
+        if self.nodes[to].take_frame(self.now, frame, corrupt)? {
             self.wake(to);
         }
+        Ok(())
     }
 
     /// The node takes a turn soon; what arrives until then is taken with it.
@@ -290,27 +300,48 @@ impl<W: Workload> World<W> {
     fn send(&mut self, from: usize, (to, lane, envelopes): Parcel) -> Result<(), Violation> {
         let Some(target) = self.cluster.place(to) else { return Ok(()) };
         self.report.frames += 1;
-        if self.network.is_cut(from, target) && self.random.random_bool(0.5) {
+        let link = (from, target);
+        if self.network.is_cut(link) && self.random.random_bool(0.5) {
             // The transport knew that there was no connection.
             self.nodes[from].not_sent(to, &envelopes);
             return Ok(());
         }
         self.note_all(|| trace::describe_parcel(self.nodes[from].id, to, &envelopes));
-        let link = (from, target, lane);
         let frame = self.nodes[from].seal(to, lane, &envelopes)?;
-        let [first, second] =
-            self.network.arrivals(&mut self.random, &self.trouble, self.now, link);
-        if first.is_none() {
-            self.report.faults.add(Kind::Loss);
+        if self.random.random_range(0..10_000) < self.trouble.earlier_boots {
+            self.network.remember(link, &frame);
         }
-        if let Some(at) = second {
-            self.report.faults.add(Kind::Duplication);
-            self.schedule(at, Event::Frame { to: target, frame: frame.clone() });
-        }
-        if let Some(at) = first {
-            self.schedule(at, Event::Frame { to: target, frame });
+        match self.network.hand(link, lane, frame) {
+            Handed::Free(frame) => self.travel(link, lane, frame),
+            Handed::Held => {}
+            Handed::Refused => self.nodes[from].not_sent(to, &envelopes),
         }
         Ok(())
+    }
+
+    /// A frame goes over a link: it arrives, perhaps twice, or changed; or does not.
+    pub(crate) fn travel(&mut self, link: LinkId, lane: Lane, frame: Vec<u8>) {
+        let random = &mut self.random;
+        let [first, second] = self.network.arrivals(random, &self.trouble, self.now, link, lane);
+        if let Some(at) = second {
+            self.report.faults.add(Kind::Duplication);
+            self.arrive(at, link.1, frame.clone());
+        }
+        match first {
+            Some(at) => self.arrive(at, link.1, frame),
+            None => self.report.faults.add(Kind::Loss),
+        }
+    }
+
+    fn arrive(&mut self, at: u64, to: usize, frame: Vec<u8>) {
+        let corrupt = self.random.random_range(0..10_000) < self.trouble.corruption;
+        let frame = if corrupt {
+            self.report.faults.add(Kind::Corruption);
+            network::corrupt(&mut self.random, frame)
+        } else {
+            frame
+        };
+        self.schedule(at, Event::Frame { to, frame, corrupt });
     }
 
     /// The writer takes all that is queued, if it is idle.
@@ -384,6 +415,7 @@ impl<W: Workload> World<W> {
         }
         self.note(|| format!("{} crashes", self.nodes[node].id));
         self.report.crashes += 1;
+        self.network.forget_queues(node);
         for client in self.nodes[node].crash(&mut self.random) {
             self.clients.lose(client)?;
             let at = self.now + self.random.random_range(0..50_000);
@@ -406,6 +438,7 @@ impl<W: Workload> World<W> {
         }
         self.note(|| format!("{} starts, cut a tail off: {cut}", self.nodes[node].id));
         self.schedule_turn(node, self.now + 1);
+        self.recall_frames(node);
         Ok(())
     }
 
