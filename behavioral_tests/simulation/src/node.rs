@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use messages::{Boot, ClusterId, Envelope, LogIndex, Membership, NodeId};
 use rand::RngExt;
 use servers::founding;
-use servers::gate::Gate;
+use servers::gate::{Gate, Refused};
 use servers::host::{Batch, Outcome, Token};
 use servers::machine::StateMachine;
 use servers::outbox::{Job, Parcel};
 use servers::server::{Event, Server, Settings};
-use servers::storage::{self, Expected, Identity, Options};
+use servers::storage::{self, Disk, Expected, Identity, Options};
 use servers::transport::Lane;
 use servers::turn::{self, Edges, Moment, Started};
 use states::random::SplitMix64;
@@ -19,7 +19,7 @@ use states::{Config, Decision, Micros, Replica, Role, Time, WallTime};
 
 use crate::checks::Violation;
 use crate::disk::{Fate, SimulatedDisk};
-use crate::promises::Promises;
+use crate::promises::{Change, Promises};
 use crate::trouble::Trouble;
 use crate::witness::Witness;
 
@@ -57,6 +57,8 @@ pub struct Node<M> {
     run: u32,
     /// What its disk owes.
     promises: Promises,
+    /// What became durable since somebody asked.
+    change: Change,
     /// How much faster its clock runs, out of 10,000.
     drift: u32,
     /// Time that passed while its clock stood still.
@@ -147,6 +149,7 @@ impl<M: StateMachine> Node<M> {
             disk,
             run: 0,
             promises: Promises::default(),
+            change: Change::default(),
             drift,
             behind: 0,
             paused: None,
@@ -187,7 +190,8 @@ impl<M: StateMachine> Node<M> {
         let opened = storage::open(self.disk.clone(), &expected, &OPTIONS, seed)
             .map_err(|error| format!("node {} cannot start: {error}", self.id))?;
         let recovered = &opened.recovered;
-        self.promises.on_recovered(self.id, recovered.hard_state, &recovered.entries)?;
+        self.change =
+            self.promises.on_recovered(self.id, recovered.hard_state, &recovered.entries)?;
         let cut = recovered.cut.is_some();
         let settings = Settings {
             apply_budget: trouble.apply_budget,
@@ -387,6 +391,37 @@ impl<M: StateMachine> Node<M> {
         self.up.as_ref().map(|up| &up.server)
     }
 
+    /// What became durable since the last call.
+    pub fn take_change(&mut self) -> Change {
+        std::mem::take(&mut self.change)
+    }
+
+    /// Files of its log.
+    pub fn segments(&self) -> usize {
+        let names = self.disk.list().unwrap_or_default();
+        names.iter().filter(|name| !name.starts_with("superblock")).count()
+    }
+
+    /// How often it was started.
+    pub fn run(&self) -> u32 {
+        self.run
+    }
+
+    /// Whether it takes turns.
+    pub fn is_awake(&self) -> bool {
+        self.is_up() && self.paused.is_none()
+    }
+
+    /// Frames that its gate has refused since it was started.
+    pub fn refused(&self) -> Refused {
+        self.up.as_ref().map(|up| up.gate.refused()).unwrap_or_default()
+    }
+
+    /// Clients whose batches it has.
+    pub fn waiting(&self) -> usize {
+        self.up.as_ref().map_or(0, |up| up.waiting.len())
+    }
+
     /// What its disk owes.
     pub fn promises(&self) -> &Promises {
         &self.promises
@@ -445,7 +480,7 @@ impl<M: StateMachine> Node<M> {
     pub fn sync(&mut self, run: u32) -> Result<Option<Vec<Parcel>>, Violation> {
         let Some(up) = self.up.as_mut().filter(|_| run == self.run) else { return Ok(None) };
         let done = up.rounds.sync().map_err(|error| error.to_string())?;
-        self.promises.on_synced();
+        self.change = self.promises.on_synced();
         up.syncing = false;
         up.mailbox.extend(done.written.map(Event::Written));
         Ok(Some(done.promises))

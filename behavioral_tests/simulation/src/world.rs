@@ -9,14 +9,15 @@ use servers::host::Batch;
 use servers::outbox::Parcel;
 use servers::transport::Lane;
 use states::random::SplitMix64;
-use states::{Role, Time};
+use states::Time;
 
 use crate::Plan;
 use crate::checks::{Checks, Violation};
-use crate::clients::{Clients, Outcomes};
+use crate::clients::{Clients, Floor, Outcomes};
 use crate::coverage::{Coverage, Mark};
 use crate::network::{self, Handed, LinkId, Network};
-use crate::node::{Cluster, Node, TurnEnd};
+use crate::node::{Cluster, Node};
+use crate::observe::Observed;
 use crate::tally::Tally;
 use crate::trace;
 use crate::trouble::{Kind, Trouble};
@@ -94,6 +95,7 @@ pub struct World<W: Workload> {
     pub(crate) network: Network,
     pub(crate) clients: Clients<W>,
     pub(crate) checks: Checks<W::Machine>,
+    pub(crate) observed: Observed,
     /// Clients go on asking.
     pub(crate) asking: bool,
     pub(crate) report: Report,
@@ -114,6 +116,7 @@ impl<W: Workload> World<W> {
         let network = Network::new(trouble.nodes, trouble.uneven, &mut random);
         let clients = Clients::new(trouble.clients, workload);
         let checks = Checks::new(clients.workload.machine());
+        let observed = Observed::new(trouble.nodes, trouble.clients);
         let mut world = World {
             now: 1_000_000,
             sequence: 0,
@@ -125,6 +128,7 @@ impl<W: Workload> World<W> {
             network,
             clients,
             checks,
+            observed,
             asking: true,
             report: Report::default(),
             traced,
@@ -234,13 +238,13 @@ impl<W: Workload> World<W> {
             return Ok(());
         }
         self.note_all(|| trace::describe_mailbox(&self.nodes[node]));
+        self.before_turn(node);
         let Some(turn) = self.nodes[node].turn(self.now)? else { return Ok(()) };
         self.report.turns += 1;
         self.report.steps += turn.inputs;
         let dies = self.random.random_range(0..10_000) < self.trouble.crash_in_turn;
         // A crash may come between any two effects: only the first of these are done.
         let effects = if dies { self.random.random_range(0..3) } else { 3 };
-        self.report.coverage.on_decisions(&turn.decisions);
         self.check(node, &turn)?;
         if effects > 0 {
             for parcel in turn.sends {
@@ -254,6 +258,7 @@ impl<W: Workload> World<W> {
         for (client, outcome) in turn.replies {
             if effects > 2 {
                 self.note(|| format!("client {client}: {}", trace::kind_of(&outcome)));
+                self.note_outcome(node, client, &outcome);
                 self.clients.on_outcome(client, outcome, &mut self.checks)?;
             } else {
                 self.clients.lose(client)?;
@@ -273,30 +278,6 @@ impl<W: Workload> World<W> {
         Ok(())
     }
 
-    fn check(&mut self, node: usize, turn: &TurnEnd) -> Result<(), Violation> {
-        let Some(replica) = self.nodes[node].replica() else { return Ok(()) };
-        let log = replica.log();
-        for job in &turn.jobs {
-            if let Some(write) = &job.write {
-                self.checks.on_written(log, &write.entries)?;
-            }
-        }
-        if turn.role == Role::Leader {
-            self.checks.on_leader((replica.id, turn.run), replica.term(), log)?;
-        }
-        let (from, to) = (turn.committed_before, replica.commit_index());
-        self.checks.on_commit(replica.term(), log, from, to)?;
-        let facts = (replica.id, replica.term(), log.last(), replica.commit_index());
-        let (id, term, last, commit) = facts;
-        for number in [id.0, term.0, last.term.0, last.index.0, commit.0, turn.inputs, self.now] {
-            self.report.digest = crate::witness::chain(self.report.digest, &number.to_le_bytes());
-        }
-        let role = turn.role;
-        let decisions = &turn.decisions;
-        self.note(|| format!("n{id}@{term} {role} last={last} commit={commit} {decisions:?}"));
-        Ok(())
-    }
-
     fn send(&mut self, from: usize, (to, lane, envelopes): Parcel) -> Result<(), Violation> {
         let Some(target) = self.cluster.place(to) else { return Ok(()) };
         self.report.frames += 1;
@@ -308,6 +289,9 @@ impl<W: Workload> World<W> {
         }
         self.note_all(|| trace::describe_parcel(self.nodes[from].id, to, &envelopes));
         let frame = self.nodes[from].seal(to, lane, &envelopes)?;
+        for envelope in &envelopes {
+            self.check_promise(link, &envelope.content)?;
+        }
         if self.random.random_range(0..10_000) < self.trouble.earlier_boots {
             self.network.remember(link, &frame);
         }
@@ -363,6 +347,7 @@ impl<W: Workload> World<W> {
             return Err(error);
         }
         self.note(|| format!("{}: {error}", self.nodes[node].id));
+        self.report.coverage.add(Mark::DiskFailed);
         self.crash(node)
     }
 
@@ -372,6 +357,7 @@ impl<W: Workload> World<W> {
             Ok(Some(promises)) => promises,
             Err(error) => return self.on_disk_error(node, error),
         };
+        self.note_durable(node);
         for parcel in promises {
             self.send(node, parcel)?;
         }
@@ -395,7 +381,8 @@ impl<W: Workload> World<W> {
             self.schedule(at, Event::Ask { client });
             return;
         }
-        let floor = self.checks.acknowledged();
+        let applied = self.nodes[node].server().map_or(0, |server| server.machine().seen().length);
+        let floor = Floor { all: self.checks.length(), node: applied };
         let (operations, stale) = self.clients.ask(client, &mut self.random, &self.trouble, floor);
         self.note(|| {
             format!(
@@ -404,6 +391,7 @@ impl<W: Workload> World<W> {
                 trace::describe_operations(&operations)
             )
         });
+        self.observed.on_ask(client, self.now, &operations, stale);
         let arrived = Time(self.nodes[node].clock(self.now));
         self.nodes[node].take_batch(client, Batch { arrived, operations, stale });
         self.wake(node);
@@ -415,6 +403,7 @@ impl<W: Workload> World<W> {
         }
         self.note(|| format!("{} crashes", self.nodes[node].id));
         self.report.crashes += 1;
+        self.note_crash(node);
         self.network.forget_queues(node);
         for client in self.nodes[node].crash(&mut self.random) {
             self.clients.lose(client)?;
@@ -437,6 +426,7 @@ impl<W: Workload> World<W> {
             self.report.coverage.add(Mark::TailCut);
         }
         self.note(|| format!("{} starts, cut a tail off: {cut}", self.nodes[node].id));
+        self.note_start(node);
         self.schedule_turn(node, self.now + 1);
         self.recall_frames(node);
         Ok(())
@@ -444,6 +434,7 @@ impl<W: Workload> World<W> {
 
     pub(crate) fn resume(&mut self, node: usize) -> Result<(), Violation> {
         if self.nodes[node].resume(self.now) {
+            self.note_resume(node);
             self.schedule_turn(node, self.now + 1);
             self.begin_sync(node)?;
         }
@@ -453,7 +444,7 @@ impl<W: Workload> World<W> {
 
 /// Where a node stands in the cluster's list.
 impl Cluster {
-    fn place(&self, id: NodeId) -> Option<usize> {
+    pub(crate) fn place(&self, id: NodeId) -> Option<usize> {
         self.ids().position(|other| other == id)
     }
 }
