@@ -1,7 +1,7 @@
 //! One simulated node: the production server, gate and log, over a simulated disk, run by virtual
 //! time. Must never keep anything over a crash but its disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use messages::{Boot, ClusterId, Envelope, LogIndex, Membership, NodeId};
 use rand::RngExt;
@@ -11,15 +11,16 @@ use servers::host::{Batch, Outcome, Token};
 use servers::machine::StateMachine;
 use servers::outbox::{Job, Parcel};
 use servers::server::{Event, Server, Settings};
-use servers::storage::{self, Expected, Identity, Options};
+use servers::storage::{self, Expected, Identity, OpenError, Options};
 use servers::transport::Lane;
 use states::random::SplitMix64;
 use states::{Config, Decision, Micros, Replica, Role, Time, WallTime};
 
 use crate::checks::Violation;
-use crate::disk::{Fate, SimulatedDisk};
+use crate::disk::{Fate, Room, SimulatedDisk};
 use crate::promises::Promises;
 use crate::trouble::Trouble;
+use crate::turns::Effect;
 use crate::witness::Witness;
 
 /// Small segments, so that runs cross many of them.
@@ -63,6 +64,10 @@ pub struct Node<M> {
     paused: Option<Pause>,
     /// Its disk was told to fail.
     disk_fails: bool,
+    /// Its syncs take long until then.
+    gray_until: u64,
+    /// How far its wall clock was set forward or back, microseconds.
+    wall: i64,
     up: Option<Up<M>>,
 }
 
@@ -83,13 +88,28 @@ struct Up<M> {
     /// The newest boot of each peer that came through the gate.
     heard: BTreeMap<NodeId, Boot>,
     mailbox: Vec<Event>,
-    queued: Vec<Job>,
+    /// Gathered for a turn that has not looked at the clock yet.
+    gathered: Option<Vec<Event>>,
+    /// What a turn left to be done, and the node did not get to.
+    undone: VecDeque<Effect>,
+    queued: VecDeque<Job>,
     syncing: bool,
+    /// The sync is over, and the node did not get to that.
+    sync_waits: bool,
     /// When its next turn is, if one is due.
     turn_at: Option<u64>,
     waiting: BTreeMap<Token, usize>,
     next_token: u64,
     committed: LogIndex,
+}
+
+/// How a start went.
+#[derive(Debug)]
+pub enum Beginning {
+    /// It runs; perhaps a tail of its log had to go.
+    Started { cut: bool },
+    /// Its disk, which was told to fail, did.
+    Failed(String),
 }
 
 /// What a turn left to be done, and what it changed.
@@ -139,6 +159,8 @@ impl<M: StateMachine> Node<M> {
             behind: 0,
             paused: None,
             disk_fails: false,
+            gray_until: 0,
+            wall: 0,
             up: None,
         }
     }
@@ -160,7 +182,7 @@ impl<M: StateMachine> Node<M> {
         self.behind + time.0.saturating_mul(10_000) / (10_000 + u64::from(self.drift))
     }
 
-    /// Starts on what its disk holds; says whether a tail of that had to go.
+    /// Starts on what its disk holds.
     pub fn start(
         &mut self,
         cluster: &Cluster,
@@ -168,11 +190,20 @@ impl<M: StateMachine> Node<M> {
         machine: M,
         seed: u64,
         now: u64,
-    ) -> Result<bool, Violation> {
+    ) -> Result<Beginning, Violation> {
         self.run += 1;
         let expected = Expected { cluster: cluster.id, name: self.id.to_string() };
-        let opened = storage::open(self.disk.clone(), &expected, &OPTIONS, seed)
-            .map_err(|error| format!("node {} cannot start: {error}", self.id))?;
+        let opened = match storage::open(self.disk.clone(), &expected, &OPTIONS, seed) {
+            Ok(opened) => opened,
+            Err(OpenError::Io(error)) if self.disk_fails() => {
+                self.disk.heal();
+                self.disk_fails = false;
+                return Ok(Beginning::Failed(error.to_string()));
+            }
+            Err(error) => return Err(format!("node {} cannot start: {error}", self.id)),
+        };
+        self.disk.heal();
+        self.disk_fails = false;
         let recovered = opened.recovered;
         self.promises.on_recovered(self.id, recovered.hard_state, &recovered.entries)?;
         let cut = recovered.cut.is_some();
@@ -198,34 +229,45 @@ impl<M: StateMachine> Node<M> {
             rounds: storage::Rounds::new(opened.wal),
             heard: BTreeMap::new(),
             mailbox: Vec::new(),
-            queued: Vec::new(),
+            gathered: None,
+            undone: VecDeque::new(),
+            queued: VecDeque::new(),
             syncing: false,
+            sync_waits: false,
             turn_at: None,
             waiting: BTreeMap::new(),
             next_token: 0,
             committed: LogIndex(0),
         });
-        Ok(cut)
+        Ok(Beginning::Started { cut })
     }
 
     fn times(&self, now: u64) -> (Time, WallTime) {
         let time = self.clock(now);
-        (Time(time), WallTime(1_700_000_000_000_000 + time))
+        let wall = 1_700_000_000_000_000u64 + time;
+        (Time(time), WallTime(wall.saturating_add_signed(self.wall)))
     }
 
-    /// Loses all but its disk, and of that what was not synced, sector by sector; the clients whose
-    /// batches died with it.
-    pub fn crash(&mut self, random: &mut SplitMix64) -> Vec<usize> {
-        self.paused = None;
-        self.disk_fails = false;
-        let Some(up) = self.up.take() else { return Vec::new() };
-        drop(up.server);
+    /// What its disk had not synced is kept or lost, sector by sector. To be followed by `kill`.
+    pub fn lose_power(&mut self, random: &mut SplitMix64) {
         self.disk.crash(|| match random.random_range(0..10) {
             0..4 => Fate::Kept,
             4..9 => Fate::Lost,
             _ => Fate::Torn(random.random_range(0..512)),
         });
-        up.waiting.into_values().collect()
+    }
+
+    /// Loses all but its disk; the clients whose batches died with it.
+    pub fn kill(&mut self) -> Vec<usize> {
+        self.paused = None;
+        self.disk_fails = false;
+        self.disk.heal();
+        let Some(up) = self.up.take() else { return Vec::new() };
+        let unanswered = up.undone.into_iter().filter_map(|effect| match effect {
+            Effect::Reply(client, _) => Some(client),
+            Effect::Send(_) | Effect::Queue(_) => None,
+        });
+        up.waiting.into_values().chain(unanswered).collect()
     }
 
     /// Stops taking turns and syncing; what arrives waits, or is lost if it is deaf. Its clock stands
@@ -243,17 +285,71 @@ impl<M: StateMachine> Node<M> {
         true
     }
 
-    /// Whether an error of its disk is no fault of its own.
-    pub fn disk_fails(&self) -> bool {
-        self.disk_fails
+    /// What it has not got to, because it stands still or ends.
+    pub fn leave_undone(&mut self, effects: VecDeque<Effect>) {
+        if let Some(up) = &mut self.up {
+            up.undone = effects;
+        }
     }
 
-    /// Its disk fails after so many more operations, until the node is started again.
+    /// What it has not got to before it stood still.
+    pub fn take_undone(&mut self) -> VecDeque<Effect> {
+        self.up.as_mut().map(|up| std::mem::take(&mut up.undone)).unwrap_or_default()
+    }
+
+    /// Whether an error of its disk is no fault of its own.
+    pub fn disk_fails(&self) -> bool {
+        self.disk_fails || self.disk.is_full()
+    }
+
+    /// Its disk fails after so many more operations, until the process ends or has started.
     pub fn fail_disk(&mut self, after: usize) {
+        self.disk.fail_after(after, std::io::ErrorKind::Other);
+        self.disk_fails = true;
+    }
+
+    /// The next sync of its disk fails.
+    pub fn fail_sync(&mut self) {
         if self.is_up() {
-            self.disk.fail_after(after, std::io::ErrorKind::Other);
+            self.disk.fail_sync();
             self.disk_fails = true;
         }
+    }
+
+    /// Soon its disk has no room any more.
+    pub fn fill_disk(&mut self, random: &mut SplitMix64) {
+        self.disk.fill(match random.random_bool(0.7) {
+            true => Room::Bytes(random.random_range(0..200_000)),
+            false => Room::Operations(random.random_range(0..20)),
+        });
+    }
+
+    /// Its disk has room again.
+    pub fn free_disk(&mut self) {
+        self.disk.free();
+    }
+
+    /// Its syncs take long until then.
+    pub fn gray_until(&mut self, until: u64) {
+        self.gray_until = until;
+    }
+
+    /// Whether its syncs take long.
+    pub fn is_gray(&self, now: u64) -> bool {
+        now < self.gray_until
+    }
+
+    /// Its disk works again.
+    pub fn mend_disk(&mut self) {
+        self.disk.free();
+        self.disk.heal();
+        self.disk_fails = false;
+        self.gray_until = 0;
+    }
+
+    /// Somebody sets its wall clock, by up to an hour.
+    pub fn set_wall(&mut self, random: &mut SplitMix64) {
+        self.wall = random.random_range(-3_600_000_000..3_600_000_000);
     }
 
     /// A frame arrives; false if nobody is there or the gate refused it. It must refuse what is
@@ -312,6 +408,14 @@ impl<M: StateMachine> Node<M> {
         run == self.run && wanted == Some(now)
     }
 
+    /// Gathers what has arrived for the next turn; what comes later is not in it. False if it stands
+    /// still already.
+    pub fn gather_early(&mut self) -> bool {
+        let Some(up) = self.up.as_mut().filter(|_| self.paused.is_none()) else { return false };
+        up.gathered = Some(std::mem::take(&mut up.mailbox));
+        true
+    }
+
     /// Takes a turn with all that has arrived; none while it is paused.
     pub fn turn(&mut self, now: u64) -> Option<TurnEnd> {
         let (time, wall) = self.times(now);
@@ -321,7 +425,8 @@ impl<M: StateMachine> Node<M> {
         if self.paused.is_some() {
             return None;
         }
-        let events = std::mem::take(&mut up.mailbox);
+        let gathered = up.gathered.take();
+        let events = gathered.unwrap_or_else(|| std::mem::take(&mut up.mailbox));
         let inputs = events.len().max(1) as u64;
         up.server.receive(time, wall, events);
         let outbox = up.server.outbox();
@@ -381,20 +486,25 @@ impl<M: StateMachine> Node<M> {
     }
 
     /// Work for the writer.
-    pub fn queue(&mut self, jobs: Vec<Job>) {
+    pub fn queue(&mut self, job: Job) {
         if let Some(up) = &mut self.up {
-            up.queued.extend(jobs);
+            up.queued.push_back(job);
         }
     }
 
-    /// The writer takes all that is queued and writes it; the run in which its sync must end.
-    pub fn stage(&mut self) -> Result<Option<u32>, Violation> {
+    /// Jobs that the writer has not taken yet.
+    pub fn queued(&self) -> usize {
+        self.up.as_ref().map_or(0, |up| up.queued.len())
+    }
+
+    /// The writer takes so many jobs and writes them; the run in which its sync must end.
+    pub fn stage(&mut self, jobs: usize) -> Result<Option<u32>, Violation> {
         let Some(up) = self.up.as_mut().filter(|_| self.paused.is_none()) else { return Ok(None) };
         if up.syncing || up.queued.is_empty() {
             return Ok(None);
         }
         up.syncing = true;
-        for job in std::mem::take(&mut up.queued) {
+        for job in up.queued.drain(..jobs) {
             if let Some(write) = &job.write {
                 self.promises.on_staged(write);
             }
@@ -406,6 +516,10 @@ impl<M: StateMachine> Node<M> {
     /// The sync returns: the promises that it lets go.
     pub fn sync(&mut self, run: u32) -> Result<Option<Vec<Parcel>>, Violation> {
         let Some(up) = self.up.as_mut().filter(|_| run == self.run) else { return Ok(None) };
+        up.sync_waits = self.paused.is_some();
+        if up.sync_waits {
+            return Ok(None);
+        }
         let done = up.rounds.sync().map_err(|error| error.to_string())?;
         self.promises.on_synced();
         up.syncing = false;
@@ -413,9 +527,15 @@ impl<M: StateMachine> Node<M> {
         Ok(Some(done.promises))
     }
 
+    /// The run whose sync was over while it stood still.
+    pub fn sync_waits(&self) -> Option<u32> {
+        self.up.as_ref().filter(|up| up.sync_waits).map(|_| self.run)
+    }
+
     /// The writer had no work for a while.
     pub fn mark(&mut self) -> Result<(), Violation> {
-        let Some(up) = self.up.as_mut().filter(|up| !up.syncing) else { return Ok(()) };
+        let up = self.up.as_mut().filter(|up| !up.syncing && self.paused.is_none());
+        let Some(up) = up else { return Ok(()) };
         up.rounds.mark().map_err(|error| error.to_string())
     }
 
