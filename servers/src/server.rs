@@ -16,7 +16,7 @@ use crate::host::{Batch, Outcome, Status, Token};
 use crate::machine::StateMachine;
 use crate::outbox::{Job, Outbox, Parcels};
 use crate::proposals::{Request, Requester, Requests, Stage};
-use crate::status::{Heard, Leadership};
+use crate::status::{Heard, Leadership, Load};
 use crate::{hops, status};
 
 /// How a server treats its clients.
@@ -190,6 +190,13 @@ impl<M: StateMachine> Server<M> {
     pub fn status(&self) -> Status {
         let applied = self.applier.applied();
         status::status(self.state(), &self.replica, applied, &self.heard, self.now)
+    }
+
+    /// What waits in it.
+    pub fn load(&self) -> Load {
+        let (requests, request_bytes) = self.requests.load();
+        let (proposals, reads) = self.applier.waiting();
+        Load { requests, request_bytes, proposals, reads, copies: self.copies.count() }
     }
 
     /// The facts: term, vote, log.

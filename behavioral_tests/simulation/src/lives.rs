@@ -95,10 +95,9 @@ impl<W: Workload> World<W> {
     /// so that what arrives meanwhile is lost.
     pub(crate) fn pause(&mut self, node: usize) {
         let ends = self.now + self.random.random_range(10_000..self.trouble.fault_length);
-        let frozen = self.random.random_bool(0.5).then_some(self.now);
+        let stands = self.random.random_bool(0.5);
         let deaf = self.random.random_bool(0.5);
-        self.nodes[node].pause(frozen, deaf);
-        let stands = frozen.is_some();
+        self.nodes[node].pause(self.now, stands, deaf);
         self.note(|| format!("n{} pauses, clock too: {stands}, deaf: {deaf}", self.nodes[node].id));
         self.schedule(ends, Event::Resume { node });
     }

@@ -1,6 +1,9 @@
 //! One simulated node: the production server, gate and log, over a simulated disk, run by virtual
 //! time. Must never keep anything over a crash but its disk.
 
+mod edges;
+mod media;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use messages::{Boot, ClusterId, Envelope, LogIndex, Membership, NodeId};
@@ -13,11 +16,13 @@ use servers::outbox::{Job, Parcel};
 use servers::server::{Event, Server, Settings};
 use servers::storage::{self, Expected, Identity, OpenError, Options};
 use servers::transport::Lane;
+use servers::turn::{self, Moment, Started};
 use states::random::SplitMix64;
-use states::{Config, Decision, Micros, Replica, Role, Time, WallTime};
+use states::{Config, Decision, Micros, Replica, Role, Time};
 
+use self::edges::{SimulatedEdges, moment};
 use crate::checks::Violation;
-use crate::disk::{Fate, Room, SimulatedDisk};
+use crate::disk::SimulatedDisk;
 use crate::promises::Promises;
 use crate::trouble::Trouble;
 use crate::turns::Effect;
@@ -62,6 +67,8 @@ pub struct Node<M> {
     /// Time that passed while its clock stood still.
     behind: u64,
     paused: Option<Pause>,
+    /// It goes on after a pause that began when its clock showed this.
+    woken: Option<u64>,
     /// Its disk was told to fail.
     disk_fails: bool,
     /// Its syncs take long until then.
@@ -73,6 +80,8 @@ pub struct Node<M> {
 
 /// A node that takes no turns.
 struct Pause {
+    /// What its clock showed when this began.
+    began: u64,
     /// Its clock stands still since then.
     frozen: Option<u64>,
     /// What arrives is lost.
@@ -88,6 +97,8 @@ struct Up<M> {
     /// The newest boot of each peer that came through the gate.
     heard: BTreeMap<NodeId, Boot>,
     mailbox: Vec<Event>,
+    /// What its clock showed when the last of these came.
+    newest: u64,
     /// Gathered for a turn that has not looked at the clock yet.
     gathered: Option<Vec<Event>>,
     /// What a turn left to be done, and the node did not get to.
@@ -158,6 +169,7 @@ impl<M: StateMachine> Node<M> {
             drift,
             behind: 0,
             paused: None,
+            woken: None,
             disk_fails: false,
             gray_until: 0,
             wall: 0,
@@ -204,31 +216,26 @@ impl<M: StateMachine> Node<M> {
         };
         self.disk.heal();
         self.disk_fails = false;
-        let recovered = opened.recovered;
+        let recovered = &opened.recovered;
         self.promises.on_recovered(self.id, recovered.hard_state, &recovered.entries)?;
         let cut = recovered.cut.is_some();
-        let replica = Replica::recovered(
-            self.id,
-            cluster.membership.clone(),
-            config(trouble),
-            seed,
-            recovered.hard_state,
-            recovered.entries,
-        );
         let settings = Settings {
-            boot: opened.boot,
             apply_budget: trouble.apply_budget,
             waiting_bytes: trouble.waiting_bytes,
             ..Settings::default()
         };
-        let (time, wall) = self.times(now);
+        let machine = Witness::new(machine);
+        let moment = self.moment(now);
+        let started = turn::start(opened, settings, config(trouble), seed, machine, moment);
+        let Started { server, gate, boot, wal, .. } = started;
         self.up = Some(Up {
-            boot: opened.boot,
-            server: Server::new(settings, replica, Witness::new(machine), time, wall),
-            gate: Gate::new(cluster.id, self.id),
-            rounds: storage::Rounds::new(opened.wal),
+            boot,
+            server,
+            gate,
+            rounds: storage::Rounds::new(wal),
             heard: BTreeMap::new(),
             mailbox: Vec::new(),
+            newest: 0,
             gathered: None,
             undone: VecDeque::new(),
             queued: VecDeque::new(),
@@ -242,24 +249,14 @@ impl<M: StateMachine> Node<M> {
         Ok(Beginning::Started { cut })
     }
 
-    fn times(&self, now: u64) -> (Time, WallTime) {
-        let time = self.clock(now);
-        let wall = 1_700_000_000_000_000u64 + time;
-        (Time(time), WallTime(wall.saturating_add_signed(self.wall)))
-    }
-
-    /// What its disk had not synced is kept or lost, sector by sector. To be followed by `kill`.
-    pub fn lose_power(&mut self, random: &mut SplitMix64) {
-        self.disk.crash(|| match random.random_range(0..10) {
-            0..4 => Fate::Kept,
-            4..9 => Fate::Lost,
-            _ => Fate::Torn(random.random_range(0..512)),
-        });
+    fn moment(&self, now: u64) -> Moment {
+        moment(self.clock(now), self.wall)
     }
 
     /// Loses all but its disk; the clients whose batches died with it.
     pub fn kill(&mut self) -> Vec<usize> {
         self.paused = None;
+        self.woken = None;
         self.disk_fails = false;
         self.disk.heal();
         let Some(up) = self.up.take() else { return Vec::new() };
@@ -271,10 +268,11 @@ impl<M: StateMachine> Node<M> {
     }
 
     /// Stops taking turns and syncing; what arrives waits, or is lost if it is deaf. Its clock stands
-    /// still if it is frozen at a moment of the world's time.
-    pub fn pause(&mut self, frozen: Option<u64>, deaf: bool) {
+    /// still if it is frozen.
+    pub fn pause(&mut self, now: u64, frozen: bool, deaf: bool) {
         if self.is_up() && self.paused.is_none() {
-            self.paused = Some(Pause { frozen, deaf });
+            let began = self.clock(now);
+            self.paused = Some(Pause { began, frozen: frozen.then_some(now), deaf });
         }
     }
 
@@ -282,6 +280,7 @@ impl<M: StateMachine> Node<M> {
     pub fn resume(&mut self, now: u64) -> bool {
         let Some(pause) = self.paused.take() else { return false };
         self.behind += pause.frozen.map_or(0, |frozen| now - frozen);
+        self.woken = Some(pause.began);
         true
     }
 
@@ -297,56 +296,6 @@ impl<M: StateMachine> Node<M> {
         self.up.as_mut().map(|up| std::mem::take(&mut up.undone)).unwrap_or_default()
     }
 
-    /// Whether an error of its disk is no fault of its own.
-    pub fn disk_fails(&self) -> bool {
-        self.disk_fails || self.disk.is_full()
-    }
-
-    /// Its disk fails after so many more operations, until the process ends or has started.
-    pub fn fail_disk(&mut self, after: usize) {
-        self.disk.fail_after(after, std::io::ErrorKind::Other);
-        self.disk_fails = true;
-    }
-
-    /// The next sync of its disk fails.
-    pub fn fail_sync(&mut self) {
-        if self.is_up() {
-            self.disk.fail_sync();
-            self.disk_fails = true;
-        }
-    }
-
-    /// Soon its disk has no room any more.
-    pub fn fill_disk(&mut self, random: &mut SplitMix64) {
-        self.disk.fill(match random.random_bool(0.7) {
-            true => Room::Bytes(random.random_range(0..200_000)),
-            false => Room::Operations(random.random_range(0..20)),
-        });
-    }
-
-    /// Its disk has room again.
-    pub fn free_disk(&mut self) {
-        self.disk.free();
-    }
-
-    /// Its syncs take long until then.
-    pub fn gray_until(&mut self, until: u64) {
-        self.gray_until = until;
-    }
-
-    /// Whether its syncs take long.
-    pub fn is_gray(&self, now: u64) -> bool {
-        now < self.gray_until
-    }
-
-    /// Its disk works again.
-    pub fn mend_disk(&mut self) {
-        self.disk.free();
-        self.disk.heal();
-        self.disk_fails = false;
-        self.gray_until = 0;
-    }
-
     /// Somebody sets its wall clock, by up to an hour.
     pub fn set_wall(&mut self, random: &mut SplitMix64) {
         self.wall = random.random_range(-3_600_000_000..3_600_000_000);
@@ -354,10 +303,11 @@ impl<M: StateMachine> Node<M> {
 
     /// A frame arrives; false if nobody is there or the gate refused it. It must refuse what is
     /// `corrupt`, and what comes of an earlier boot of its sender than it has let in before.
-    pub fn take_frame(&mut self, frame: &[u8], corrupt: bool) -> Result<bool, Violation> {
+    pub fn take_frame(&mut self, now: u64, frame: &[u8], corrupt: bool) -> Result<bool, Violation> {
         if self.paused.as_ref().is_some_and(|pause| pause.deaf) {
             return Ok(false);
         }
+        let clock = self.clock(now);
         let Some(up) = &mut self.up else { return Ok(false) };
         let refused = up.gate.refused().total();
         let Some((from, boot, envelopes)) = up.gate.admit(frame) else {
@@ -374,6 +324,7 @@ impl<M: StateMachine> Node<M> {
             return Err(format!("gate: {} let {from}'s boot {boot} in after {newest}", self.id));
         }
         *newest = boot;
+        up.newest = clock;
         up.mailbox.push(Event::Envelopes { from, boot, envelopes });
         Ok(true)
     }
@@ -381,6 +332,7 @@ impl<M: StateMachine> Node<M> {
     /// A client's batch arrives.
     pub fn take_batch(&mut self, client: usize, batch: Batch) {
         let Some(up) = &mut self.up else { return };
+        up.newest = batch.arrived.0;
         let token = Token(up.next_token);
         up.next_token += 1;
         up.waiting.insert(token, client);
@@ -417,18 +369,34 @@ impl<M: StateMachine> Node<M> {
     }
 
     /// Takes a turn with all that has arrived; none while it is paused.
-    pub fn turn(&mut self, now: u64) -> Option<TurnEnd> {
-        let (time, wall) = self.times(now);
-        let run = self.run;
-        let up = self.up.as_mut()?;
+    pub fn turn(&mut self, now: u64) -> Result<Option<TurnEnd>, Violation> {
+        let clock = self.clock(now);
+        let (id, run) = (self.id, self.run);
+        let Some(up) = &mut self.up else { return Ok(None) };
         up.turn_at = None;
         if self.paused.is_some() {
-            return None;
+            return Ok(None);
         }
-        let gathered = up.gathered.take();
-        let events = gathered.unwrap_or_else(|| std::mem::take(&mut up.mailbox));
-        let inputs = events.len().max(1) as u64;
-        up.server.receive(time, wall, events);
+        let early = up.gathered.take();
+        let inputs = early.as_ref().unwrap_or(&up.mailbox).len().max(1) as u64;
+        let before = self.woken.take().unwrap_or(clock);
+        let mut edges = SimulatedEdges {
+            early,
+            mailbox: &mut up.mailbox,
+            gathered: false,
+            before,
+            after: clock,
+            wall: self.wall,
+            read: None,
+        };
+        turn::take(&mut up.server, &mut edges, &mut Vec::new())?;
+        let read = edges.read.unwrap_or(0);
+        if read < up.newest {
+            return Err(format!(
+                "clock: {id} judges what came at {} as if it were {read}",
+                up.newest
+            ));
+        }
         let outbox = up.server.outbox();
         let sends = outbox.sends.take();
         let jobs = std::mem::take(&mut outbox.jobs);
@@ -440,7 +408,8 @@ impl<M: StateMachine> Node<M> {
         let committed = up.server.replica().commit_index();
         let committed_before = std::mem::replace(&mut up.committed, committed);
         let role = up.server.state().role();
-        Some(TurnEnd { inputs, sends, jobs, replies, decisions, role, run, committed_before })
+        let end = TurnEnd { inputs, sends, jobs, replies, decisions, role, run, committed_before };
+        Ok(Some(end))
     }
 
     /// When it wants a turn though nothing happens.
@@ -457,6 +426,16 @@ impl<M: StateMachine> Node<M> {
     /// Its role; that in which a node starts if it does not run.
     pub fn role(&self) -> Role {
         self.up.as_ref().map_or(Role::Follower, |up| up.server.state().role())
+    }
+
+    /// Its server, if it runs.
+    pub fn server(&self) -> Option<&Server<Witness<M>>> {
+        self.up.as_ref().map(|up| &up.server)
+    }
+
+    /// What its disk owes.
+    pub fn promises(&self) -> &Promises {
+        &self.promises
     }
 
     /// Its facts, if it runs.
@@ -483,60 +462,6 @@ impl<M: StateMachine> Node<M> {
         }
         let up = self.up.as_ref().expect("only a node that runs sends");
         Ok(up.gate.seal(up.boot, to, lane, envelopes))
-    }
-
-    /// Work for the writer.
-    pub fn queue(&mut self, job: Job) {
-        if let Some(up) = &mut self.up {
-            up.queued.push_back(job);
-        }
-    }
-
-    /// Jobs that the writer has not taken yet.
-    pub fn queued(&self) -> usize {
-        self.up.as_ref().map_or(0, |up| up.queued.len())
-    }
-
-    /// The writer takes so many jobs and writes them; the run in which its sync must end.
-    pub fn stage(&mut self, jobs: usize) -> Result<Option<u32>, Violation> {
-        let Some(up) = self.up.as_mut().filter(|_| self.paused.is_none()) else { return Ok(None) };
-        if up.syncing || up.queued.is_empty() {
-            return Ok(None);
-        }
-        up.syncing = true;
-        for job in up.queued.drain(..jobs) {
-            if let Some(write) = &job.write {
-                self.promises.on_staged(write);
-            }
-            up.rounds.stage(job).map_err(|error| error.to_string())?;
-        }
-        Ok(Some(self.run))
-    }
-
-    /// The sync returns: the promises that it lets go.
-    pub fn sync(&mut self, run: u32) -> Result<Option<Vec<Parcel>>, Violation> {
-        let Some(up) = self.up.as_mut().filter(|_| run == self.run) else { return Ok(None) };
-        up.sync_waits = self.paused.is_some();
-        if up.sync_waits {
-            return Ok(None);
-        }
-        let done = up.rounds.sync().map_err(|error| error.to_string())?;
-        self.promises.on_synced();
-        up.syncing = false;
-        up.mailbox.extend(done.written.map(Event::Written));
-        Ok(Some(done.promises))
-    }
-
-    /// The run whose sync was over while it stood still.
-    pub fn sync_waits(&self) -> Option<u32> {
-        self.up.as_ref().filter(|up| up.sync_waits).map(|_| self.run)
-    }
-
-    /// The writer had no work for a while.
-    pub fn mark(&mut self) -> Result<(), Violation> {
-        let up = self.up.as_mut().filter(|up| !up.syncing && self.paused.is_none());
-        let Some(up) = up else { return Ok(()) };
-        up.rounds.mark().map_err(|error| error.to_string())
     }
 
     /// All that nodes must agree on when nothing happens any more.

@@ -51,7 +51,7 @@ impl<W: Workload> World<W> {
             self.report.faults.add(Kind::PauseAtClock);
             self.pause(node);
         }
-        let Some(turn) = self.nodes[node].turn(self.now) else { return Ok(()) };
+        let Some(turn) = self.nodes[node].turn(self.now)? else { return Ok(()) };
         self.report.turns += 1;
         self.report.steps += turn.inputs;
         self.report.coverage.on_decisions(&turn.decisions);

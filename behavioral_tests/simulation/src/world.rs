@@ -213,7 +213,7 @@ impl<W: Workload> World<W> {
     }
 
     fn on_frame(&mut self, to: usize, frame: &[u8], corrupt: bool) -> Result<(), Violation> {
-        if self.nodes[to].take_frame(frame, corrupt)? {
+        if self.nodes[to].take_frame(self.now, frame, corrupt)? {
             self.wake(to);
         }
         Ok(())
