@@ -122,7 +122,10 @@ impl<M: StateMachine> Checks<M> {
             match self.find(entry.position).map(|known| known.chain) {
                 Some(known) if known == link => {}
                 Some(_) => {
-                    return Err(format!("log matching: two different logs up to {}", entry.position));
+                    return Err(format!(
+                        "log matching: two different logs up to {}",
+                        entry.position
+                    ));
                 }
                 None => {
                     let place = index.0 as usize - 1;
@@ -208,7 +211,12 @@ impl<M: StateMachine> Checks<M> {
 
     /// A leader said in `term` that its log is committed up to `to`: the leader of a later term
     /// holds that (Leader Completeness, for a commit that is found out late).
-    pub fn on_later_leader(&self, leader: NodeId, log: &Log, to: LogIndex) -> Result<(), Violation> {
+    pub fn on_later_leader(
+        &self,
+        leader: NodeId,
+        log: &Log,
+        to: LogIndex,
+    ) -> Result<(), Violation> {
         let Some((term, _)) = self.committed.get(to.0 as usize - 1) else { return Ok(()) };
         if log.term_at(to) != Some(*term) {
             return Err(format!("leader completeness: {leader} leads without {to}@{term}"));
@@ -225,7 +233,9 @@ impl<M: StateMachine> Checks<M> {
             None => (0, None),
             Some(place) => match self.after.get(place) {
                 Some((full, digest)) => (*full, Some(*digest)),
-                None => return Err(format!("state-machine safety: {node} applied {applied} early")),
+                None => {
+                    return Err(format!("state-machine safety: {node} applied {applied} early"));
+                }
             },
         };
         let next = self.after.get(place).map_or(full, |(next, _)| *next);

@@ -43,6 +43,15 @@ pub enum Operation {
     Remove,
 }
 
+/// What a disk has left before it is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// So many bytes of files: what lies in them already can be overwritten.
+    Bytes(u64),
+    /// So many operations that change something, whatever they are.
+    Operations(usize),
+}
+
 /// One node's disk. Clones are handles to the same disk, so that a node can be started again on it.
 #[derive(Clone, Debug, Default)]
 pub struct SimulatedDisk {
@@ -61,6 +70,8 @@ struct Platter {
     failing: Option<(usize, io::ErrorKind)>,
     /// The next sync of a file fails.
     failing_sync: bool,
+    /// None: there is room enough.
+    room: Option<Room>,
     operations: u64,
     syncs: u64,
 }
@@ -127,6 +138,7 @@ impl SimulatedDisk {
             changes: platter.changes.clone(),
             failing: None,
             failing_sync: false,
+            room: None,
             operations: 0,
             syncs: 0,
         };
@@ -149,6 +161,21 @@ impl SimulatedDisk {
         let mut platter = self.lock();
         platter.failing = None;
         platter.failing_sync = false;
+    }
+
+    /// There is no more room than this, also over crashes.
+    pub fn fill(&self, room: Room) {
+        self.lock().room = Some(room);
+    }
+
+    /// There is room again.
+    pub fn free(&self) {
+        self.lock().room = None;
+    }
+
+    /// Whether room was limited.
+    pub fn is_full(&self) -> bool {
+        self.lock().room.is_some()
     }
 
     /// How many operations that change something were asked for.
@@ -215,12 +242,23 @@ impl Platter {
         self.changes.push(change);
     }
 
+    /// Takes room for more bytes of files.
+    fn claim(&mut self, bytes: u64) -> io::Result<()> {
+        if let Some(Room::Bytes(left)) = &mut self.room {
+            *left = left.checked_sub(bytes).ok_or(io::ErrorKind::StorageFull)?;
+        }
+        Ok(())
+    }
+
     /// Counts an operation that changes something, and fails it if it is time.
     fn attempt(&mut self, operation: Operation) -> io::Result<()> {
         self.operations += 1;
         self.syncs += u64::from(operation == Operation::Sync);
         if operation == Operation::Sync && std::mem::take(&mut self.failing_sync) {
             return Err(io::ErrorKind::Other.into());
+        }
+        if let Some(Room::Operations(left)) = &mut self.room {
+            *left = left.checked_sub(1).ok_or(io::ErrorKind::StorageFull)?;
         }
         match &mut self.failing {
             None => Ok(()),
@@ -335,6 +373,7 @@ impl Disk for SimulatedDisk {
         if platter.names.contains_key(name) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
+        platter.claim(length)?;
         let id = platter.next;
         platter.next += 1;
         platter.files.insert(id, SimulatedFile::zeros(length as usize));
@@ -345,6 +384,8 @@ impl Disk for SimulatedDisk {
     fn write_at(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let mut platter = self.lock();
         platter.attempt(Operation::Write)?;
+        let length = platter.file(name)?.cached.len() as u64;
+        platter.claim((offset + bytes.len() as u64).saturating_sub(length))?;
         platter.file(name)?.write(offset as usize, bytes);
         Ok(())
     }

@@ -33,12 +33,19 @@ impl<W: Workload> World<W> {
         self.report.faults.add(kind);
         let node = self.victim();
         match kind {
-            Kind::Crash => return self.crash_until(node, ends),
+            Kind::Crash | Kind::Kill => return self.end_until(kind, node, ends),
             Kind::CrashOfAll => {
-                return (0..self.nodes.len()).try_for_each(|node| self.crash_until(node, ends));
+                return (0..self.nodes.len()).try_for_each(|node| self.end_until(kind, node, ends));
             }
-            Kind::Pause => self.pause(node, ends),
+            Kind::Pause => self.pause(node),
+            Kind::WallJump => self.nodes[node].set_wall(&mut self.random),
             Kind::DiskError => self.nodes[node].fail_disk(self.random.random_range(0..20)),
+            Kind::FailingSync => self.nodes[node].fail_sync(),
+            Kind::GrayDisk => self.nodes[node].gray_until(ends),
+            Kind::FullDisk => {
+                self.nodes[node].fill_disk(&mut self.random);
+                self.schedule(ends, Event::Free { node });
+            }
             Kind::Clog | Kind::FullQueue => self.stick(kind, node),
             _ => self.partition(kind, node, ends),
         }
@@ -146,26 +153,5 @@ impl<W: Workload> World<W> {
             let at = self.now + self.random.random_range(0..300_000);
             self.schedule(at, Event::Frame { to, frame, corrupt: false });
         }
-    }
-
-    /// Stops a node for a while, as when its machine is suspended: perhaps with its clock, perhaps
-    /// so that what arrives meanwhile is lost.
-    fn pause(&mut self, node: usize, ends: u64) {
-        let stands = self.random.random_bool(0.5);
-        let deaf = self.random.random_bool(0.5);
-        self.nodes[node].pause(self.now, stands, deaf);
-        self.note(|| format!("{} pauses, clock too: {stands}, deaf: {deaf}", self.nodes[node].id));
-        self.schedule(ends, Event::Resume { node });
-    }
-
-    fn crash_until(&mut self, node: usize, ends: u64) -> Result<(), Violation> {
-        if self.nodes[node].is_up() {
-            self.crash(node)?;
-            self.events.retain(
-                |_, event| !matches!(event, Event::Restart { node: other } if *other == node),
-            );
-            self.schedule(ends, Event::Restart { node });
-        }
-        Ok(())
     }
 }

@@ -1,7 +1,10 @@
 //! One simulated node: the production server, gate and log, over a simulated disk, run by virtual
 //! time. Must never keep anything over a crash but its disk.
 
-use std::collections::BTreeMap;
+mod edges;
+mod media;
+
+use std::collections::{BTreeMap, VecDeque};
 
 use messages::{Boot, ClusterId, Envelope, LogIndex, Membership, NodeId};
 use rand::RngExt;
@@ -11,16 +14,18 @@ use servers::host::{Batch, Outcome, Token};
 use servers::machine::StateMachine;
 use servers::outbox::{Job, Parcel};
 use servers::server::{Event, Server, Settings};
-use servers::storage::{self, Disk, Expected, Identity, Options};
+use servers::storage::{self, Disk, Expected, Identity, OpenError, Options};
 use servers::transport::Lane;
-use servers::turn::{self, Edges, Moment, Started};
+use servers::turn::{self, Moment, Started};
 use states::random::SplitMix64;
-use states::{Config, Decision, Micros, Replica, Role, Time, WallTime};
+use states::{Config, Decision, Micros, Replica, Role, Time};
 
+use self::edges::{SimulatedEdges, moment};
 use crate::checks::Violation;
-use crate::disk::{Fate, SimulatedDisk};
+use crate::disk::SimulatedDisk;
 use crate::promises::{Change, Promises};
 use crate::trouble::Trouble;
+use crate::turns::Effect;
 use crate::witness::Witness;
 
 /// Small segments, so that runs cross many of them.
@@ -68,6 +73,10 @@ pub struct Node<M> {
     woken: Option<u64>,
     /// Its disk was told to fail.
     disk_fails: bool,
+    /// Its syncs take long until then.
+    gray_until: u64,
+    /// How far its wall clock was set forward or back, microseconds.
+    wall: i64,
     up: Option<Up<M>>,
 }
 
@@ -92,13 +101,28 @@ struct Up<M> {
     mailbox: Vec<Event>,
     /// What its clock showed when the last of these came.
     newest: u64,
-    queued: Vec<Job>,
+    /// Gathered for a turn that has not looked at the clock yet.
+    gathered: Option<Vec<Event>>,
+    /// What a turn left to be done, and the node did not get to.
+    undone: VecDeque<Effect>,
+    queued: VecDeque<Job>,
     syncing: bool,
+    /// The sync is over, and the node did not get to that.
+    sync_waits: bool,
     /// When its next turn is, if one is due.
     turn_at: Option<u64>,
     waiting: BTreeMap<Token, usize>,
     next_token: u64,
     committed: LogIndex,
+}
+
+/// How a start went.
+#[derive(Debug)]
+pub enum Beginning {
+    /// It runs; perhaps a tail of its log had to go.
+    Started { cut: bool },
+    /// Its disk, which was told to fail, did.
+    Failed(String),
 }
 
 /// What a turn left to be done, and what it changed.
@@ -119,11 +143,6 @@ pub struct TurnEnd {
     pub run: u32,
     /// The node's commit index before it.
     pub committed_before: LogIndex,
-}
-
-/// Both clocks of a node whose own clock shows this.
-fn moment(clock: u64) -> Moment {
-    (Time(clock), WallTime(1_700_000_000_000_000 + clock))
 }
 
 fn config(trouble: &Trouble) -> Config {
@@ -155,6 +174,8 @@ impl<M: StateMachine> Node<M> {
             paused: None,
             woken: None,
             disk_fails: false,
+            gray_until: 0,
+            wall: 0,
             up: None,
         }
     }
@@ -176,7 +197,7 @@ impl<M: StateMachine> Node<M> {
         self.behind + time.0.saturating_mul(10_000) / (10_000 + u64::from(self.drift))
     }
 
-    /// Starts on what its disk holds; says whether a tail of that had to go.
+    /// Starts on what its disk holds.
     pub fn start(
         &mut self,
         cluster: &Cluster,
@@ -184,11 +205,20 @@ impl<M: StateMachine> Node<M> {
         machine: M,
         seed: u64,
         now: u64,
-    ) -> Result<bool, Violation> {
+    ) -> Result<Beginning, Violation> {
         self.run += 1;
         let expected = Expected { cluster: cluster.id, name: self.id.to_string() };
-        let opened = storage::open(self.disk.clone(), &expected, &OPTIONS, seed)
-            .map_err(|error| format!("node {} cannot start: {error}", self.id))?;
+        let opened = match storage::open(self.disk.clone(), &expected, &OPTIONS, seed) {
+            Ok(opened) => opened,
+            Err(OpenError::Io(error)) if self.disk_fails() => {
+                self.disk.heal();
+                self.disk_fails = false;
+                return Ok(Beginning::Failed(error.to_string()));
+            }
+            Err(error) => return Err(format!("node {} cannot start: {error}", self.id)),
+        };
+        self.disk.heal();
+        self.disk_fails = false;
         let recovered = &opened.recovered;
         self.change =
             self.promises.on_recovered(self.id, recovered.hard_state, &recovered.entries)?;
@@ -210,34 +240,35 @@ impl<M: StateMachine> Node<M> {
             heard: BTreeMap::new(),
             mailbox: Vec::new(),
             newest: 0,
-            queued: Vec::new(),
+            gathered: None,
+            undone: VecDeque::new(),
+            queued: VecDeque::new(),
             syncing: false,
+            sync_waits: false,
             turn_at: None,
             waiting: BTreeMap::new(),
             next_token: 0,
             committed: LogIndex(0),
         });
-        Ok(cut)
+        Ok(Beginning::Started { cut })
     }
 
     fn moment(&self, now: u64) -> Moment {
-        moment(self.clock(now))
+        moment(self.clock(now), self.wall)
     }
 
-    /// Loses all but its disk, and of that what was not synced, sector by sector; the clients whose
-    /// batches died with it.
-    pub fn crash(&mut self, random: &mut SplitMix64) -> Vec<usize> {
+    /// Loses all but its disk; the clients whose batches died with it.
+    pub fn kill(&mut self) -> Vec<usize> {
         self.paused = None;
         self.woken = None;
         self.disk_fails = false;
+        self.disk.heal();
         let Some(up) = self.up.take() else { return Vec::new() };
-        drop(up.server);
-        self.disk.crash(|| match random.random_range(0..10) {
-            0..4 => Fate::Kept,
-            4..9 => Fate::Lost,
-            _ => Fate::Torn(random.random_range(0..512)),
+        let unanswered = up.undone.into_iter().filter_map(|effect| match effect {
+            Effect::Reply(client, _) => Some(client),
+            Effect::Send(_) | Effect::Queue(_) => None,
         });
-        up.waiting.into_values().collect()
+        up.waiting.into_values().chain(unanswered).collect()
     }
 
     /// Stops taking turns and syncing; what arrives waits, or is lost if it is deaf. Its clock stands
@@ -257,27 +288,26 @@ impl<M: StateMachine> Node<M> {
         true
     }
 
-    /// Whether an error of its disk is no fault of its own.
-    pub fn disk_fails(&self) -> bool {
-        self.disk_fails
+    /// What it has not got to, because it stands still or ends.
+    pub fn leave_undone(&mut self, effects: VecDeque<Effect>) {
+        if let Some(up) = &mut self.up {
+            up.undone = effects;
+        }
     }
 
-    /// Its disk fails after so many more operations, until the node is started again.
-    pub fn fail_disk(&mut self, after: usize) {
-        if self.is_up() {
-            self.disk.fail_after(after, std::io::ErrorKind::Other);
-            self.disk_fails = true;
-        }
+    /// What it has not got to before it stood still.
+    pub fn take_undone(&mut self) -> VecDeque<Effect> {
+        self.up.as_mut().map(|up| std::mem::take(&mut up.undone)).unwrap_or_default()
+    }
+
+    /// Somebody sets its wall clock, by up to an hour.
+    pub fn set_wall(&mut self, random: &mut SplitMix64) {
+        self.wall = random.random_range(-3_600_000_000..3_600_000_000);
     }
 
     /// A frame arrives; false if nobody is there or the gate refused it. It must refuse what is
     /// `corrupt`, and what comes of an earlier boot of its sender than it has let in before.
-    pub fn take_frame(
-        &mut self,
-        now: u64,
-        frame: &[u8],
-        corrupt: bool,
-    ) -> Result<bool, Violation> {
+    pub fn take_frame(&mut self, now: u64, frame: &[u8], corrupt: bool) -> Result<bool, Violation> {
         if self.paused.as_ref().is_some_and(|pause| pause.deaf) {
             return Ok(false);
         }
@@ -328,10 +358,24 @@ impl<M: StateMachine> Node<M> {
         self.up.as_ref().map_or(&[], |up| &up.mailbox)
     }
 
+    /// What its next turn will take.
+    pub fn coming(&self) -> &[Event] {
+        let gathered = self.up.as_ref().and_then(|up| up.gathered.as_deref());
+        gathered.unwrap_or_else(|| self.mailbox())
+    }
+
     /// Whether the turn that this run wanted for now still is wanted.
     pub fn is_due(&self, run: u32, now: u64) -> bool {
         let wanted = self.up.as_ref().and_then(|up| up.turn_at);
         run == self.run && wanted == Some(now)
+    }
+
+    /// Gathers what has arrived for the next turn; what comes later is not in it. False if it stands
+    /// still already.
+    pub fn gather_early(&mut self) -> bool {
+        let Some(up) = self.up.as_mut().filter(|_| self.paused.is_none()) else { return false };
+        up.gathered = Some(std::mem::take(&mut up.mailbox));
+        true
     }
 
     /// Takes a turn with all that has arrived; none while it is paused.
@@ -343,16 +387,24 @@ impl<M: StateMachine> Node<M> {
         if self.paused.is_some() {
             return Ok(None);
         }
-        let inputs = up.mailbox.len().max(1) as u64;
-        let mailbox = std::mem::take(&mut up.mailbox);
+        let early = up.gathered.take();
+        let inputs = early.as_ref().unwrap_or(&up.mailbox).len().max(1) as u64;
         let before = self.woken.take().unwrap_or(clock);
-        let mut edges =
-            SimulatedEdges { mailbox: Some(mailbox), before, after: clock, read: clock };
+        let mut edges = SimulatedEdges {
+            early,
+            mailbox: &mut up.mailbox,
+            gathered: false,
+            before,
+            after: clock,
+            wall: self.wall,
+            read: None,
+        };
         turn::take(&mut up.server, &mut edges, &mut Vec::new())?;
-        if edges.read < up.newest {
+        let read = edges.read.unwrap_or(0);
+        if read < up.newest {
             return Err(format!(
-                "clock: {id} judges what came at {} as if it were {}",
-                up.newest, edges.read
+                "clock: {id} judges what came at {} as if it were {read}",
+                up.newest
             ));
         }
         let outbox = up.server.outbox();
@@ -453,45 +505,6 @@ impl<M: StateMachine> Node<M> {
         Ok(up.gate.seal(up.boot, to, lane, envelopes))
     }
 
-    /// Work for the writer.
-    pub fn queue(&mut self, jobs: Vec<Job>) {
-        if let Some(up) = &mut self.up {
-            up.queued.extend(jobs);
-        }
-    }
-
-    /// The writer takes all that is queued and writes it; the run in which its sync must end.
-    pub fn stage(&mut self) -> Result<Option<u32>, Violation> {
-        let Some(up) = self.up.as_mut().filter(|_| self.paused.is_none()) else { return Ok(None) };
-        if up.syncing || up.queued.is_empty() {
-            return Ok(None);
-        }
-        up.syncing = true;
-        for job in std::mem::take(&mut up.queued) {
-            if let Some(write) = &job.write {
-                self.promises.on_staged(write);
-            }
-            up.rounds.stage(job).map_err(|error| error.to_string())?;
-        }
-        Ok(Some(self.run))
-    }
-
-    /// The sync returns: the promises that it lets go.
-    pub fn sync(&mut self, run: u32) -> Result<Option<Vec<Parcel>>, Violation> {
-        let Some(up) = self.up.as_mut().filter(|_| run == self.run) else { return Ok(None) };
-        let done = up.rounds.sync().map_err(|error| error.to_string())?;
-        self.change = self.promises.on_synced();
-        up.syncing = false;
-        up.mailbox.extend(done.written.map(Event::Written));
-        Ok(Some(done.promises))
-    }
-
-    /// The writer had no work for a while.
-    pub fn mark(&mut self) -> Result<(), Violation> {
-        let Some(up) = self.up.as_mut().filter(|up| !up.syncing) else { return Ok(()) };
-        up.rounds.mark().map_err(|error| error.to_string())
-    }
-
     /// All that nodes must agree on when nothing happens any more.
     pub fn summary(&self) -> Option<(LogIndex, u64, LogIndex, u64)> {
         let up = self.up.as_ref()?;
@@ -521,31 +534,5 @@ impl<M: StateMachine> Node<M> {
                 )
             }
         }
-    }
-}
-
-/// What a simulated node has come, and its clock. Between a look at the clock and the gathering, in
-/// whatever order, a pause may fall: a clock that is read first shows when the pause began.
-struct SimulatedEdges {
-    /// Until it is gathered.
-    mailbox: Option<Vec<Event>>,
-    /// What the clock shows until then, and from then on.
-    before: u64,
-    after: u64,
-    /// What it showed when it was read.
-    read: u64,
-}
-
-impl Edges for SimulatedEdges {
-    type Error = Violation;
-
-    fn gather(&mut self, events: &mut Vec<Event>) -> Result<(), Violation> {
-        *events = self.mailbox.take().ok_or("a turn gathers once")?;
-        Ok(())
-    }
-
-    fn clock(&mut self) -> Moment {
-        self.read = if self.mailbox.is_some() { self.before } else { self.after };
-        moment(self.read)
     }
 }

@@ -7,6 +7,7 @@ use messages::{
     AppendOutcome, Content, Entry, ForwardOutcome, LogIndex, LogPosition, Message, NodeId,
     Operation, Payload, Term,
 };
+use servers::gate::Refused;
 use servers::host::{Batch, Outcome};
 use servers::machine::StateMachine;
 use servers::server::Event;
@@ -81,6 +82,15 @@ impl Observed {
 }
 
 impl<W: Workload> World<W> {
+    /// The cluster is there.
+    pub(crate) fn note_size(&mut self) {
+        match self.nodes.len() {
+            1 => self.report.coverage.add(Mark::One),
+            7 => self.report.coverage.add(Mark::Seven),
+            _ => {}
+        }
+    }
+
     /// A node is about to take a turn.
     pub(crate) fn before_turn(&mut self, node: usize) {
         if !self.nodes[node].is_awake() {
@@ -89,7 +99,7 @@ impl<W: Workload> World<W> {
         let seen = &mut self.observed.nodes[node];
         let run = self.nodes[node].run();
         seen.lines.begin(run, self.nodes.len());
-        for event in self.nodes[node].mailbox() {
+        for event in self.nodes[node].coming() {
             match event {
                 Event::Batch { batch, .. } => {
                     seen.lines.taken.reads += u64::from(is_read(batch));
@@ -249,10 +259,11 @@ impl<W: Workload> World<W> {
                         }
                     }
                     Content::Forward(forward) => {
-                        let first = forward.operations.iter().find_map(|operation| match operation {
-                            Operation::Command(command) => Some(number_of(command)),
-                            Operation::Query(_) => None,
-                        });
+                        let first =
+                            forward.operations.iter().find_map(|operation| match operation {
+                                Operation::Command(command) => Some(number_of(command)),
+                                Operation::Query(_) => None,
+                            });
                         match first {
                             None => seen.lines.on_copy(forward.number, self.now),
                             Some(first) if !seen.forwarded.insert(first) => {
@@ -304,7 +315,8 @@ impl<W: Workload> World<W> {
         for (client, outcome) in &turn.replies {
             let (asked, reads) = self.observed.asked[*client];
             // What another node has answered was checked there.
-            if reads && matches!(outcome, Outcome::Done { .. }) && seen.lines.taken.copies_done == 0 {
+            if reads && matches!(outcome, Outcome::Done { .. }) && seen.lines.taken.copies_done == 0
+            {
                 seen.lines.on_read_answered(asked)?;
                 if seen.paused.is_some_and(|ended| asked < ended) {
                     self.report.coverage.add(Mark::ReadOverPause);
@@ -388,9 +400,22 @@ impl<W: Workload> World<W> {
         let held = self.nodes[from].promises().term_at(index);
         if leader.term() == *term && leader.log().term_at(index) != held {
             let id = self.nodes[from].id;
-            return Err(format!("promise: {id} acknowledges {index}, where its disk holds {held:?}"));
+            return Err(format!(
+                "promise: {id} acknowledges {index}, where its disk holds {held:?}"
+            ));
         }
         Ok(())
+    }
+
+    /// A frame was dropped at a node that had refused so many before.
+    pub(crate) fn note_refusal(&mut self, node: usize, before: &Refused) {
+        let now = self.nodes[node].refused();
+        if now.older_boot > before.older_boot {
+            self.report.coverage.add(Mark::OlderBoot);
+        }
+        if now.garbage > before.garbage {
+            self.report.coverage.add(Mark::Garbage);
+        }
     }
 
     /// A node's disk holds something new.

@@ -16,6 +16,7 @@ impl<W: Workload> World<W> {
         self.trouble = self.trouble.calm();
         self.mend_links();
         for node in 0..self.nodes.len() {
+            self.nodes[node].mend_disk();
             self.resume(node)?;
             if !self.nodes[node].is_up() {
                 self.restart(node)?;

@@ -171,7 +171,10 @@ impl Lines {
         let due = (clock - office.since) / heartbeat + office.reads + 2;
         if office.rounds.len() as u64 != round.0 || round.0 > due {
             let reads = office.reads;
-            return Err(format!("storm: round {} where {due} were due, {reads} for reads", round.0));
+            return Err(format!(
+                "storm: round {} where {due} were due, {reads} for reads",
+                round.0
+            ));
         }
         Ok(())
     }

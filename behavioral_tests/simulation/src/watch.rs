@@ -111,9 +111,7 @@ impl Seat {
             if office.open > 0 && office.open + entry.payload.size() > config.uncommitted_bytes {
                 return Err(format!(
                     "bounds: {} has {} uncommitted bytes and takes {}",
-                    view.id,
-                    office.open,
-                    entry.position
+                    view.id, office.open, entry.position
                 ));
             }
             office.open += entry.size();

@@ -8,13 +8,13 @@ use rand::RngExt;
 use servers::host::Batch;
 use servers::outbox::Parcel;
 use servers::transport::Lane;
-use states::random::SplitMix64;
 use states::Time;
+use states::random::SplitMix64;
 
 use crate::Plan;
 use crate::checks::{Checks, Violation};
 use crate::clients::{Clients, Floor, Outcomes};
-use crate::coverage::{Coverage, Mark};
+use crate::coverage::Coverage;
 use crate::network::{self, Handed, LinkId, Network};
 use crate::node::{Cluster, Node};
 use crate::observe::Observed;
@@ -35,6 +35,7 @@ pub(crate) enum Event {
     Unstick { link: LinkId },
     Restart { node: usize },
     Resume { node: usize },
+    Free { node: usize },
 }
 
 /// What a run did, for reports.
@@ -141,6 +142,7 @@ impl<W: Workload> World<W> {
             world.schedule(world.now, Event::Ask { client });
         }
         world.schedule_fault();
+        world.note_size();
         for kind in world.trouble.lasting() {
             world.report.faults.add(kind);
         }
@@ -198,6 +200,7 @@ impl<W: Workload> World<W> {
             Event::Unstick { link } => self.on_unstick(link),
             Event::Restart { node } => self.restart(node)?,
             Event::Resume { node } => self.resume(node)?,
+            Event::Free { node } => self.nodes[node].free_disk(),
         }
         Ok(())
     }
@@ -208,77 +211,38 @@ impl<W: Workload> World<W> {
         }
     }
 
-    fn note_all(&self, lines: impl FnOnce() -> Vec<String>) {
+    pub(crate) fn note_all(&self, lines: impl FnOnce() -> Vec<String>) {
         if self.traced {
             lines().into_iter().for_each(|line| self.note(|| line));
         }
     }
 
     fn on_frame(&mut self, to: usize, frame: &[u8], corrupt: bool) -> Result<(), Violation> {
+        let refused = self.nodes[to].refused();
         if self.nodes[to].take_frame(self.now, frame, corrupt)? {
             self.wake(to);
+        } else {
+            self.note_refusal(to, &refused);
         }
         Ok(())
     }
 
+    /// Whether something happens that does so often of 10,000 times.
+    pub(crate) fn happens(&mut self, chance: u32) -> bool {
+        chance > 0 && self.random.random_range(0..10_000) < chance
+    }
+
     /// The node takes a turn soon; what arrives until then is taken with it.
-    fn wake(&mut self, node: usize) {
+    pub(crate) fn wake(&mut self, node: usize) {
         let at = self.now + self.random.random_range(5..200);
         self.schedule_turn(node, at);
     }
 
-    fn schedule_turn(&mut self, node: usize, at: u64) {
-        if let Some(run) = self.nodes[node].wants_turn(at) {
-            self.schedule(at, Event::Turn { node, run });
-        }
-    }
-
-    fn on_turn(&mut self, node: usize, run: u32) -> Result<(), Violation> {
-        if !self.nodes[node].is_due(run, self.now) {
-            return Ok(());
-        }
-        self.note_all(|| trace::describe_mailbox(&self.nodes[node]));
-        self.before_turn(node);
-        let Some(turn) = self.nodes[node].turn(self.now)? else { return Ok(()) };
-        self.report.turns += 1;
-        self.report.steps += turn.inputs;
-        let dies = self.random.random_range(0..10_000) < self.trouble.crash_in_turn;
-        // A crash may come between any two effects: only the first of these are done.
-        let effects = if dies { self.random.random_range(0..3) } else { 3 };
-        self.check(node, &turn)?;
-        if effects > 0 {
-            for parcel in turn.sends {
-                self.send(node, parcel)?;
-            }
-        }
-        if effects > 1 {
-            self.nodes[node].queue(turn.jobs);
-            self.begin_sync(node)?;
-        }
-        for (client, outcome) in turn.replies {
-            if effects > 2 {
-                self.note(|| format!("client {client}: {}", trace::kind_of(&outcome)));
-                self.note_outcome(node, client, &outcome);
-                self.clients.on_outcome(client, outcome, &mut self.checks)?;
-            } else {
-                self.clients.lose(client)?;
-            }
-            let at = self.now + self.random.random_range(0..self.trouble.think);
-            self.schedule(at, Event::Ask { client });
-        }
-        if dies {
-            self.report.faults.add(Kind::CrashInTurn);
-            return self.crash(node);
-        }
-        if let Some(at) = self.nodes[node].deadline() {
-            // A turn takes a while, also where one follows the other without a pause.
-            let at = at.max(self.now + self.random.random_range(5..200));
-            self.schedule_turn(node, at);
-        }
-        Ok(())
-    }
-
-    fn send(&mut self, from: usize, (to, lane, envelopes): Parcel) -> Result<(), Violation> {
+    pub(crate) fn send(
+        &mut self,
+        from: usize,
+        (to, lane, envelopes): Parcel,
+    ) -> Result<(), Violation> {
         let Some(target) = self.cluster.place(to) else { return Ok(()) };
         self.report.frames += 1;
         let link = (from, target);
@@ -292,7 +256,7 @@ impl<W: Workload> World<W> {
         for envelope in &envelopes {
             self.check_promise(link, &envelope.content)?;
         }
-        if self.random.random_range(0..10_000) < self.trouble.earlier_boots {
+        if self.happens(self.trouble.earlier_boots) {
             self.network.remember(link, &frame);
         }
         match self.network.hand(link, lane, frame) {
@@ -318,7 +282,7 @@ impl<W: Workload> World<W> {
     }
 
     fn arrive(&mut self, at: u64, to: usize, frame: Vec<u8>) {
-        let corrupt = self.random.random_range(0..10_000) < self.trouble.corruption;
+        let corrupt = self.happens(self.trouble.corruption);
         let frame = if corrupt {
             self.report.faults.add(Kind::Corruption);
             network::corrupt(&mut self.random, frame)
@@ -326,49 +290,6 @@ impl<W: Workload> World<W> {
             frame
         };
         self.schedule(at, Event::Frame { to, frame, corrupt });
-    }
-
-    /// The writer takes all that is queued, if it is idle.
-    fn begin_sync(&mut self, node: usize) -> Result<(), Violation> {
-        match self.nodes[node].stage() {
-            Ok(None) => {}
-            Ok(Some(run)) => {
-                let at = self.now + self.random.random_range(20..=self.trouble.sync.max(21));
-                self.schedule(at, Event::Sync { node, run });
-            }
-            Err(error) => return self.on_disk_error(node, error),
-        }
-        Ok(())
-    }
-
-    /// Nothing is tried again: the process ends.
-    fn on_disk_error(&mut self, node: usize, error: Violation) -> Result<(), Violation> {
-        if !self.nodes[node].disk_fails() {
-            return Err(error);
-        }
-        self.note(|| format!("{}: {error}", self.nodes[node].id));
-        self.report.coverage.add(Mark::DiskFailed);
-        self.crash(node)
-    }
-
-    fn on_sync(&mut self, node: usize, run: u32) -> Result<(), Violation> {
-        let promises = match self.nodes[node].sync(run) {
-            Ok(None) => return Ok(()),
-            Ok(Some(promises)) => promises,
-            Err(error) => return self.on_disk_error(node, error),
-        };
-        self.note_durable(node);
-        for parcel in promises {
-            self.send(node, parcel)?;
-        }
-        self.wake(node);
-        self.begin_sync(node)?;
-        if self.random.random_bool(0.02)
-            && let Err(error) = self.nodes[node].mark()
-        {
-            return self.on_disk_error(node, error);
-        }
-        Ok(())
     }
 
     fn on_ask(&mut self, client: usize) {
@@ -395,50 +316,6 @@ impl<W: Workload> World<W> {
         let arrived = Time(self.nodes[node].clock(self.now));
         self.nodes[node].take_batch(client, Batch { arrived, operations, stale });
         self.wake(node);
-    }
-
-    pub(crate) fn crash(&mut self, node: usize) -> Result<(), Violation> {
-        if !self.nodes[node].is_up() {
-            return Ok(());
-        }
-        self.note(|| format!("{} crashes", self.nodes[node].id));
-        self.report.crashes += 1;
-        self.note_crash(node);
-        self.network.forget_queues(node);
-        for client in self.nodes[node].crash(&mut self.random) {
-            self.clients.lose(client)?;
-            let at = self.now + self.random.random_range(0..50_000);
-            self.schedule(at, Event::Ask { client });
-        }
-        let at = self.now + self.random.random_range(1_000..1_000_000);
-        self.schedule(at, Event::Restart { node });
-        Ok(())
-    }
-
-    pub(crate) fn restart(&mut self, node: usize) -> Result<(), Violation> {
-        if self.nodes[node].is_up() {
-            return Ok(());
-        }
-        let seed = self.random.random();
-        let machine = self.clients.workload.machine();
-        let cut = self.nodes[node].start(&self.cluster, &self.trouble, machine, seed, self.now)?;
-        if cut {
-            self.report.coverage.add(Mark::TailCut);
-        }
-        self.note(|| format!("{} starts, cut a tail off: {cut}", self.nodes[node].id));
-        self.note_start(node);
-        self.schedule_turn(node, self.now + 1);
-        self.recall_frames(node);
-        Ok(())
-    }
-
-    pub(crate) fn resume(&mut self, node: usize) -> Result<(), Violation> {
-        if self.nodes[node].resume(self.now) {
-            self.note_resume(node);
-            self.schedule_turn(node, self.now + 1);
-            self.begin_sync(node)?;
-        }
-        Ok(())
     }
 }
 
