@@ -207,7 +207,7 @@ impl<M: StateMachine> Node<M> {
         now: u64,
     ) -> Result<Beginning, Violation> {
         self.run += 1;
-        let expected = Expected { cluster: cluster.id, name: self.id.to_string() };
+        let expected = self.expected(cluster);
         let opened = match storage::open(self.disk.clone(), &expected, &OPTIONS, seed) {
             Ok(opened) => opened,
             Err(OpenError::Io(error)) if self.disk_fails() => {
@@ -255,6 +255,10 @@ impl<M: StateMachine> Node<M> {
 
     fn moment(&self, now: u64) -> Moment {
         moment(self.clock(now), self.wall)
+    }
+
+    fn expected(&self, cluster: &Cluster) -> Expected {
+        Expected { cluster: cluster.id, name: self.id.to_string() }
     }
 
     /// Loses all but its disk; the clients whose batches died with it.
@@ -505,13 +509,12 @@ impl<M: StateMachine> Node<M> {
         Ok(up.gate.seal(up.boot, to, lane, envelopes))
     }
 
-    /// All that nodes must agree on when nothing happens any more.
+    /// All that nodes must agree on when nothing happens any more, and all is on their disks.
     pub fn summary(&self) -> Option<(LogIndex, u64, LogIndex, u64)> {
-        let up = self.up.as_ref()?;
-        let replica = up.server.replica();
-        let applied = up.server.status().applied_index;
-        let digest = up.server.machine().digest();
-        Some((replica.log().last().index, replica.term().0, applied, digest))
+        let server = self.server()?;
+        let log = server.replica().log();
+        let facts = (log.last().index, server.replica().term().0, server.applied());
+        (log.durable() == facts.0).then(|| (facts.0, facts.1, facts.2, server.machine().digest()))
     }
 
     /// A line about it.

@@ -139,6 +139,14 @@ impl Promises {
         durable > term || (durable == term && self.durable.log.len() as u64 >= matched.0)
     }
 
+    /// Whether this is all that was written, and it is durable.
+    pub fn is_kept_by(&self, hard_state: HardState, entries: &[Entry]) -> bool {
+        let log = self.durable.log.iter().copied();
+        self.staged.is_empty()
+            && hard_state == self.durable.hard_state
+            && log.eq(entries.iter().map(fact))
+    }
+
     /// A restart found this: all that was durable, and perhaps some of the batches after it, none
     /// of them in part.
     pub fn on_recovered(

@@ -97,6 +97,8 @@ pub struct World<W: Workload> {
     pub(crate) clients: Clients<W>,
     pub(crate) checks: Checks<W::Machine>,
     pub(crate) observed: Observed,
+    /// The nodes that clients ask.
+    pub(crate) asked: Vec<usize>,
     /// Clients go on asking.
     pub(crate) asking: bool,
     pub(crate) report: Report,
@@ -130,6 +132,7 @@ impl<W: Workload> World<W> {
             clients,
             checks,
             observed,
+            asked: Vec::new(),
             asking: true,
             report: Report::default(),
             traced,
@@ -141,6 +144,7 @@ impl<W: Workload> World<W> {
         for client in 0..world.trouble.clients {
             world.schedule(world.now, Event::Ask { client });
         }
+        world.asked = (0..world.nodes.len()).collect();
         world.schedule_fault();
         world.note_size();
         for kind in world.trouble.lasting() {
@@ -296,12 +300,12 @@ impl<W: Workload> World<W> {
         if !self.asking || self.clients.is_waiting(client) {
             return;
         }
-        let node = self.random.random_range(0..self.nodes.len());
-        if !self.nodes[node].is_up() {
+        let choice = self.random.random_range(0..self.asked.len().max(1));
+        let Some(node) = self.asked.get(choice).copied().filter(|node| self.nodes[*node].is_up())
+        else {
             let at = self.now + 50_000;
-            self.schedule(at, Event::Ask { client });
-            return;
-        }
+            return self.schedule(at, Event::Ask { client });
+        };
         let applied = self.nodes[node].server().map_or(0, |server| server.machine().seen().length);
         let floor = Floor { all: self.checks.length(), node: applied };
         let (operations, stale) = self.clients.ask(client, &mut self.random, &self.trouble, floor);

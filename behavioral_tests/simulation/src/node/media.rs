@@ -3,13 +3,15 @@
 
 use std::io;
 
+use messages::Entry;
 use rand::RngExt;
 use servers::machine::StateMachine;
 use servers::outbox::{Job, Parcel};
 use servers::server::Event;
+use servers::storage;
 use states::random::SplitMix64;
 
-use super::Node;
+use super::{Cluster, Node, OPTIONS};
 use crate::checks::Violation;
 use crate::disk::{Fate, Room};
 
@@ -71,6 +73,17 @@ impl<M: StateMachine> Node<M> {
         self.disk.heal();
         self.disk_fails = false;
         self.gray_until = 0;
+    }
+
+    /// What its disk holds when it is read, as a start would; this must be what it owes.
+    pub fn read_back(&self, cluster: &Cluster) -> Result<Vec<Entry>, Violation> {
+        let recovered = storage::open(self.disk.fork(), &self.expected(cluster), &OPTIONS, 1)
+            .map_err(|error| format!("storage: the disk of {} at rest: {error}", self.id))?
+            .recovered;
+        if !self.promises.is_kept_by(recovered.hard_state, &recovered.entries) {
+            return Err(format!("storage: the disk of {} does not hold what it owes", self.id));
+        }
+        Ok(recovered.entries)
     }
 
     /// Work for the writer.
