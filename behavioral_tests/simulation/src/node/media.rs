@@ -96,7 +96,12 @@ impl<M: StateMachine> Node<M> {
             if let Some(write) = &job.write {
                 self.promises.on_staged(write);
             }
-            up.rounds.stage(job).map_err(|error| error.to_string())?;
+            let write = job.write.clone().filter(|_| self.ledger.is_some());
+            let staged = up.rounds.stage(job).map_err(|error| error.to_string());
+            if let (Some(ledger), Some(write)) = (&mut self.ledger, &write) {
+                ledger.on_staged(write, self.disk.take_writes());
+            }
+            staged?;
         }
         Ok(Some(self.run))
     }
@@ -110,6 +115,9 @@ impl<M: StateMachine> Node<M> {
         }
         let done = up.rounds.sync().map_err(|error| error.to_string())?;
         self.promises.on_synced();
+        if let Some(ledger) = &mut self.ledger {
+            ledger.on_synced();
+        }
         up.syncing = false;
         up.mailbox.extend(done.written.map(Event::Written));
         Ok(Some(done.promises))
@@ -124,6 +132,11 @@ impl<M: StateMachine> Node<M> {
     pub fn mark(&mut self) -> Result<(), Violation> {
         let up = self.up.as_mut().filter(|up| !up.syncing && self.paused.is_none());
         let Some(up) = up else { return Ok(()) };
-        up.rounds.mark().map_err(|error| error.to_string())
+        up.rounds.mark().map_err(|error| error.to_string())?;
+        let places = self.disk.take_writes();
+        if let Some(ledger) = self.ledger.as_mut().filter(|_| !places.is_empty()) {
+            ledger.on_marked(places);
+        }
+        Ok(())
     }
 }
