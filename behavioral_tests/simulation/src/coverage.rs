@@ -52,14 +52,20 @@ named! {
         // Disks.
         /// A node crashed with writes that no sync had covered.
         CrashBeforeSync = "crash between write and sync",
+        /// A node crashed with entries durable, and the acknowledgement not sent.
+        CrashBeforeAck = "crash between sync and acknowledgement",
         /// A node crashed with a vote written that nobody had heard of.
         CrashBeforeVote = "crash between vote and reply",
         /// A start cut off a tail that no sync had covered.
         TailCut = "torn tail cut at start",
         /// A node started on a log of several segments.
         SegmentCrossed = "log of several segments recovered",
-        /// A disk failed and its node stopped.
-        DiskFailed = "disk failed, node stopped",
+        /// A start refused a damaged log.
+        DamageRefused = "damaged disk refused at start",
+        /// A sync failed and its node stopped.
+        SyncFailed = "sync failed, node stopped",
+        /// A disk had no room and its node stopped.
+        DiskFull = "disk full, node stopped",
         // Reads.
         /// A read asked before its leader was paused was answered after.
         ReadOverPause = "read confirmed after a pause",

@@ -4,8 +4,9 @@ use rand::RngExt;
 
 use crate::checks::Violation;
 use crate::coverage::Mark;
+use crate::damage::Verdict;
 use crate::node::Beginning;
-use crate::trouble::Kind;
+use crate::trouble::{DAMAGES, Kind, pick};
 use crate::workload::Workload;
 use crate::world::{Event, World};
 
@@ -63,6 +64,7 @@ impl<W: Workload> World<W> {
         if self.nodes[node].is_up() {
             return Ok(());
         }
+        self.try_damage(node)?;
         let dies = self.happens(self.trouble.crash_in_start);
         if dies {
             self.nodes[node].fail_disk(self.random.random_range(0..12));
@@ -88,6 +90,23 @@ impl<W: Workload> World<W> {
                     self.nodes[node].lose_power(&mut self.random);
                 }
                 self.schedule_restart(node);
+            }
+        }
+        Ok(())
+    }
+
+    /// Before a node starts, it is seen how it would on a damaged disk.
+    fn try_damage(&mut self, node: usize) -> Result<(), Violation> {
+        if !self.happens(self.trouble.damage) {
+            return Ok(());
+        }
+        let random = &mut self.random;
+        let Some(kind) = pick(random, &DAMAGES, &self.trouble.damages) else { return Ok(()) };
+        if let Some(verdict) = self.nodes[node].try_damage(&self.cluster, kind, random)? {
+            self.report.faults.add(kind);
+            self.report.damaged.add(verdict);
+            if verdict == Verdict::Refused {
+                self.report.coverage.add(Mark::DamageRefused);
             }
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! One simulated node: the production server, gate and log, over a simulated disk, run by virtual
 //! time. Must never keep anything over a crash but its disk.
 
+mod beginning;
 mod edges;
 mod media;
 
@@ -8,28 +9,26 @@ use std::collections::{BTreeMap, VecDeque};
 
 use messages::{Boot, ClusterId, Envelope, LogIndex, Membership, NodeId};
 use rand::RngExt;
-use servers::founding;
 use servers::gate::{Gate, Refused};
 use servers::host::{Batch, Outcome, Token};
 use servers::machine::StateMachine;
 use servers::outbox::{Job, Parcel};
-use servers::server::{Event, Server, Settings};
-use servers::storage::{self, Disk, Expected, Identity, OpenError, Options};
+use servers::server::{Event, Server};
+use servers::storage::{self, Disk};
 use servers::transport::Lane;
-use servers::turn::{self, Moment, Started};
+use servers::turn::{self, Moment};
 use states::random::SplitMix64;
-use states::{Config, Decision, Micros, Replica, Role, Time};
+use states::{Decision, Replica, Role, Time};
 
 use self::edges::{SimulatedEdges, moment};
 use crate::checks::Violation;
 use crate::disk::SimulatedDisk;
+use crate::ledger::Ledger;
 use crate::promises::{Change, Promises};
-use crate::trouble::Trouble;
 use crate::turns::Effect;
 use crate::witness::Witness;
 
-/// Small segments, so that runs cross many of them.
-const OPTIONS: Options = Options { first_segment: 16 << 10, segment: 64 << 10 };
+pub use self::beginning::Beginning;
 
 /// What founds a cluster.
 pub struct Cluster {
@@ -64,6 +63,10 @@ pub struct Node<M> {
     promises: Promises,
     /// What became durable since somebody asked.
     change: Change,
+    /// What its log was given, if its disk is to be damaged.
+    ledger: Option<Ledger>,
+    /// The newest that it ever had.
+    boot: Boot,
     /// How much faster its clock runs, out of 10,000.
     drift: u32,
     /// Time that passed while its clock stood still.
@@ -116,15 +119,6 @@ struct Up<M> {
     committed: LogIndex,
 }
 
-/// How a start went.
-#[derive(Debug)]
-pub enum Beginning {
-    /// It runs; perhaps a tail of its log had to go.
-    Started { cut: bool },
-    /// Its disk, which was told to fail, did.
-    Failed(String),
-}
-
 /// What a turn left to be done, and what it changed.
 pub struct TurnEnd {
     /// Events taken.
@@ -145,41 +139,7 @@ pub struct TurnEnd {
     pub committed_before: LogIndex,
 }
 
-fn config(trouble: &Trouble) -> Config {
-    Config {
-        heartbeat: Micros(trouble.election / 6),
-        election: Micros(trouble.election),
-        append_bytes: trouble.append_bytes,
-        window_messages: trouble.window,
-        uncommitted_bytes: trouble.waiting_bytes,
-        ..Config::default()
-    }
-}
-
 impl<M: StateMachine> Node<M> {
-    /// A node whose folder was just founded.
-    pub fn found(cluster: &Cluster, id: NodeId, drift: u32) -> Node<M> {
-        let mut disk = SimulatedDisk::new();
-        let members = cluster.ids().map(|id| (id, id.to_string())).collect();
-        let identity = Identity { cluster: cluster.id, node: id, members };
-        founding::found(&mut disk, &identity, &OPTIONS, id.0).expect("a healthy disk");
-        Node {
-            id,
-            disk,
-            run: 0,
-            promises: Promises::default(),
-            change: Change::default(),
-            drift,
-            behind: 0,
-            paused: None,
-            woken: None,
-            disk_fails: false,
-            gray_until: 0,
-            wall: 0,
-            up: None,
-        }
-    }
-
     /// Whether it runs (it may be paused).
     pub fn is_up(&self) -> bool {
         self.up.is_some()
@@ -197,68 +157,8 @@ impl<M: StateMachine> Node<M> {
         self.behind + time.0.saturating_mul(10_000) / (10_000 + u64::from(self.drift))
     }
 
-    /// Starts on what its disk holds.
-    pub fn start(
-        &mut self,
-        cluster: &Cluster,
-        trouble: &Trouble,
-        machine: M,
-        seed: u64,
-        now: u64,
-    ) -> Result<Beginning, Violation> {
-        self.run += 1;
-        let expected = self.expected(cluster);
-        let opened = match storage::open(self.disk.clone(), &expected, &OPTIONS, seed) {
-            Ok(opened) => opened,
-            Err(OpenError::Io(error)) if self.disk_fails() => {
-                self.disk.heal();
-                self.disk_fails = false;
-                return Ok(Beginning::Failed(error.to_string()));
-            }
-            Err(error) => return Err(format!("node {} cannot start: {error}", self.id)),
-        };
-        self.disk.heal();
-        self.disk_fails = false;
-        let recovered = &opened.recovered;
-        self.change =
-            self.promises.on_recovered(self.id, recovered.hard_state, &recovered.entries)?;
-        let cut = recovered.cut.is_some();
-        let settings = Settings {
-            apply_budget: trouble.apply_budget,
-            waiting_bytes: trouble.waiting_bytes,
-            ..Settings::default()
-        };
-        let machine = Witness::new(machine);
-        let moment = self.moment(now);
-        let started = turn::start(opened, settings, config(trouble), seed, machine, moment);
-        let Started { server, gate, boot, wal, .. } = started;
-        self.up = Some(Up {
-            boot,
-            server,
-            gate,
-            rounds: storage::Rounds::new(wal),
-            heard: BTreeMap::new(),
-            mailbox: Vec::new(),
-            newest: 0,
-            gathered: None,
-            undone: VecDeque::new(),
-            queued: VecDeque::new(),
-            syncing: false,
-            sync_waits: false,
-            turn_at: None,
-            waiting: BTreeMap::new(),
-            next_token: 0,
-            committed: LogIndex(0),
-        });
-        Ok(Beginning::Started { cut })
-    }
-
     fn moment(&self, now: u64) -> Moment {
         moment(self.clock(now), self.wall)
-    }
-
-    fn expected(&self, cluster: &Cluster) -> Expected {
-        Expected { cluster: cluster.id, name: self.id.to_string() }
     }
 
     /// Loses all but its disk; the clients whose batches died with it.

@@ -1,7 +1,7 @@
 //! Looks at each node before and after its turns, at crashes, starts and answers, and shows what it
 //! sees to the checks and the coverage. Must never change what happens.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use messages::{
     AppendOutcome, Content, Entry, ForwardOutcome, LogIndex, LogPosition, Message, NodeId,
@@ -17,6 +17,7 @@ use crate::checks::{Progress, Violation};
 use crate::coverage::Mark;
 use crate::node::TurnEnd;
 use crate::traffic::{Lines, Said, check_turn};
+use crate::turns::Effect;
 use crate::watch::{Seat, View, check_in_flight, check_load};
 use crate::witness::number_of;
 use crate::workload::Workload;
@@ -46,6 +47,9 @@ struct Seen {
     lines: Lines,
     role: Option<Role>,
     has_led: bool,
+    /// It led when its last turn began, and this was the last term that it led.
+    led_before: bool,
+    led_in: Term,
     /// It leads, and this was the first entry of its term.
     blank: LogIndex,
     /// In this term it lacked what an append built on.
@@ -367,7 +371,11 @@ impl<W: Workload> World<W> {
         }
         let (known, commit) = (self.checks.committed(), replica.commit_index());
         let seen = &mut self.observed.nodes[node];
+        seen.led_before = seen.role == Some(Role::Leader);
         seen.role = Some(turn.role);
+        if turn.role == Role::Leader {
+            seen.led_in = term;
+        }
         if turn.role == Role::Leader && seen.lines.taken.reads > 0 && commit < seen.blank {
             coverage.add(Mark::ReadWaited);
         }
@@ -431,11 +439,35 @@ impl<W: Workload> World<W> {
 
     /// A node is about to crash.
     pub(crate) fn note_crash(&mut self, node: usize) {
-        if self.nodes[node].promises().has_staged() {
+        let (id, promises) = (self.nodes[node].id, self.nodes[node].promises());
+        if promises.has_staged() {
             self.report.coverage.add(Mark::CrashBeforeSync);
+        }
+        if promises.has_staged_vote(id) {
+            self.report.coverage.add(Mark::CrashBeforeVote);
         }
         self.observed.nodes[node] =
             Seen { has_led: self.observed.nodes[node].has_led, ..Seen::default() };
+    }
+
+    /// A node crashes and these never leave it, though what they promise is durable.
+    pub(crate) fn note_unsaid(&mut self, undone: &VecDeque<Effect>) {
+        for effect in undone {
+            let Effect::Send((_, _, envelopes)) = effect else { continue };
+            for envelope in envelopes {
+                match &envelope.content {
+                    Content::Raft { message: Message::AppendEntriesReply(_), .. } => {
+                        self.report.coverage.add(Mark::CrashBeforeAck);
+                    }
+                    Content::Raft { message: Message::RequestVoteReply(reply), .. }
+                        if reply.granted =>
+                    {
+                        self.report.coverage.add(Mark::CrashBeforeVote);
+                    }
+                    _ => {}
+                }
+            }
+        }
     }
 
     /// A node has started.
@@ -474,7 +506,8 @@ impl<W: Workload> World<W> {
                 if asked.stale && server.machine().seen().length < self.checks.length() {
                     coverage.add(Mark::StaleRead);
                     let newest = self.checks.newest_leader();
-                    if self.nodes[node].leads() && server.replica().term() < newest {
+                    let led = self.nodes[node].leads() || self.observed.nodes[node].led_before;
+                    if led && self.observed.nodes[node].led_in < newest {
                         coverage.add(Mark::StaleLeaderRead);
                     }
                 }

@@ -84,9 +84,13 @@ impl Promises {
         !self.staged.is_empty()
     }
 
-    /// Whether the disk holds an entry at this very position.
-    pub fn holds(&self, position: LogPosition) -> bool {
-        self.term_at(position.index) == Some(position.term)
+    /// Whether a vote for another was written that no sync has covered.
+    pub fn has_staged_vote(&self, node: NodeId) -> bool {
+        let before = self.durable.hard_state;
+        self.staged.iter().any(|batch| {
+            batch.hard_state != before
+                && batch.hard_state.voted_for.is_some_and(|vote| vote != node)
+        })
     }
 
     /// The term of the entry that the disk holds at `index`; zero's is zero.

@@ -93,6 +93,9 @@ impl<W: Workload> World<W> {
             return if jobs { self.begin_sync(node) } else { Ok(()) };
         };
         self.report.faults.add(kind);
+        if kind == Kind::CrashInSync {
+            self.note_unsaid(&undone);
+        }
         self.nodes[node].leave_undone(undone);
         if jobs && self.random.random_bool(0.5) {
             self.begin_sync(node)?; // the writer is a thread of its own
@@ -149,7 +152,9 @@ impl<W: Workload> World<W> {
             return Err(error);
         }
         self.note(|| format!("n{}: {error}", self.nodes[node].id));
-        self.report.coverage.add(Mark::DiskFailed);
+        if self.nodes[node].disk_is_full() {
+            self.report.coverage.add(Mark::DiskFull);
+        }
         match self.random.random_bool(0.6) {
             true => self.kill(node),
             false => self.crash(node),
@@ -160,7 +165,10 @@ impl<W: Workload> World<W> {
         let promises = match self.nodes[node].sync(run) {
             Ok(None) => return Ok(()),
             Ok(Some(promises)) => promises,
-            Err(error) => return self.on_disk_error(node, error),
+            Err(error) => {
+                self.report.coverage.add(Mark::SyncFailed);
+                return self.on_disk_error(node, error);
+            }
         };
         self.note_durable(node);
         let interruption = self.happens(self.trouble.crash_in_sync).then_some(Kind::CrashInSync);

@@ -15,6 +15,7 @@ use crate::Plan;
 use crate::checks::{Checks, Violation};
 use crate::clients::{Clients, Floor, Outcomes};
 use crate::coverage::Coverage;
+use crate::damage::Verdict;
 use crate::network::{self, Handed, LinkId, Network};
 use crate::node::{Cluster, Node};
 use crate::observe::Observed;
@@ -53,6 +54,8 @@ pub struct Report {
     pub crashes: u64,
     /// What went wrong, by kind.
     pub faults: Tally<Kind>,
+    /// What starts made of damaged disks.
+    pub damaged: Tally<Verdict>,
     /// Situations that came up.
     pub coverage: Coverage,
     /// Operations that the workload judged in the end.
@@ -74,6 +77,7 @@ impl Report {
         self.elections += other.elections;
         self.crashes += other.crashes;
         self.faults.merge(&other.faults);
+        self.damaged.merge(&other.damaged);
         self.coverage.merge(&other.coverage);
         self.judged += other.judged;
         self.frames += other.frames;
@@ -114,7 +118,9 @@ impl<W: Workload> World<W> {
         let cluster = Cluster::draw(&mut random, trouble.nodes);
         let nodes = cluster
             .ids()
-            .map(|id| Node::found(&cluster, id, random.random_range(0..=trouble.clock_drift)))
+            .map(|id| {
+                Node::found(&cluster, &trouble, id, random.random_range(0..=trouble.clock_drift))
+            })
             .collect();
         let network = Network::new(trouble.nodes, trouble.uneven, &mut random);
         let clients = Clients::new(trouble.clients, workload);

@@ -155,6 +155,8 @@ fn print_report(seeds: &Seeds, report: &Report, seconds: f64) {
     line("digest", format!("{:016x}", report.digest));
     println!("\nfaults");
     report.faults.iter().for_each(|(kind, count)| println!("  {count:>9}  {}", kind.name()));
+    println!("\nstarts on damaged disks");
+    report.damaged.iter().for_each(|(verdict, count)| println!("  {count:>9}  {}", verdict.name()));
     println!("\nsituations");
     report.coverage.iter().for_each(|(mark, count)| println!("  {count:>9}  {}", mark.name()));
 }

@@ -3,15 +3,13 @@
 
 use std::io;
 
-use messages::Entry;
 use rand::RngExt;
 use servers::machine::StateMachine;
 use servers::outbox::{Job, Parcel};
 use servers::server::Event;
-use servers::storage;
 use states::random::SplitMix64;
 
-use super::{Cluster, Node, OPTIONS};
+use super::Node;
 use crate::checks::Violation;
 use crate::disk::{Fate, Room};
 
@@ -28,6 +26,11 @@ impl<M: StateMachine> Node<M> {
     /// Whether an error of its disk is no fault of its own.
     pub fn disk_fails(&self) -> bool {
         self.disk_fails || self.disk.is_full()
+    }
+
+    /// Whether its disk has no room.
+    pub fn disk_is_full(&self) -> bool {
+        self.disk.is_full()
     }
 
     /// Its disk fails after so many more operations, until the process ends or has started.
@@ -75,17 +78,6 @@ impl<M: StateMachine> Node<M> {
         self.gray_until = 0;
     }
 
-    /// What its disk holds when it is read, as a start would; this must be what it owes.
-    pub fn read_back(&self, cluster: &Cluster) -> Result<Vec<Entry>, Violation> {
-        let recovered = storage::open(self.disk.fork(), &self.expected(cluster), &OPTIONS, 1)
-            .map_err(|error| format!("storage: the disk of {} at rest: {error}", self.id))?
-            .recovered;
-        if !self.promises.is_kept_by(recovered.hard_state, &recovered.entries) {
-            return Err(format!("storage: the disk of {} does not hold what it owes", self.id));
-        }
-        Ok(recovered.entries)
-    }
-
     /// Work for the writer.
     pub fn queue(&mut self, job: Job) {
         if let Some(up) = &mut self.up {
@@ -109,7 +101,12 @@ impl<M: StateMachine> Node<M> {
             if let Some(write) = &job.write {
                 self.promises.on_staged(write);
             }
-            up.rounds.stage(job).map_err(|error| error.to_string())?;
+            let write = job.write.clone().filter(|_| self.ledger.is_some());
+            let staged = up.rounds.stage(job).map_err(|error| error.to_string());
+            if let (Some(ledger), Some(write)) = (&mut self.ledger, &write) {
+                ledger.on_staged(write, self.disk.take_writes());
+            }
+            staged?;
         }
         Ok(Some(self.run))
     }
@@ -123,6 +120,9 @@ impl<M: StateMachine> Node<M> {
         }
         let done = up.rounds.sync().map_err(|error| error.to_string())?;
         self.change = self.promises.on_synced();
+        if let Some(ledger) = &mut self.ledger {
+            ledger.on_synced();
+        }
         up.syncing = false;
         up.mailbox.extend(done.written.map(Event::Written));
         Ok(Some(done.promises))
@@ -137,6 +137,11 @@ impl<M: StateMachine> Node<M> {
     pub fn mark(&mut self) -> Result<(), Violation> {
         let up = self.up.as_mut().filter(|up| !up.syncing && self.paused.is_none());
         let Some(up) = up else { return Ok(()) };
-        up.rounds.mark().map_err(|error| error.to_string())
+        up.rounds.mark().map_err(|error| error.to_string())?;
+        let places = self.disk.take_writes();
+        if let Some(ledger) = self.ledger.as_mut().filter(|_| !places.is_empty()) {
+            ledger.on_marked(places);
+        }
+        Ok(())
     }
 }
