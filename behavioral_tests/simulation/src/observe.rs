@@ -365,6 +365,9 @@ impl<W: Workload> World<W> {
                         coverage.add(Mark::OldTail);
                     }
                 }
+                Decision::Became(Role::Leader, lost) => {
+                    self.checks.on_elected((id, turn.run), *lost)?; // and deposed at once
+                }
                 Decision::Mismatched(..) => self.observed.nodes[node].mismatched = Some(term),
                 _ => {}
             }
