@@ -5,7 +5,7 @@
 //! outbox; the same events leave the same outbox. Must never take a protocol decision: it compares
 //! no terms and no log positions, the state does.
 
-use messages::{Boot, Content, Envelope, GroupId, NodeId, Term};
+use messages::{Boot, Content, Envelope, GroupId, LogIndex, NodeId, Term};
 use states::{
     Answer, Effects, Input, Micros, Replica, RequestId, State, Time, Turn, WallTime, WriteId,
 };
@@ -202,6 +202,11 @@ impl<M: StateMachine> Server<M> {
     /// The facts: term, vote, log.
     pub fn replica(&self) -> &Replica {
         &self.replica
+    }
+
+    /// The log is applied up to here; of the entry behind it a part may be.
+    pub fn applied(&self) -> LogIndex {
+        self.applier.applied()
     }
 
     /// The machine, for comparing replicas.

@@ -7,7 +7,8 @@
 //!
 //! In reading order: [`workload`] (what a user brings) · [`trouble`] (what is drawn) · [`world`],
 //! `faults`, `quiet` (what happens) · `node`, `network`, `clients`, [`disk`], [`witness`] (who is
-//! there) · [`checks`], [`promises`] (what must hold) · [`trace`] (the last events, for a seed that
+//! there) · `observe` (what is looked at) · [`checks`], [`promises`], [`watch`], [`traffic`] (what must
+//! hold) · [`coverage`] (what must have come up) · [`trace`] (the last events, for a seed that
 //! failed).
 
 mod brought;
@@ -22,14 +23,17 @@ mod ledger;
 mod lives;
 mod network;
 mod node;
+mod observe;
 pub mod promises;
 mod quiet;
 pub mod seeds;
 pub mod shrink;
 pub mod tally;
 pub mod trace;
+pub mod traffic;
 pub mod trouble;
 mod turns;
+pub mod watch;
 pub mod witness;
 pub mod workload;
 pub mod world;

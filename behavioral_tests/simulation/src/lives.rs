@@ -4,6 +4,7 @@ use rand::RngExt;
 
 use crate::checks::Violation;
 use crate::coverage::Mark;
+use crate::damage::Verdict;
 use crate::node::Beginning;
 use crate::trouble::{DAMAGES, Kind, pick};
 use crate::workload::Workload;
@@ -23,6 +24,7 @@ impl<W: Workload> World<W> {
         }
         self.note(|| format!("n{} crashes", self.nodes[node].id));
         self.report.crashes += 1;
+        self.note_crash(node);
         self.network.forget_queues(node);
         for client in self.nodes[node].kill() {
             self.clients.lose(client)?;
@@ -77,6 +79,7 @@ impl<W: Workload> World<W> {
                 if cut {
                     self.report.coverage.add(Mark::TailCut);
                 }
+                self.note_start(node);
                 self.schedule_turn(node, self.now + 1);
                 self.recall_frames(node);
             }
@@ -102,6 +105,9 @@ impl<W: Workload> World<W> {
         if let Some(verdict) = self.nodes[node].try_damage(&self.cluster, kind, random)? {
             self.report.faults.add(kind);
             self.report.damaged.add(verdict);
+            if verdict == Verdict::Refused {
+                self.report.coverage.add(Mark::DamageRefused);
+            }
         }
         Ok(())
     }
@@ -122,6 +128,7 @@ impl<W: Workload> World<W> {
         if !self.nodes[node].resume(self.now) {
             return Ok(());
         }
+        self.note_resume(node);
         let undone = self.nodes[node].take_undone();
         self.perform(node, undone, None)?;
         if let Some(run) = self.nodes[node].sync_waits() {

@@ -9,12 +9,12 @@ use std::collections::{BTreeMap, VecDeque};
 
 use messages::{Boot, ClusterId, Envelope, LogIndex, Membership, NodeId};
 use rand::RngExt;
-use servers::gate::Gate;
+use servers::gate::{Gate, Refused};
 use servers::host::{Batch, Outcome, Token};
 use servers::machine::StateMachine;
 use servers::outbox::{Job, Parcel};
 use servers::server::{Event, Server};
-use servers::storage;
+use servers::storage::{self, Disk};
 use servers::transport::Lane;
 use servers::turn::{self, Moment};
 use states::random::SplitMix64;
@@ -24,7 +24,7 @@ use self::edges::{SimulatedEdges, moment};
 use crate::checks::Violation;
 use crate::disk::SimulatedDisk;
 use crate::ledger::Ledger;
-use crate::promises::Promises;
+use crate::promises::{Change, Promises};
 use crate::turns::Effect;
 use crate::witness::Witness;
 
@@ -61,6 +61,8 @@ pub struct Node<M> {
     run: u32,
     /// What its disk owes.
     promises: Promises,
+    /// What became durable since somebody asked.
+    change: Change,
     /// What its log was given, if its disk is to be damaged.
     ledger: Option<Ledger>,
     /// The newest that it ever had.
@@ -260,6 +262,12 @@ impl<M: StateMachine> Node<M> {
         self.up.as_ref().map_or(&[], |up| &up.mailbox)
     }
 
+    /// What its next turn will take.
+    pub fn coming(&self) -> &[Event] {
+        let gathered = self.up.as_ref().and_then(|up| up.gathered.as_deref());
+        gathered.unwrap_or_else(|| self.mailbox())
+    }
+
     /// Whether the turn that this run wanted for now still is wanted.
     pub fn is_due(&self, run: u32, now: u64) -> bool {
         let wanted = self.up.as_ref().and_then(|up| up.turn_at);
@@ -339,6 +347,37 @@ impl<M: StateMachine> Node<M> {
         self.up.as_ref().map(|up| &up.server)
     }
 
+    /// What became durable since the last call.
+    pub fn take_change(&mut self) -> Change {
+        std::mem::take(&mut self.change)
+    }
+
+    /// Files of its log.
+    pub fn segments(&self) -> usize {
+        let names = self.disk.list().unwrap_or_default();
+        names.iter().filter(|name| !name.starts_with("superblock")).count()
+    }
+
+    /// How often it was started.
+    pub fn run(&self) -> u32 {
+        self.run
+    }
+
+    /// Whether it takes turns.
+    pub fn is_awake(&self) -> bool {
+        self.is_up() && self.paused.is_none()
+    }
+
+    /// Frames that its gate has refused since it was started.
+    pub fn refused(&self) -> Refused {
+        self.up.as_ref().map(|up| up.gate.refused()).unwrap_or_default()
+    }
+
+    /// Clients whose batches it has.
+    pub fn waiting(&self) -> usize {
+        self.up.as_ref().map_or(0, |up| up.waiting.len())
+    }
+
     /// What its disk owes.
     pub fn promises(&self) -> &Promises {
         &self.promises
@@ -370,13 +409,12 @@ impl<M: StateMachine> Node<M> {
         Ok(up.gate.seal(up.boot, to, lane, envelopes))
     }
 
-    /// All that nodes must agree on when nothing happens any more.
+    /// All that nodes must agree on when nothing happens any more, and all is on their disks.
     pub fn summary(&self) -> Option<(LogIndex, u64, LogIndex, u64)> {
-        let up = self.up.as_ref()?;
-        let replica = up.server.replica();
-        let applied = up.server.status().applied_index;
-        let digest = up.server.machine().digest();
-        Some((replica.log().last().index, replica.term().0, applied, digest))
+        let server = self.server()?;
+        let log = server.replica().log();
+        let facts = (log.last().index, server.replica().term().0, server.applied());
+        (log.durable() == facts.0).then(|| (facts.0, facts.1, facts.2, server.machine().digest()))
     }
 
     /// A line about it.

@@ -6,9 +6,9 @@ use std::collections::VecDeque;
 use rand::RngExt;
 use servers::host::Outcome;
 use servers::outbox::{Job, Parcel};
-use states::Role;
 
 use crate::checks::Violation;
+use crate::coverage::Mark;
 use crate::node::TurnEnd;
 use crate::trace;
 use crate::trouble::Kind;
@@ -51,10 +51,10 @@ impl<W: Workload> World<W> {
             self.report.faults.add(Kind::PauseAtClock);
             self.pause(node);
         }
+        self.before_turn(node);
         let Some(turn) = self.nodes[node].turn(self.now)? else { return Ok(()) };
         self.report.turns += 1;
         self.report.steps += turn.inputs;
-        self.report.coverage.on_decisions(&turn.decisions);
         self.check(node, &turn)?;
         let pauses = self.happens(self.trouble.pause_in_turn);
         let interruption = if pauses { Kind::PauseInTurn } else { Kind::CrashInTurn };
@@ -65,30 +65,6 @@ impl<W: Workload> World<W> {
             let at = at.max(self.now + self.random.random_range(5..200));
             self.schedule_turn(node, at);
         }
-        Ok(())
-    }
-
-    fn check(&mut self, node: usize, turn: &TurnEnd) -> Result<(), Violation> {
-        let Some(replica) = self.nodes[node].replica() else { return Ok(()) };
-        let log = replica.log();
-        for job in &turn.jobs {
-            if let Some(write) = &job.write {
-                self.checks.on_written(log, &write.entries)?;
-            }
-        }
-        if turn.role == Role::Leader {
-            self.checks.on_leader((replica.id, turn.run), replica.term(), log)?;
-        }
-        let (from, to) = (turn.committed_before, replica.commit_index());
-        self.checks.on_commit(replica.term(), log, from, to)?;
-        let facts = (replica.id, replica.term(), log.last(), replica.commit_index());
-        let (id, term, last, commit) = facts;
-        for number in [id.0, term.0, last.term.0, last.index.0, commit.0, turn.inputs, self.now] {
-            self.report.digest = crate::witness::chain(self.report.digest, &number.to_le_bytes());
-        }
-        let role = turn.role;
-        let decisions = &turn.decisions;
-        self.note(|| format!("n{id}@{term} {role} last={last} commit={commit} {decisions:?}"));
         Ok(())
     }
 
@@ -110,13 +86,16 @@ impl<W: Workload> World<W> {
                     self.nodes[node].queue(job);
                     jobs = true;
                 }
-                Effect::Reply(client, outcome) => self.reply(client, outcome)?,
+                Effect::Reply(client, outcome) => self.reply(node, client, outcome)?,
             }
         }
         let Some(kind) = interruption else {
             return if jobs { self.begin_sync(node) } else { Ok(()) };
         };
         self.report.faults.add(kind);
+        if kind == Kind::CrashInSync {
+            self.note_unsaid(&undone);
+        }
         self.nodes[node].leave_undone(undone);
         if jobs && self.random.random_bool(0.5) {
             self.begin_sync(node)?; // the writer is a thread of its own
@@ -128,8 +107,9 @@ impl<W: Workload> World<W> {
         self.crash(node)
     }
 
-    fn reply(&mut self, client: usize, outcome: Outcome) -> Result<(), Violation> {
+    fn reply(&mut self, node: usize, client: usize, outcome: Outcome) -> Result<(), Violation> {
         self.note(|| format!("client {client}: {}", trace::kind_of(&outcome)));
+        self.note_outcome(node, client, &outcome);
         self.clients.on_outcome(client, outcome, &mut self.checks)?;
         let at = self.now + self.random.random_range(0..self.trouble.think);
         self.schedule(at, Event::Ask { client });
@@ -172,6 +152,9 @@ impl<W: Workload> World<W> {
             return Err(error);
         }
         self.note(|| format!("n{}: {error}", self.nodes[node].id));
+        if self.nodes[node].disk_is_full() {
+            self.report.coverage.add(Mark::DiskFull);
+        }
         match self.random.random_bool(0.6) {
             true => self.kill(node),
             false => self.crash(node),
@@ -182,8 +165,12 @@ impl<W: Workload> World<W> {
         let promises = match self.nodes[node].sync(run) {
             Ok(None) => return Ok(()),
             Ok(Some(promises)) => promises,
-            Err(error) => return self.on_disk_error(node, error),
+            Err(error) => {
+                self.report.coverage.add(Mark::SyncFailed);
+                return self.on_disk_error(node, error);
+            }
         };
+        self.note_durable(node);
         let interruption = self.happens(self.trouble.crash_in_sync).then_some(Kind::CrashInSync);
         let promises = promises.into_iter().map(Effect::Send).collect();
         self.perform(node, promises, interruption)?;

@@ -13,11 +13,12 @@ use states::random::SplitMix64;
 
 use crate::Plan;
 use crate::checks::{Checks, Violation};
-use crate::clients::{Clients, Outcomes};
+use crate::clients::{Clients, Floor, Outcomes};
 use crate::coverage::Coverage;
 use crate::damage::Verdict;
 use crate::network::{self, Handed, LinkId, Network};
 use crate::node::{Cluster, Node};
+use crate::observe::Observed;
 use crate::tally::Tally;
 use crate::trace;
 use crate::trouble::{Kind, Trouble};
@@ -99,6 +100,9 @@ pub struct World<W: Workload> {
     pub(crate) network: Network,
     pub(crate) clients: Clients<W>,
     pub(crate) checks: Checks<W::Machine>,
+    pub(crate) observed: Observed,
+    /// The nodes that clients ask.
+    pub(crate) asked: Vec<usize>,
     /// Clients go on asking.
     pub(crate) asking: bool,
     pub(crate) report: Report,
@@ -121,6 +125,7 @@ impl<W: Workload> World<W> {
         let network = Network::new(trouble.nodes, trouble.uneven, &mut random);
         let clients = Clients::new(trouble.clients, workload);
         let checks = Checks::new(clients.workload.machine());
+        let observed = Observed::new(trouble.nodes, trouble.clients);
         let mut world = World {
             now: 1_000_000,
             sequence: 0,
@@ -132,6 +137,8 @@ impl<W: Workload> World<W> {
             network,
             clients,
             checks,
+            observed,
+            asked: Vec::new(),
             asking: true,
             report: Report::default(),
             traced,
@@ -143,7 +150,9 @@ impl<W: Workload> World<W> {
         for client in 0..world.trouble.clients {
             world.schedule(world.now, Event::Ask { client });
         }
+        world.asked = (0..world.nodes.len()).collect();
         world.schedule_fault();
+        world.note_size();
         for kind in world.trouble.lasting() {
             world.report.faults.add(kind);
         }
@@ -219,8 +228,11 @@ impl<W: Workload> World<W> {
     }
 
     fn on_frame(&mut self, to: usize, frame: &[u8], corrupt: bool) -> Result<(), Violation> {
+        let refused = self.nodes[to].refused();
         if self.nodes[to].take_frame(self.now, frame, corrupt)? {
             self.wake(to);
+        } else {
+            self.note_refusal(to, &refused);
         }
         Ok(())
     }
@@ -251,6 +263,9 @@ impl<W: Workload> World<W> {
         }
         self.note_all(|| trace::describe_parcel(self.nodes[from].id, to, &envelopes));
         let frame = self.nodes[from].seal(to, lane, &envelopes)?;
+        for envelope in &envelopes {
+            self.check_promise(link, &envelope.content)?;
+        }
         let again = self.happens(self.trouble.earlier_boots).then(|| frame.clone());
         match self.network.hand(link, lane, frame) {
             Handed::Free(frame) => self.travel(link, lane, frame),
@@ -295,13 +310,14 @@ impl<W: Workload> World<W> {
         if !self.asking || self.clients.is_waiting(client) {
             return;
         }
-        let node = self.random.random_range(0..self.nodes.len());
-        if !self.nodes[node].is_up() {
+        let choice = self.random.random_range(0..self.asked.len().max(1));
+        let Some(node) = self.asked.get(choice).copied().filter(|node| self.nodes[*node].is_up())
+        else {
             let at = self.now + 50_000;
-            self.schedule(at, Event::Ask { client });
-            return;
-        }
-        let floor = self.checks.acknowledged();
+            return self.schedule(at, Event::Ask { client });
+        };
+        let applied = self.nodes[node].server().map_or(0, |server| server.machine().seen().length);
+        let floor = Floor { all: self.checks.length(), node: applied };
         let (operations, stale) = self.clients.ask(client, &mut self.random, &self.trouble, floor);
         self.note(|| {
             format!(
@@ -310,6 +326,7 @@ impl<W: Workload> World<W> {
                 trace::describe_operations(&operations)
             )
         });
+        self.observed.on_ask(client, self.now, &operations, stale);
         let arrived = Time(self.nodes[node].clock(self.now));
         self.nodes[node].take_batch(client, Batch { arrived, operations, stale });
         self.wake(node);
@@ -318,7 +335,7 @@ impl<W: Workload> World<W> {
 
 /// Where a node stands in the cluster's list.
 impl Cluster {
-    fn place(&self, id: NodeId) -> Option<usize> {
+    pub(crate) fn place(&self, id: NodeId) -> Option<usize> {
         self.ids().position(|other| other == id)
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use messages::{Boot, LogIndex, NodeId};
+use messages::{Boot, Entry, LogIndex, NodeId};
 use servers::founding;
 use servers::machine::StateMachine;
 use servers::server::Settings;
@@ -17,7 +17,7 @@ use crate::checks::Violation;
 use crate::damage::{Trial, Verdict};
 use crate::disk::SimulatedDisk;
 use crate::ledger::Ledger;
-use crate::promises::Promises;
+use crate::promises::{Change, Promises};
 use crate::trouble::{Kind, Trouble};
 use crate::witness::Witness;
 
@@ -60,6 +60,7 @@ impl<M: StateMachine> Node<M> {
             disk,
             run: 0,
             promises: Promises::default(),
+            change: Change::default(),
             ledger: watched.then(Ledger::default),
             boot: Boot(0),
             drift,
@@ -96,7 +97,8 @@ impl<M: StateMachine> Node<M> {
         self.disk.heal();
         self.disk_fails = false;
         let recovered = &opened.recovered;
-        self.promises.on_recovered(self.id, recovered.hard_state, &recovered.entries)?;
+        self.change =
+            self.promises.on_recovered(self.id, recovered.hard_state, &recovered.entries)?;
         if let Some(ledger) = &mut self.ledger {
             ledger.on_recovered(recovered.hard_state, &recovered.entries);
             self.disk.take_writes();
@@ -134,6 +136,17 @@ impl<M: StateMachine> Node<M> {
             committed: LogIndex(0),
         });
         Ok(Beginning::Started { cut })
+    }
+
+    /// What its disk holds when it is read, as a start would; this must be what it owes.
+    pub fn read_back(&self, cluster: &Cluster) -> Result<Vec<Entry>, Violation> {
+        let recovered = storage::open(self.disk.fork(), &self.expected(cluster), &OPTIONS, 1)
+            .map_err(|error| format!("storage: the disk of {} at rest: {error}", self.id))?
+            .recovered;
+        if !self.promises.is_kept_by(recovered.hard_state, &recovered.entries) {
+            return Err(format!("storage: the disk of {} does not hold what it owes", self.id));
+        }
+        Ok(recovered.entries)
     }
 
     fn expected(&self, cluster: &Cluster) -> Expected {

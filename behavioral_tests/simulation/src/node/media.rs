@@ -28,6 +28,11 @@ impl<M: StateMachine> Node<M> {
         self.disk_fails || self.disk.is_full()
     }
 
+    /// Whether its disk has no room.
+    pub fn disk_is_full(&self) -> bool {
+        self.disk.is_full()
+    }
+
     /// Its disk fails after so many more operations, until the process ends or has started.
     pub fn fail_disk(&mut self, after: usize) {
         self.disk.fail_after(after, io::ErrorKind::Other);
@@ -114,7 +119,7 @@ impl<M: StateMachine> Node<M> {
             return Ok(None);
         }
         let done = up.rounds.sync().map_err(|error| error.to_string())?;
-        self.promises.on_synced();
+        self.change = self.promises.on_synced();
         if let Some(ledger) = &mut self.ledger {
             ledger.on_synced();
         }
