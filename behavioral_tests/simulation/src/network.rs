@@ -195,11 +195,11 @@ impl Network {
     }
 
     /// Keeps a frame to be sent again much later.
-    pub fn remember(&mut self, link: LinkId, frame: &[u8]) {
+    pub fn remember(&mut self, link: LinkId, frame: Vec<u8>) {
         if self.remembered.len() == REMEMBERED {
             self.remembered.pop_front();
         }
-        self.remembered.push_back((link, frame.to_vec()));
+        self.remembered.push_back((link, frame));
     }
 
     /// Frames from and to a node that were remembered, oldest first; they are forgotten.

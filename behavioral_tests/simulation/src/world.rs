@@ -266,13 +266,17 @@ impl<W: Workload> World<W> {
         for envelope in &envelopes {
             self.check_promise(link, &envelope.content)?;
         }
-        if self.happens(self.trouble.earlier_boots) {
-            self.network.remember(link, &frame);
-        }
+        let again = self.happens(self.trouble.earlier_boots).then(|| frame.clone());
         match self.network.hand(link, lane, frame) {
             Handed::Free(frame) => self.travel(link, lane, frame),
             Handed::Held => {}
-            Handed::Refused => self.nodes[from].not_sent(to, &envelopes),
+            Handed::Refused => {
+                self.nodes[from].not_sent(to, &envelopes);
+                return Ok(());
+            }
+        }
+        if let Some(frame) = again {
+            self.network.remember(link, frame);
         }
         Ok(())
     }
