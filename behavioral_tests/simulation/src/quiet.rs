@@ -74,15 +74,20 @@ impl<W: Workload> World<W> {
         Ok(terms.max().unwrap_or_default())
     }
 
-    /// The nodes that follow the newest leader, itself among them, if they are a majority.
+    /// The nodes that follow the newest leader, and are linked with it both ways, itself among them,
+    /// if they are a majority.
     fn led(&self) -> Option<Vec<usize>> {
         let leader = self.nodes.iter().filter(|node| node.leads()).filter_map(Node::replica);
         let leader = leader.max_by_key(|replica| replica.term())?;
+        let place = self.cluster.place(leader.id)?;
         let follows = |node: &usize| {
-            self.nodes[*node].server().is_some_and(|server| {
-                let leadership = server.leadership();
-                (leadership.leader, leadership.term) == (Some(leader.id), leader.term())
-            })
+            let linked =
+                !self.network.is_cut((place, *node)) && !self.network.is_cut((*node, place));
+            linked
+                && self.nodes[*node].server().is_some_and(|server| {
+                    let leadership = server.leadership();
+                    (leadership.leader, leadership.term) == (Some(leader.id), leader.term())
+                })
         };
         let led: Vec<usize> = (0..self.nodes.len()).filter(follows).collect();
         (2 * led.len() > self.nodes.len()).then_some(led)
