@@ -6,7 +6,7 @@
 //! against what was committed; in the end trouble stops and the cluster must come together again.
 //!
 //! In reading order: [`workload`] (what a user brings) · [`trouble`] (what is drawn) · [`world`],
-//! `faults`, `quiet` (what happens) · `node`, `network`, `clients`, [`disk`], [`witness`] (who is
+//! `faults`, `quiet`, `figure8` (what happens) · `node`, `network`, `clients`, [`disk`], [`witness`] (who is
 //! there) · `observe` (what is looked at) · [`checks`], [`promises`], [`watch`], [`traffic`] (what must
 //! hold) · [`coverage`] (what must have come up) · [`trace`] (the last events, for a seed that
 //! failed).
@@ -19,6 +19,7 @@ pub mod coverage;
 pub mod damage;
 pub mod disk;
 mod faults;
+mod figure8;
 mod ledger;
 mod lives;
 mod network;

@@ -27,8 +27,10 @@ impl<W: Workload> World<W> {
     /// come to hold and apply the same. Some clusters first have to do with links that stay cut.
     pub(crate) fn quiet_phase(&mut self) -> Result<(), Violation> {
         self.end_trouble()?;
-        if self.nodes.len() > 2 && self.random.random_bool(0.3) {
-            self.serve_past_a_cut()?;
+        match (self.nodes.len(), self.random.random_range(0..10)) {
+            (3.., 0..3) => self.serve_past_a_cut()?,
+            (3..5, 3..5) => self.play_figure_8()?,
+            _ => {}
         }
         self.await_leader()?;
         let begun = self.now;
@@ -61,7 +63,7 @@ impl<W: Workload> World<W> {
 
     /// A leader that a majority follows is there within ten election timeouts, counted from when
     /// the slow disks of the time before are done.
-    fn await_leader(&mut self) -> Result<u64, Violation> {
+    pub(crate) fn await_leader(&mut self) -> Result<u64, Violation> {
         let syncs = self.events.iter().filter(|(_, event)| matches!(event, Event::Sync { .. }));
         let done = syncs.map(|((at, _), _)| *at).max().unwrap_or(self.now).max(self.now);
         let longest = done - self.now + TIMEOUTS_TO_ELECT * self.trouble.election;
