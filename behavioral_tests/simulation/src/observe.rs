@@ -180,6 +180,7 @@ impl<W: Workload> World<W> {
                 }
             } else {
                 self.checks.on_follower_commit(view.id, to)?;
+                seen.lines.on_follower_commit(from, to)?;
             }
             self.checks.on_commit(term, log, from, to)?;
             if to.0 > known {
