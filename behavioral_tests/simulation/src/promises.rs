@@ -101,6 +101,11 @@ impl Promises {
         }
     }
 
+    /// The term in which it can still vote and acknowledge.
+    pub fn term(&self) -> Term {
+        self.durable.hard_state.term
+    }
+
     /// Whom it voted for in this term, if that is its newest.
     pub fn voted_in(&self, term: Term) -> Option<NodeId> {
         let HardState { term: newest, voted_for } = self.durable.hard_state;
