@@ -7,9 +7,16 @@
 //! In reading order: [`check`] (any [`Model`]) · `timing` (what must come before what) · `object`
 //! (the search) · [`kv`] (the model of a key-value store, key by key).
 
+mod bits;
 pub mod kv;
+mod object;
+mod report;
+mod timing;
 
+use std::collections::HashMap;
 use std::hash::Hash;
+
+use crate::object::{Budget, Exhausted, Object, Slot};
 
 /// What the checked thing is meant to do.
 pub trait Model {
@@ -74,8 +81,54 @@ pub enum Verdict {
 }
 
 /// Judges a history against a model. `budget` bounds the steps of the search; a step tries one
-/// operation in one state. Cross-process order is by time only: an operation comes before another
-/// if it returned before the other was invoked.
-pub fn check<M: Model>(_model: &M, _history: &[Event<M::Operation>], _budget: u64) -> Verdict {
-    Verdict::Unknown
+/// operation in one state, and remembers at most one state. Operations of different processes are
+/// ordered by time only: one comes before another if it returned before the other was invoked.
+pub fn check<M: Model>(model: &M, history: &[Event<M::Operation>], budget: u64) -> Verdict {
+    let spans = timing::spans(history.iter().map(|one| (one.process, one.invoked, one.returned)));
+    let mut slots: Vec<Slot<&M::Operation>> = Vec::new();
+    let mut latest = HashMap::new();
+    for (event, (one, span)) in history.iter().zip(spans).enumerate() {
+        let is_known = span.deadline.is_some();
+        // A read nobody heard the answer of says nothing.
+        if !is_known && model.only_reads(&one.operation) {
+            continue;
+        }
+        let previous = is_known.then(|| latest.insert(one.process, slots.len())).flatten();
+        let (after, variants) = (previous.into_iter().collect(), vec![&one.operation]);
+        slots.push(Slot { event, span, after, variants, is_shared: false, is_joint: false });
+    }
+    let mut object = Object::new(Borrowed(model), slots);
+    match object.is_completable(object.root(), &mut Budget(budget)) {
+        Ok(true) => Verdict::Linearizable,
+        Ok(false) => Verdict::NotLinearizable(report::of_object(
+            &object,
+            |event| report::line(history, event, model.describe(&history[event].operation)),
+            |state| model.describe_state(state),
+        )),
+        Err(Exhausted) => Verdict::Unknown,
+    }
+}
+
+/// A model whose operations stay in the history.
+struct Borrowed<'a, M>(&'a M);
+
+impl<'a, M: Model> Model for Borrowed<'a, M> {
+    type State = M::State;
+    type Operation = &'a M::Operation;
+
+    fn initial(&self) -> M::State {
+        self.0.initial()
+    }
+
+    fn step(&self, state: &M::State, operation: &Self::Operation) -> Option<M::State> {
+        self.0.step(state, operation)
+    }
+
+    fn only_reads(&self, operation: &Self::Operation) -> bool {
+        self.0.only_reads(operation)
+    }
+
+    fn same_effect(&self, one: &Self::Operation, other: &Self::Operation) -> bool {
+        self.0.same_effect(one, other)
+    }
 }

@@ -2,12 +2,23 @@
 //! against Redis's documentation; it must never share code with the store it judges.
 
 mod command;
+mod flow;
+mod joined;
+mod meaning;
+mod order;
+mod partition;
+mod parts;
 mod reply;
 
 pub use command::{Bytes, Command};
 pub use reply::Reply;
 
-use crate::{Event, Verdict};
+use std::fmt;
+
+use crate::object::{Budget, Exhausted};
+use crate::{Event, Verdict, report};
+use joined::{Found, Joined};
+use partition::{Component, components};
 
 /// Commands that take effect together, in order, with their replies. An answer that promises "no
 /// effect, never" (`CLUSTERDOWN`, `TRYAGAIN`) is to be left out of the history.
@@ -32,9 +43,118 @@ pub struct Checked {
     pub components: usize,
 }
 
+/// Steps for one component at most. A search that needs more has met a history too entangled.
+const BUDGET: u64 = 4_000_000;
+
 /// Judges a history that began with no key. Operations on several keys join them into one
-/// component; components are judged one by one, so the order of pipelined operations of one
-/// connection counts within a component only.
+/// component, and components are judged one by one: the order of one connection's operations on
+/// keys of different components is checked only as far as their times tell.
 pub fn check(history: &[Event<Operation>]) -> Checked {
-    Checked { verdict: Verdict::Unknown, operations: history.len(), keys: 0, components: 0 }
+    let mut checked =
+        Checked { verdict: Verdict::Unknown, operations: history.len(), keys: 0, components: 0 };
+    let Some(components) = components(history) else { return checked };
+    checked.keys = components.iter().map(|component| component.keys.len()).sum();
+    checked.components = components.len();
+    checked.verdict = match history.iter().position(|event| !event.operation.is_well_answered()) {
+        Some(event) => Verdict::NotLinearizable(format!(
+            "no state could have answered this:\n  {}",
+            line(history, event)
+        )),
+        None => worst(components.iter().map(|component| judge(component, history))),
+    };
+    checked
+}
+
+fn worst(verdicts: impl Iterator<Item = Verdict>) -> Verdict {
+    let mut worst = Verdict::Linearizable;
+    for verdict in verdicts {
+        match verdict {
+            Verdict::NotLinearizable(_) => return verdict,
+            Verdict::Unknown => worst = Verdict::Unknown,
+            Verdict::Linearizable => {}
+        }
+    }
+    worst
+}
+
+fn judge(component: &Component, history: &[Event<Operation>]) -> Verdict {
+    let mut joined = Joined::new(component);
+    match joined.search(&mut Budget(BUDGET)) {
+        Ok(Found::Order) => Verdict::Linearizable,
+        Ok(found) => Verdict::NotLinearizable(explain(component, &joined, &found, history)),
+        Err(Exhausted) => Verdict::Unknown,
+    }
+}
+
+fn explain(
+    component: &Component,
+    joined: &Joined<'_>,
+    found: &Found,
+    history: &[Event<Operation>],
+) -> String {
+    let event = |index: usize| component.entries[index].event;
+    match found {
+        Found::Order => String::new(),
+        Found::BadKey(key) => {
+            let why = report::of_object(
+                &joined.objects[*key],
+                |index| line(history, event(index)),
+                value,
+            );
+            format!("key {}: {why}", component.keys[*key].escape_ascii())
+        }
+        Found::NoOrder(stuck) => {
+            let mut lines = vec![format!(
+                "{} keys that operations join: {} of {} operations that returned can be put in \
+                 order. Then these keys hold:",
+                component.keys.len(),
+                stuck.placed,
+                joined.returned()
+            )];
+            let held = stuck.values.iter();
+            let held = held.map(|(key, held)| {
+                format!("{} = {}", component.keys[*key].escape_ascii(), value(held))
+            });
+            report::extend(&mut lines, held);
+            lines.push(String::from("and of these, each has to come before another of them:"));
+            let mut waiting: Vec<usize> = stuck.waiting.iter().map(|one| event(*one)).collect();
+            waiting.sort_by_key(|event| history[*event].returned);
+            report::extend(&mut lines, waiting.into_iter().map(|event| line(history, event)));
+            lines.join("\n")
+        }
+    }
+}
+
+fn value(value: &meaning::Value) -> String {
+    format!("{:?}", value.as_ref().map_or(Reply::Nil, |value| Reply::Value(value.to_vec())))
+}
+
+fn line(history: &[Event<Operation>], event: usize) -> String {
+    report::line(history, event, history[event].operation.to_string())
+}
+
+impl Operation {
+    /// Whether the replies are as many as the commands, and a command without a key was refused.
+    fn is_well_answered(&self) -> bool {
+        let Some(replies) = &self.replies else { return true };
+        let is_possible = |(command, reply): (&Command, &Reply)| {
+            !command.keys().is_empty() || *reply == Reply::Error
+        };
+        replies.len() == self.commands.len() && self.commands.iter().zip(replies).all(is_possible)
+    }
+}
+
+/// Each command and what it answered.
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, command) in self.commands.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}{command:?}")?;
+            match self.replies.as_ref().and_then(|replies| replies.get(index)) {
+                Some(reply) => write!(f, " -> {reply:?}")?,
+                None => write!(f, " -> ?")?,
+            }
+        }
+        Ok(())
+    }
 }

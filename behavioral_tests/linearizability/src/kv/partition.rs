@@ -1,0 +1,95 @@
+//! Which keys must be judged together: those that one operation touches, and theirs.
+
+use std::collections::HashMap;
+
+use super::parts::{Whole, ways};
+use super::{Event, Operation};
+use crate::timing::{Span, spans};
+
+/// An operation that must be judged.
+pub struct Entry {
+    /// Its place in the history.
+    pub event: usize,
+    pub process: u64,
+    pub span: Span,
+    /// How it may have gone.
+    pub ways: Vec<Whole>,
+    /// Its keys, each once, rising: places in the list of all keys, or in the component's.
+    pub keys: Vec<usize>,
+}
+
+/// Keys that operations join, and the operations on them in the order of the history.
+pub struct Component {
+    pub keys: Vec<Vec<u8>>,
+    pub entries: Vec<Entry>,
+}
+
+/// The components of a history; `None` if an operation may have gone in too many ways.
+pub fn components(history: &[Event<Operation>]) -> Option<Vec<Component>> {
+    let mut names: HashMap<&[u8], usize> = HashMap::new();
+    let mut entries = Vec::new();
+    // Only what returned with replies is known to have taken effect.
+    let times = history.iter().map(|one| {
+        (one.process, one.invoked, one.returned.filter(|_| one.operation.replies.is_some()))
+    });
+    for (event, (one, span)) in history.iter().zip(spans(times)).enumerate() {
+        let is_known = span.deadline.is_some();
+        let touching = one.operation.commands.iter().filter(|one| is_known || one.is_write());
+        let mut keys: Vec<usize> = Vec::new();
+        for key in touching.flat_map(|command| command.keys()) {
+            let fresh = names.len();
+            keys.push(*names.entry(key).or_insert(fresh));
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        let ways = ways(&one.operation, is_known)?;
+        if !keys.is_empty() && !ways.is_empty() {
+            entries.push(Entry { event, process: one.process, span, ways, keys });
+        }
+    }
+    let mut sets = Sets((0..names.len()).collect());
+    for entry in &entries {
+        entry.keys.windows(2).for_each(|pair| sets.join(pair[0], pair[1]));
+    }
+    let mut all: Vec<&[u8]> = vec![&[]; names.len()];
+    names.iter().for_each(|(name, index)| all[*index] = name);
+    Some(split(&all, entries, &mut sets))
+}
+
+fn split(names: &[&[u8]], entries: Vec<Entry>, sets: &mut Sets) -> Vec<Component> {
+    let mut components: Vec<Component> = Vec::new();
+    let mut of_root: HashMap<usize, usize> = HashMap::new();
+    let mut within = Vec::new();
+    for (key, name) in names.iter().enumerate() {
+        let component = *of_root.entry(sets.root(key)).or_insert_with(|| {
+            components.push(Component { keys: Vec::new(), entries: Vec::new() });
+            components.len() - 1
+        });
+        within.push((component, components[component].keys.len()));
+        components[component].keys.push(name.to_vec());
+    }
+    for mut entry in entries {
+        let component = within[entry.keys[0]].0;
+        entry.keys.iter_mut().for_each(|key| *key = within[*key].1);
+        components[component].entries.push(entry);
+    }
+    components
+}
+
+/// Disjoint sets: each member points towards its set's root.
+struct Sets(Vec<usize>);
+
+impl Sets {
+    fn root(&mut self, mut member: usize) -> usize {
+        while self.0[member] != member {
+            self.0[member] = self.0[self.0[member]];
+            member = self.0[member];
+        }
+        member
+    }
+
+    fn join(&mut self, one: usize, other: usize) {
+        let (one, other) = (self.root(one), self.root(other));
+        self.0[one] = other;
+    }
+}
