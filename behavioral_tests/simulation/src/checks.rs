@@ -73,7 +73,19 @@ impl<M: StateMachine> Checks<M> {
     }
 
     /// Election Safety: "at most one leader can be elected in a given term" (Figure 3).
-    /// A node that starts again is another: it must not lead a term twice.
+    /// A node that starts again is another: it must not lead a term twice. Whether the term had no
+    /// leader before.
+    pub fn on_elected(&mut self, leader: (NodeId, u32), term: Term) -> Result<bool, Violation> {
+        match self.leaders.insert(term, leader) {
+            None => Ok(true),
+            Some(other) if other == leader => Ok(false),
+            Some(other) => Err(format!(
+                "election safety: {other:?} and {leader:?} (node, run) both lead term {term}"
+            )),
+        }
+    }
+
+    /// A node leads, with this log.
     pub fn on_leader(
         &mut self,
         leader: (NodeId, u32),
@@ -81,14 +93,8 @@ impl<M: StateMachine> Checks<M> {
         log: &Log,
     ) -> Result<(), Violation> {
         let node = leader.0;
-        match self.leaders.insert(term, leader) {
-            Some(other) if other == leader => return Ok(()),
-            Some(other) => {
-                return Err(format!(
-                    "election safety: {other:?} and {leader:?} (node, run) both lead term {term}"
-                ));
-            }
-            None => {}
+        if !self.on_elected(leader, term)? {
+            return Ok(());
         }
         // Leader Completeness: "if a log entry is committed in a given term, then that entry will
         // be present in the logs of the leaders for all higher-numbered terms" (Figure 3).

@@ -59,6 +59,8 @@ pub struct Clients<W> {
     asked: Vec<Option<Asked>>,
     next_number: u64,
     moment: u64,
+    /// Bytes that mean nothing, in each command.
+    pub padding: usize,
     /// What became of their batches.
     pub outcomes: Outcomes,
 }
@@ -67,7 +69,14 @@ impl<W: Workload> Clients<W> {
     /// So many clients, none of which has asked anything yet.
     pub fn new(count: usize, workload: W) -> Clients<W> {
         let asked = (0..count).map(|_| None).collect();
-        Clients { workload, asked, next_number: 0, moment: 0, outcomes: Outcomes::default() }
+        Clients {
+            workload,
+            asked,
+            next_number: 0,
+            moment: 0,
+            padding: 0,
+            outcomes: Outcomes::default(),
+        }
     }
 
     /// Draws the client's next batch, to be handed to a node at once.
@@ -97,7 +106,7 @@ impl<W: Workload> Clients<W> {
         }
         self.next_number += 1;
         let command = self.workload.command(&mut Chance(random));
-        Operation::Command(numbered(self.next_number, &command))
+        Operation::Command(numbered(self.next_number, self.padding, &command))
     }
 
     fn tick(&mut self) -> u64 {

@@ -4,6 +4,7 @@
 use states::{Decision, Refusal, Role};
 
 use crate::tally::{Tally, named};
+use crate::trouble::Trouble;
 
 named! {
     /// A situation worth reaching.
@@ -121,6 +122,13 @@ pub const NOT_YET: [(&str, &str); 8] = [
 
 /// Seeds in a batch, from which on every mark must have been reached.
 pub const BATCH: u64 = 300;
+
+/// Committed entries without which a seed has shown nothing. Without faults every client gets its
+/// answers; with them, one client may wait for seconds again and again.
+pub fn least_commits(trouble: &Trouble, steps: u64) -> u64 {
+    let calm = trouble.fault_every == 0 && trouble.loss == 0;
+    steps / 1_000 * if calm { trouble.clients as u64 } else { 1 }
+}
 
 /// How often each situation came up.
 pub type Coverage = Tally<Mark>;

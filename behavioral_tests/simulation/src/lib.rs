@@ -7,10 +7,10 @@
 //! the end trouble stops and the cluster must come together again.
 //!
 //! In reading order: [`workload`] (what a user brings) · [`trouble`] (what is drawn) · [`world`],
-//! `turns`, `lives`, `faults`, `quiet` (what happens) · `node`, `network`, `clients`, [`disk`],
-//! [`witness`] (who is there) · `observe` (what is looked at) · [`checks`], [`promises`], [`watch`],
-//! [`traffic`], `ledger`, [`damage`] (what must hold) · [`coverage`] (what must have come up) ·
-//! [`trace`] (the last events, for a seed that failed).
+//! `turns`, `lives`, `faults`, `quiet`, `figure8` (what happens) · `node`, `network`, `clients`,
+//! [`disk`], [`witness`] (who is there) · `observe` (what is looked at) · [`checks`], [`promises`],
+//! [`watch`], [`traffic`], `ledger`, [`damage`] (what must hold) · [`coverage`] (what must have come
+//! up) · [`trace`] (the last events, for a seed that failed).
 
 mod brought;
 mod chance;
@@ -20,6 +20,7 @@ pub mod coverage;
 pub mod damage;
 pub mod disk;
 mod faults;
+mod figure8;
 mod ledger;
 mod lives;
 mod network;

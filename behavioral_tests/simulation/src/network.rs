@@ -110,8 +110,8 @@ impl Network {
     }
 
     /// Whether no frame passes.
-    pub fn is_cut(&mut self, link: LinkId) -> bool {
-        self.link(link).cuts > 0
+    pub fn is_cut(&self, (from, to): LinkId) -> bool {
+        self.links[from * self.nodes + to].cuts > 0
     }
 
     /// Cuts these links until the partition of the number returned is healed.

@@ -180,6 +180,7 @@ impl<W: Workload> World<W> {
                 }
             } else {
                 self.checks.on_follower_commit(view.id, to)?;
+                seen.lines.on_follower_commit(from, to)?;
             }
             self.checks.on_commit(term, log, from, to)?;
             if to.0 > known {
@@ -364,6 +365,9 @@ impl<W: Workload> World<W> {
                     if last.0 > self.checks.committed() {
                         coverage.add(Mark::OldTail);
                     }
+                }
+                Decision::Became(Role::Leader, lost) => {
+                    self.checks.on_elected((id, turn.run), *lost)?; // and deposed at once
                 }
                 Decision::Mismatched(..) => self.observed.nodes[node].mismatched = Some(term),
                 _ => {}

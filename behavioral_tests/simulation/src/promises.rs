@@ -101,6 +101,12 @@ impl Promises {
         }
     }
 
+    /// Whom it voted for in this term, if that is its newest.
+    pub fn voted_in(&self, term: Term) -> Option<NodeId> {
+        let HardState { term: newest, voted_for } = self.durable.hard_state;
+        voted_for.filter(|_| newest == term)
+    }
+
     /// Whether its vote in this term is given to the candidate for good, or can be given to nobody
     /// any more.
     pub fn elects(&self, term: Term, candidate: NodeId) -> bool {

@@ -27,8 +27,10 @@ impl<W: Workload> World<W> {
     /// come to hold and apply the same. Some clusters first have to do with links that stay cut.
     pub(crate) fn quiet_phase(&mut self) -> Result<(), Violation> {
         self.end_trouble()?;
-        if self.nodes.len() > 2 && self.random.random_bool(0.3) {
-            self.serve_past_a_cut()?;
+        match (self.nodes.len(), self.random.random_range(0..10)) {
+            (3.., 0..3) => self.serve_past_a_cut()?,
+            (3..5, 3..5) => self.play_figure_8()?,
+            _ => {}
         }
         self.await_leader()?;
         let begun = self.now;
@@ -61,7 +63,7 @@ impl<W: Workload> World<W> {
 
     /// A leader that a majority follows is there within ten election timeouts, counted from when
     /// the slow disks of the time before are done.
-    fn await_leader(&mut self) -> Result<u64, Violation> {
+    pub(crate) fn await_leader(&mut self) -> Result<u64, Violation> {
         let syncs = self.events.iter().filter(|(_, event)| matches!(event, Event::Sync { .. }));
         let done = syncs.map(|((at, _), _)| *at).max().unwrap_or(self.now).max(self.now);
         let longest = done - self.now + TIMEOUTS_TO_ELECT * self.trouble.election;
@@ -74,15 +76,20 @@ impl<W: Workload> World<W> {
         Ok(terms.max().unwrap_or_default())
     }
 
-    /// The nodes that follow the newest leader, itself among them, if they are a majority.
+    /// The nodes that follow the newest leader, and are linked with it both ways, itself among them,
+    /// if they are a majority.
     fn led(&self) -> Option<Vec<usize>> {
         let leader = self.nodes.iter().filter(|node| node.leads()).filter_map(Node::replica);
         let leader = leader.max_by_key(|replica| replica.term())?;
+        let place = self.cluster.place(leader.id)?;
         let follows = |node: &usize| {
-            self.nodes[*node].server().is_some_and(|server| {
-                let leadership = server.leadership();
-                (leadership.leader, leadership.term) == (Some(leader.id), leader.term())
-            })
+            let linked =
+                !self.network.is_cut((place, *node)) && !self.network.is_cut((*node, place));
+            linked
+                && self.nodes[*node].server().is_some_and(|server| {
+                    let leadership = server.leadership();
+                    (leadership.leader, leadership.term) == (Some(leader.id), leader.term())
+                })
         };
         let led: Vec<usize> = (0..self.nodes.len()).filter(follows).collect();
         (2 * led.len() > self.nodes.len()).then_some(led)
@@ -91,11 +98,20 @@ impl<W: Workload> World<W> {
     /// Links stay cut, but a majority of nodes reach each other: they elect and serve, and what
     /// those who do not hear the leader do about it does not drive the terms up.
     fn serve_past_a_cut(&mut self) -> Result<(), Violation> {
+        // At rest all logs are alike, so that only who hears a leader keeps others from standing.
+        let at_rest = self.random.random_bool(0.5);
+        if at_rest {
+            self.asked.clear();
+            self.happen_until(5_000_000, World::is_settled)?;
+        }
         let mark = match self.random.random_bool(0.5) {
             true => self.cut_one_way(),
             false => self.cut_to_a_bridge(),
         };
         let first = self.await_leader()?;
+        if at_rest {
+            self.happen_until(TIMEOUTS_TO_ELECT * self.trouble.election, |_| false)?;
+        }
         let begun = self.now;
         let wanted = self.clients.outcomes.done + 2 * self.trouble.clients as u64;
         let mut served = false;

@@ -19,6 +19,8 @@ pub struct Lines {
     office: Option<Office>,
     /// A quorum was heard to follow this node when it asked at this moment of the world's time.
     confirmed: u64,
+    /// Leaders have told it that its log is committed up to here, and showed it as far.
+    told: LogIndex,
     /// Copies of reads handed to others: their numbers, and when that was.
     copies: VecDeque<(u64, u64)>,
     /// What the present turn has taken.
@@ -80,6 +82,13 @@ impl Lines {
     pub fn on_taken(&mut self, from: usize, term: Term, message: &Message) {
         if !message.is_reply() {
             self.taken.requests[from] += 1;
+            match message {
+                Message::AppendEntries(append) => {
+                    self.told = self.told.max(append.commit.min(end_of(append)));
+                }
+                Message::Heartbeat(heartbeat) => self.told = self.told.max(heartbeat.commit),
+                _ => {}
+            }
             return;
         }
         let Some(office) = self.office.as_mut().filter(|office| office.term == term) else {
@@ -141,6 +150,15 @@ impl Lines {
         Ok(())
     }
 
+    /// Whoever does not lead commits up to "min(leaderCommit, index of last new entry)" (paper,
+    /// Figure 2): what lies beyond in its log may be another's.
+    pub fn on_follower_commit(&self, from: LogIndex, to: LogIndex) -> Result<(), Violation> {
+        if to > from && to > self.told {
+            return Err(format!("commit: a follower commits {to}, told only up to {}", self.told));
+        }
+        Ok(())
+    }
+
     /// A copy of a read leaves for another node.
     pub fn on_copy(&mut self, number: u64, now: u64) {
         if self.copies.len() == COPIES {
@@ -191,7 +209,7 @@ impl Lines {
     ) -> Result<(), Violation> {
         let Some(office) = &mut self.office else { return Ok(()) };
         let follower = &mut office.followers[to];
-        let end = append.entries.last().map_or(append.previous, |entry| entry.position).index;
+        let end = end_of(append);
         let goes_on = match follower.sent_to {
             None => true,
             Some(sent_to) => end > sent_to && !append.entries.is_empty(),
@@ -217,6 +235,11 @@ impl Lines {
         follower.open.push_back(append.previous.index);
         Ok(())
     }
+}
+
+/// Where the leader's log is shown to end, at least.
+fn end_of(append: &AppendEntries) -> LogIndex {
+    append.entries.last().map_or(append.previous, |entry| entry.position).index
 }
 
 impl Follower {

@@ -14,7 +14,7 @@ use states::random::SplitMix64;
 use crate::Plan;
 use crate::checks::{Checks, Violation};
 use crate::clients::{Clients, Floor, Outcomes};
-use crate::coverage::Coverage;
+use crate::coverage::{Coverage, least_commits};
 use crate::damage::Verdict;
 use crate::network::{self, Handed, LinkId, Network};
 use crate::node::{Cluster, Node};
@@ -180,8 +180,13 @@ impl<W: Workload> World<W> {
         while self.report.steps < steps && self.report.turns < 4 * steps {
             self.happen()?;
         }
+        let least = least_commits(&self.trouble, steps);
         self.quiet_phase()?;
         self.report.commits = self.checks.committed();
+        if self.report.commits < least {
+            let commits = self.report.commits;
+            return Err(format!("vacuous: {commits} committed entries, {least} at least"));
+        }
         self.report.elections = self.checks.elections() as u64;
         self.report.outcomes = self.clients.outcomes;
         self.report.judged = self.clients.workload.finish()?;

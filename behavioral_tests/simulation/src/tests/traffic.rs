@@ -127,6 +127,25 @@ fn only_news_sends_more() {
 }
 
 #[test]
+fn a_follower_commits_what_it_was_shown() {
+    let told = |message: Message, to| {
+        let mut lines = Lines::default();
+        lines.begin(1, 3);
+        lines.on_taken(1, Term(1), &message);
+        lines.on_follower_commit(LogIndex(0), LogIndex(to))
+    };
+    let entries = [entry(4, 1, 40), entry(5, 1, 50)];
+    let shown = AppendEntries { commit: LogIndex(9), ..append(3, &entries) };
+    assert_eq!(told(Message::AppendEntries(shown.clone()), 5), Ok(()));
+    refuses(told(Message::AppendEntries(shown.clone()), 6), "told only up to 5");
+    let committed = AppendEntries { commit: LogIndex(4), ..shown };
+    refuses(told(Message::AppendEntries(committed), 5), "told only up to 4");
+    let heartbeat = Heartbeat { round: Round(1), commit: LogIndex(7) };
+    assert_eq!(told(Message::Heartbeat(heartbeat.clone()), 7), Ok(()));
+    refuses(told(Message::Heartbeat(heartbeat), 8), "told only up to 7");
+}
+
+#[test]
 fn a_turn_says_no_more_than_it_was_asked() {
     let heartbeat = Message::Heartbeat(Heartbeat { round: Round(1), commit: LogIndex(0) });
     let echo = Message::HeartbeatReply(HeartbeatReply { round: Round(1) });
