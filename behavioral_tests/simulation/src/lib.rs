@@ -1,15 +1,16 @@
 //! The production server, codec, gate and log on one thread and virtual time, from a seed.
 //!
 //! A seed draws the size of a cluster and the kinds and strength of its trouble: loss, duplication,
-//! delay, reordering, partitions, pauses, crashes that lose what was not synced. Clients ask all the
-//! while. After every turn the properties of the paper's Figure 3 are checked, and every answer
-//! against what was committed; in the end trouble stops and the cluster must come together again.
+//! delay, reordering, corruption, partitions, pauses, disks that fail, fill up and lose what was not
+//! synced, crashes between any two effects. Clients ask all the while. After every turn the
+//! properties of the paper's Figure 3 are checked, and every answer against what was committed; in
+//! the end trouble stops and the cluster must come together again.
 //!
 //! In reading order: [`workload`] (what a user brings) · [`trouble`] (what is drawn) · [`world`],
-//! `faults`, `quiet`, `figure8` (what happens) · `node`, `network`, `clients`, [`disk`], [`witness`] (who is
-//! there) · `observe` (what is looked at) · [`checks`], [`promises`], [`watch`], [`traffic`] (what must
-//! hold) · [`coverage`] (what must have come up) · [`trace`] (the last events, for a seed that
-//! failed).
+//! `turns`, `lives`, `faults`, `quiet`, `figure8` (what happens) · `node`, `network`, `clients`,
+//! [`disk`], [`witness`] (who is there) · `observe` (what is looked at) · [`checks`], [`promises`],
+//! [`watch`], [`traffic`], `ledger`, [`damage`] (what must hold) · [`coverage`] (what must have come
+//! up) · [`trace`] (the last events, for a seed that failed).
 
 mod brought;
 mod chance;

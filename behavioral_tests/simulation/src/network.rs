@@ -7,7 +7,7 @@ use rand::RngExt;
 use servers::transport::Lane;
 use states::random::SplitMix64;
 
-use crate::trouble::Trouble;
+use crate::trouble::{Kind, Trouble};
 
 /// From one node to another, by their places in the cluster.
 pub type LinkId = (usize, usize);
@@ -211,7 +211,7 @@ impl Network {
         recalled.into_iter().map(|(link, frame)| (link.1, frame)).collect()
     }
 
-    /// When the copies of a frame arrive: none if it is lost.
+    /// When a frame arrives, if it is not lost; and its second copy, if there is one.
     pub fn arrivals(
         &mut self,
         random: &mut SplitMix64,
@@ -219,22 +219,22 @@ impl Network {
         now: u64,
         link: LinkId,
         lane: Lane,
-    ) -> [Option<u64>; 2] {
+    ) -> (Option<u64>, Option<(u64, Kind)>) {
         let cut = self.is_cut(link);
         let loss = u64::from(trouble.loss) * self.link(link).loss / 100;
         if cut || random.random_range(0..10_000) < loss {
-            return [None, None];
+            return (None, None);
         }
         let first = self.arrival(random, trouble, now, link, lane);
         if random.random_range(0..10_000) >= trouble.duplication {
-            return [Some(first), None];
+            return (Some(first), None);
         }
         let second = if trouble.stragglers && random.random_bool(0.7) {
-            now + random.random_range(0..1_500_000)
+            (now + random.random_range(0..1_500_000), Kind::Straggler)
         } else {
-            self.arrival(random, trouble, now, link, lane)
+            (self.arrival(random, trouble, now, link, lane), Kind::Duplication)
         };
-        [Some(first), Some(second)]
+        (Some(first), Some(second))
     }
 
     fn arrival(

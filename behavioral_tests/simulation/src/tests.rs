@@ -10,7 +10,9 @@ use crate::checks::{Checks, Violation};
 use crate::witness::Witness;
 
 mod answers;
+mod damage;
 mod disks;
+mod links;
 mod logs;
 mod traffic;
 mod watch;

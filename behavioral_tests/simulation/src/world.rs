@@ -289,9 +289,9 @@ impl<W: Workload> World<W> {
     /// A frame goes over a link: it arrives, perhaps twice, or changed; or does not.
     pub(crate) fn travel(&mut self, link: LinkId, lane: Lane, frame: Vec<u8>) {
         let random = &mut self.random;
-        let [first, second] = self.network.arrivals(random, &self.trouble, self.now, link, lane);
-        if let Some(at) = second {
-            self.report.faults.add(Kind::Duplication);
+        let (first, second) = self.network.arrivals(random, &self.trouble, self.now, link, lane);
+        if let Some((at, kind)) = second {
+            self.report.faults.add(kind);
             self.arrive(at, link.1, frame.clone());
         }
         match first {
