@@ -46,5 +46,5 @@ pub use simulation::shrink::shrink;
 pub use simulation::tally::{Named, Tally};
 pub use simulation::trace::take as take_trace;
 pub use simulation::trouble::Kind;
-pub use simulation::workload::{Answer, Exchange, Request, Workload};
+pub use simulation::workload::{Answer, Exchange, Judged, Request, Workload};
 pub use simulation::{Chance, Failure, Outcomes, Plan, Report, Simulation, run, run_traced};

@@ -4,11 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use messages::{Entry, Item, LogIndex, LogPosition, NodeId, Operation, Payload, Term};
 use servers::machine::{Applied, StateMachine};
 use states::Log;
 
-use crate::witness::{Seen, Witness, chain, number_of};
+use crate::witness::{Seen, Witness, chain, number_of, own_part};
 
 /// A property that did not hold: its name, a colon, what happened.
 pub type Violation = String;
@@ -29,6 +30,8 @@ pub struct Checks<M> {
     applied: BTreeMap<u64, u64>,
     /// The list after each command.
     seen: Vec<Seen>,
+    /// Commands committed since they were last asked for.
+    fresh: Vec<Bytes>,
     /// A machine that is no node's: it executes what is committed, once, in the order of the log.
     reference: Witness<M>,
     /// Commands of which a client was told that they never happen.
@@ -67,6 +70,7 @@ impl<M: StateMachine> Checks<M> {
             committed_in: Vec::new(),
             applied: BTreeMap::new(),
             seen: Vec::new(),
+            fresh: Vec::new(),
             reference: Witness::new(machine),
             refused: BTreeSet::new(),
         }
@@ -307,6 +311,7 @@ impl<M: StateMachine> Checks<M> {
         for Item::Plain(command) in items.iter() {
             let number = number_of(command);
             self.reference.apply(at, command, &mut Vec::new());
+            self.fresh.push(own_part(command));
             self.seen.push(self.reference.seen());
             if self.applied.insert(number, self.seen.len() as u64).is_some() {
                 return Err(format!("exactly once: command {number} is in the log twice"));
@@ -316,6 +321,11 @@ impl<M: StateMachine> Checks<M> {
             }
         }
         Ok(())
+    }
+
+    /// Commands, as the workload drew them, that were committed since the last call, in order.
+    pub fn take_fresh(&mut self) -> Vec<Bytes> {
+        std::mem::take(&mut self.fresh)
     }
 
     /// A client was told that this command never happens.

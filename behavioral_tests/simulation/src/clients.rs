@@ -90,6 +90,7 @@ impl<W: Workload> Clients<W> {
         let stale = random.random_bool(0.05);
         let floor = if stale { floor.node } else { floor.all };
         let count = random.random_range(1..=trouble.batch);
+        self.workload.begin_batch(&mut Chance(random));
         let mut operations = Vec::with_capacity(count);
         for _ in 0..count {
             let query = stale || random.random_bool(0.4);
@@ -128,7 +129,7 @@ impl<W: Workload> Clients<W> {
     pub fn lose(&mut self, client: usize) -> Result<(), Violation> {
         let Some(asked) = self.asked[client].take() else { return Ok(()) };
         self.outcomes.uncertain += 1;
-        self.end(client, &asked, Answer::Unknown)
+        self.end(client, &asked, Answer::Unknown, Vec::new())
     }
 
     /// The client's batch has its outcome.
@@ -140,11 +141,13 @@ impl<W: Workload> Clients<W> {
     ) -> Result<(), Violation> {
         let asked = self.asked[client].take().ok_or("an outcome for a batch nobody waits for")?;
         check_outcome(&asked, &outcome, checks)?;
+        let mut places = Vec::new();
         let answer = match outcome {
             Outcome::Done { replies, .. } => {
                 self.outcomes.done += 1;
-                let own = |reply| decode_reply(reply).map(|(_, own)| own);
-                Answer::Done(replies.iter().filter_map(own).collect())
+                let read: Vec<_> = replies.iter().filter_map(decode_reply).collect();
+                places = read.iter().map(|(seen, _)| seen.length).collect();
+                Answer::Done(read.into_iter().map(|(_, own)| own).collect())
             }
             Outcome::NoLeader { .. } | Outcome::Busy | Outcome::Stopped => {
                 self.outcomes.refused += 1;
@@ -155,10 +158,16 @@ impl<W: Workload> Clients<W> {
                 Answer::Unknown
             }
         };
-        self.end(client, &asked, answer)
+        self.end(client, &asked, answer, places)
     }
 
-    fn end(&mut self, client: usize, asked: &Asked, answer: Answer) -> Result<(), Violation> {
+    fn end(
+        &mut self,
+        client: usize,
+        asked: &Asked,
+        answer: Answer,
+        places: Vec<u64>,
+    ) -> Result<(), Violation> {
         let request = |operation: &Operation| match operation {
             Operation::Command(command) => Request::Command(own_part(command)),
             Operation::Query(query) => Request::Query(query.clone()),
@@ -170,6 +179,7 @@ impl<W: Workload> Clients<W> {
             stale: asked.stale,
             operations: asked.operations.iter().map(request).collect(),
             answer,
+            places,
         };
         self.workload.on_end(exchange)
     }

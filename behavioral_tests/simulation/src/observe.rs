@@ -183,6 +183,9 @@ impl<W: Workload> World<W> {
                 seen.lines.on_follower_commit(from, to)?;
             }
             self.checks.on_commit(term, log, from, to)?;
+            for command in self.checks.take_fresh() {
+                self.clients.workload.on_commit(command);
+            }
             if to.0 > known {
                 for other in &self.nodes {
                     let Some(leader) = other.replica().filter(|_| other.leads()) else { continue };

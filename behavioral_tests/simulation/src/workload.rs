@@ -17,6 +17,11 @@ pub trait Workload {
     /// The machine as every node starts it, and starts it again after each crash: the same each time.
     fn machine(&self) -> Self::Machine;
 
+    /// A client begins to put a batch together: what is drawn until the next call belongs to it.
+    fn begin_batch(&mut self, chance: &mut Chance) {
+        let _ = chance;
+    }
+
     /// Draws a command.
     fn command(&mut self, chance: &mut Chance) -> Bytes;
 
@@ -32,14 +37,28 @@ pub trait Workload {
         Ok(())
     }
 
-    /// The run is over: checks what can only be judged from all of it. Returns how many operations
-    /// it judged.
+    /// A command is the next in the one order that all replicas follow: it stands at the place after
+    /// that of the last call, and the first at one.
+    fn on_commit(&mut self, command: Bytes) {
+        drop(command);
+    }
+
+    /// The run is over: checks what can only be judged from all of it.
     ///
     /// # Errors
     /// What did not hold.
-    fn finish(&mut self) -> Result<u64, Violation> {
-        Ok(0)
+    fn finish(&mut self) -> Result<Judged, Violation> {
+        Ok(Judged::default())
     }
+}
+
+/// What a workload's own judge came to, in operations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Judged {
+    /// Could all have come from one copy of the data.
+    pub good: u64,
+    /// The search was given up.
+    pub undecided: u64,
 }
 
 /// One batch of a client and what it was told. Moments only rise, and no two are alike.
@@ -57,6 +76,9 @@ pub struct Exchange {
     pub operations: Vec<Request>,
     /// What it was told.
     pub answer: Answer,
+    /// The place of each operation, if it was done: of a command its own; of a query that of the last
+    /// command before it.
+    pub places: Vec<u64>,
 }
 
 /// An operation of a workload, as drawn.

@@ -22,7 +22,7 @@ use crate::observe::Observed;
 use crate::tally::Tally;
 use crate::trace;
 use crate::trouble::{Kind, Trouble};
-use crate::workload::Workload;
+use crate::workload::{Judged, Workload};
 
 /// Something that happens at a moment of virtual time.
 pub(crate) enum Event {
@@ -58,8 +58,8 @@ pub struct Report {
     pub damaged: Tally<Verdict>,
     /// Situations that came up.
     pub coverage: Coverage,
-    /// Operations that the workload judged in the end.
-    pub judged: u64,
+    /// What the workload's own judge came to.
+    pub judged: Judged,
     /// Frames handed to the network.
     pub frames: u64,
     /// Batches of clients by outcome.
@@ -79,7 +79,8 @@ impl Report {
         self.faults.merge(&other.faults);
         self.damaged.merge(&other.damaged);
         self.coverage.merge(&other.coverage);
-        self.judged += other.judged;
+        self.judged.good += other.judged.good;
+        self.judged.undecided += other.judged.undecided;
         self.frames += other.frames;
         self.outcomes.done += other.outcomes.done;
         self.outcomes.refused += other.outcomes.refused;

@@ -151,7 +151,8 @@ fn print_report(seeds: &Seeds, report: &Report, seconds: f64) {
     count("answered", report.outcomes.done);
     count("refused", report.outcomes.refused);
     count("uncertain", report.outcomes.uncertain);
-    count("judged", report.judged);
+    count("judged", report.judged.good);
+    count("undecided", report.judged.undecided);
     line("digest", format!("{:016x}", report.digest));
     println!("\nfaults");
     report.faults.iter().for_each(|(kind, count)| println!("  {count:>9}  {}", kind.name()));

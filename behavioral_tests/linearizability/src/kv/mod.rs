@@ -4,6 +4,7 @@
 mod command;
 mod flow;
 mod joined;
+mod keyspace;
 mod meaning;
 mod order;
 mod partition;
@@ -11,6 +12,7 @@ mod parts;
 mod reply;
 
 pub use command::{Bytes, Command};
+pub use keyspace::Keyspace;
 pub use reply::Reply;
 
 use std::fmt;
@@ -50,6 +52,11 @@ const BUDGET: u64 = 4_000_000;
 /// component, and components are judged one by one: the order of one connection's operations on
 /// keys of different components is checked only as far as their times tell.
 pub fn check(history: &[Event<Operation>]) -> Checked {
+    check_within(history, BUDGET)
+}
+
+/// The same with a bound of one's own for the steps spent on one component.
+pub fn check_within(history: &[Event<Operation>], budget: u64) -> Checked {
     let mut checked =
         Checked { verdict: Verdict::Unknown, operations: history.len(), keys: 0, components: 0 };
     let Some(components) = components(history) else { return checked };
@@ -60,7 +67,7 @@ pub fn check(history: &[Event<Operation>]) -> Checked {
             "no state could have answered this:\n  {}",
             line(history, event)
         )),
-        None => worst(components.iter().map(|component| judge(component, history))),
+        None => worst(components.iter().map(|component| judge(component, history, budget))),
     };
     checked
 }
@@ -77,9 +84,9 @@ fn worst(verdicts: impl Iterator<Item = Verdict>) -> Verdict {
     worst
 }
 
-fn judge(component: &Component, history: &[Event<Operation>]) -> Verdict {
+fn judge(component: &Component, history: &[Event<Operation>], budget: u64) -> Verdict {
     let mut joined = Joined::new(component);
-    match joined.search(&mut Budget(BUDGET)) {
+    match joined.search(&mut Budget(budget)) {
         Ok(Found::Order) => Verdict::Linearizable,
         Ok(found) => Verdict::NotLinearizable(explain(component, &joined, &found, history)),
         Err(Exhausted) => Verdict::Unknown,
