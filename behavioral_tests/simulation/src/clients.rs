@@ -87,7 +87,7 @@ impl<W: Workload> Clients<W> {
         trouble: &Trouble,
         floor: Floor,
     ) -> (Vec<Operation>, bool) {
-        let stale = random.random_bool(0.05);
+        let stale = random.random_range(0..10_000) < trouble.stale;
         let floor = if stale { floor.node } else { floor.all };
         let count = random.random_range(1..=trouble.batch);
         self.workload.begin_batch(&mut Chance(random));

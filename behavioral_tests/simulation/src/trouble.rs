@@ -132,6 +132,8 @@ pub struct Trouble {
     pub clients: usize,
     /// Operations in a batch at most.
     pub batch: usize,
+    /// A batch is of queries whose client is content with what its node has applied.
+    pub stale: u32,
     /// How long a client thinks between two batches at most.
     pub think: u64,
     /// A frame is lost.
@@ -213,6 +215,7 @@ impl Trouble {
             nodes: [1, 2, 3, 3, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7][random.random_range(0..14)],
             clients: random.random_range(1..8),
             batch: [1, 5, 20][random.random_range(0..3)],
+            stale: [200, 500, 3_000][random.random_range(0..3)],
             think: [20_000, 100_000, 500_000][random.random_range(0..3)],
             loss: if lossy { random.random_range(0..2_000) } else { 0 },
             duplication: if lossy { random.random_range(0..2_000) } else { 0 },
