@@ -117,6 +117,11 @@ impl<M: StateMachine> Applier<M> {
         self.reads.remove(&(index, id));
     }
 
+    /// How many proposals and reads wait.
+    pub fn waiting(&self) -> (usize, usize) {
+        (self.proposals.len(), self.reads.len())
+    }
+
     /// Whether `apply` would do something.
     pub fn has_more(&self, commit: LogIndex) -> bool {
         self.applied < commit || self.next_read().is_some()

@@ -53,6 +53,11 @@ impl Copies {
         self.out.remove(&number);
     }
 
+    /// How many are out.
+    pub fn count(&self) -> usize {
+        self.out.len()
+    }
+
     /// The requests that have a copy out.
     pub fn requests(&self) -> Vec<RequestId> {
         self.out.values().copied().collect()

@@ -6,7 +6,8 @@
 //! - [`proposals`]: the requests that wait, each with its time limit; [`forward`]: passing them to
 //!   the leader; [`applier`]: what becomes of them when entries are applied;
 //! - [`outbox`]: what a turn leaves to be done; [`status`]: how a server sees itself;
-//! - [`mailbox`]: the way in; [`run`]: the real driver; [`node`]: a whole node on its thread;
+//! - [`turn`]: how a node starts and a turn begins, for every driver; [`mailbox`]: the way in;
+//!   [`run`]: the real driver; [`node`]: a whole node on its thread;
 //! - [`gate`]: which frames enter; [`storage`], [`transport`]: the other edges;
 //! - [`founding`]: how a cluster begins.
 
@@ -26,3 +27,4 @@ pub mod server;
 pub mod status;
 pub mod storage;
 pub mod transport;
+pub mod turn;

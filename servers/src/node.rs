@@ -16,20 +16,20 @@ use messages::Boot;
 #[cfg(feature = "zeromq")]
 use messages::NodeId;
 use rand::Rng;
-use states::{Config, Micros, Replica};
+use states::{Config, Micros};
 use tokio::runtime;
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 
-use crate::gate::Gate;
 use crate::host::Status;
 use crate::machine::StateMachine;
 use crate::mailbox::Mailbox;
 use crate::run::{Driver, OnLeadership, Parts, now, wall};
-use crate::server::{Server, Settings};
+use crate::server::Settings;
 use crate::storage::{self, Expected, FolderDisk, Identity, Opened, WalError, Writer};
 use crate::transport::memory::Hub;
 use crate::transport::{self, Transport};
+use crate::turn;
 
 /// How long the doors may take to hand out the last replies.
 const DOORS_LIMIT: Duration = Duration::from_millis(500);
@@ -273,35 +273,28 @@ where
     D: FnOnce(Mailbox) -> F,
     F: Future<Output = ()> + 'static,
 {
-    let Opened { identity, boot, wal, recovered } = opened;
-    if let Some(cut) = &recovered.cut {
+    if let Some(cut) = &opened.recovered.cut {
         warn!("{cut}");
     }
-    let entries = recovered.entries.len();
-    let replica = Replica::recovered(
-        identity.node,
-        identity.membership(),
-        settings.config,
-        rand::rng().next_u64(),
-        recovered.hard_state,
-        recovered.entries,
-    );
+    let (term, entries) = (opened.recovered.hard_state.term, opened.recovered.entries.len());
     let server_settings = Settings {
-        boot,
         client_timeout: settings.client_timeout,
         waiting_bytes: settings.waiting_bytes,
         ..Settings::default()
     };
-    let server = Server::new(server_settings, replica, machine, now(), wall());
+    let seed = rand::rng().next_u64();
+    let moment = (now(), wall());
+    let started_node = turn::start(opened, server_settings, settings.config, seed, machine, moment);
+    let turn::Started { server, gate, boot, wal, identity } = started_node;
     let NodeSettings { mut on_leadership, .. } = settings;
     on_leadership(server.leadership()); // before the first line is logged
-    info!("starts with term {} and {entries} entries", recovered.hard_state.term);
+    info!("starts with term {term} and {entries} entries");
     let mailbox = Mailbox::new(server.status(), server.leadership());
     let waker = mailbox.clone();
     let driver = Driver::new(Parts {
         server,
         transport,
-        gate: Gate::new(identity.cluster, identity.node),
+        gate,
         boot,
         writer: Writer::start(wal, move || waker.wake()),
         mailbox: mailbox.clone(),

@@ -225,6 +225,11 @@ impl Requests {
         self.waiting.iter().filter(|(_, each)| of_client(each)).map(|(id, _)| *id).collect()
     }
 
+    /// How many wait, and their bytes, counted over.
+    pub fn load(&self) -> (usize, usize) {
+        (self.waiting.len(), self.waiting.values().map(|each| each.bytes).sum())
+    }
+
     /// When the next of them must be looked at.
     pub fn deadline(&self) -> Option<Time> {
         self.timers.first().map(|(wake, _)| *wake)

@@ -1,6 +1,5 @@
 //! The real driver of a server: gathers what came, reads the clock, runs a turn, does what the turn
-//! left in the outbox. One task on the node's thread. Must never wait for the disk or a peer, and
-//! never read the clock before it has gathered (rule 8).
+//! left in the outbox. One task on the node's thread. Must never wait for the disk or a peer.
 
 use std::collections::BTreeMap;
 use std::future::pending;
@@ -21,6 +20,7 @@ use crate::server::{Event, Server};
 use crate::status::Leadership;
 use crate::storage::{WalError, Writer};
 use crate::transport::{Sent, Transport, readable};
+use crate::turn::{self, Edges, Moment};
 
 /// Frames taken in one turn at most; more wait for the next.
 const FRAMES_A_TURN: usize = 256;
@@ -132,8 +132,10 @@ impl<M: StateMachine, T: Transport> Driver<M, T> {
 
     /// Takes all that came through one turn of the server.
     fn turn(&mut self) -> Result<(), WalError> {
-        self.gather()?;
-        self.parts.server.receive(now(), wall(), self.events.drain(..));
+        let Parts { server, transport, gate, boot, writer, mailbox, .. } = &mut self.parts;
+        let waiting = &mut self.waiting;
+        let mut edges = RealEdges { transport, gate, boot: *boot, writer, mailbox, waiting };
+        turn::take(server, &mut edges, &mut self.events)?;
         self.publish(); // before the replies: who has one sees what it brought
         self.deliver();
         self.answer_tail_questions();
@@ -149,24 +151,6 @@ impl<M: StateMachine, T: Transport> Driver<M, T> {
             let positions = entries.map(|entry| entry.position).collect();
             let _ = sender.send(positions); // whoever no longer waits need not hear it
         }
-    }
-
-    fn gather(&mut self) -> Result<(), WalError> {
-        // What the disk released goes first: others wait for it.
-        let done = self.parts.writer.take()?;
-        send_all(&mut self.parts.transport, &self.parts.gate, self.parts.boot, &done.promises);
-        self.events.extend(done.written.map(Event::Written));
-        for (batch, sender) in self.parts.mailbox.take() {
-            let token = self.waiting.add(sender);
-            self.events.push(Event::Batch { token, batch });
-        }
-        for _ in 0..FRAMES_A_TURN {
-            let Some(frame) = self.parts.transport.receive() else { break };
-            if let Some((from, boot, envelopes)) = self.parts.gate.admit(&frame) {
-                self.events.push(Event::Envelopes { from, boot, envelopes });
-            }
-        }
-        Ok(())
     }
 
     /// Does what the turn left to be done: what others wait for first.
@@ -233,6 +217,42 @@ impl<M: StateMachine, T: Transport> Driver<M, T> {
         self.parts.server.abandon();
         self.deliver();
         self.parts.mailbox.close();
+    }
+}
+
+/// Disk, clients, peers and clocks of a running node.
+struct RealEdges<'a, T> {
+    transport: &'a mut T,
+    gate: &'a mut Gate,
+    boot: Boot,
+    writer: &'a Writer,
+    mailbox: &'a Mailbox,
+    waiting: &'a mut Waiting,
+}
+
+impl<T: Transport> Edges for RealEdges<'_, T> {
+    type Error = WalError;
+
+    fn gather(&mut self, events: &mut Vec<Event>) -> Result<(), WalError> {
+        // What the disk released goes first: others wait for it.
+        let done = self.writer.take()?;
+        send_all(self.transport, self.gate, self.boot, &done.promises);
+        events.extend(done.written.map(Event::Written));
+        for (batch, sender) in self.mailbox.take() {
+            let token = self.waiting.add(sender);
+            events.push(Event::Batch { token, batch });
+        }
+        for _ in 0..FRAMES_A_TURN {
+            let Some(frame) = self.transport.receive() else { break };
+            if let Some((from, boot, envelopes)) = self.gate.admit(&frame) {
+                events.push(Event::Envelopes { from, boot, envelopes });
+            }
+        }
+        Ok(())
+    }
+
+    fn clock(&mut self) -> Moment {
+        (now(), wall())
     }
 }
 

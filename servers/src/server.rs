@@ -5,7 +5,7 @@
 //! outbox; the same events leave the same outbox. Must never take a protocol decision: it compares
 //! no terms and no log positions, the state does.
 
-use messages::{Boot, Content, Envelope, GroupId, NodeId, Term};
+use messages::{Boot, Content, Envelope, GroupId, LogIndex, NodeId, Term};
 use states::{
     Answer, Effects, Input, Micros, Replica, RequestId, State, Time, Turn, WallTime, WriteId,
 };
@@ -16,7 +16,7 @@ use crate::host::{Batch, Outcome, Status, Token};
 use crate::machine::StateMachine;
 use crate::outbox::{Job, Outbox, Parcels};
 use crate::proposals::{Request, Requester, Requests, Stage};
-use crate::status::{Heard, Leadership};
+use crate::status::{Heard, Leadership, Load};
 use crate::{hops, status};
 
 /// How a server treats its clients.
@@ -192,9 +192,21 @@ impl<M: StateMachine> Server<M> {
         status::status(self.state(), &self.replica, applied, &self.heard, self.now)
     }
 
+    /// What waits in it.
+    pub fn load(&self) -> Load {
+        let (requests, request_bytes) = self.requests.load();
+        let (proposals, reads) = self.applier.waiting();
+        Load { requests, request_bytes, proposals, reads, copies: self.copies.count() }
+    }
+
     /// The facts: term, vote, log.
     pub fn replica(&self) -> &Replica {
         &self.replica
+    }
+
+    /// The log is applied up to here; of the entry behind it a part may be.
+    pub fn applied(&self) -> LogIndex {
+        self.applier.applied()
     }
 
     /// The machine, for comparing replicas.

@@ -46,6 +46,22 @@ impl Heard {
     }
 }
 
+/// What waits inside a server, counted over when asked: for whoever checks that it stays within its
+/// limits, and is nothing when nobody asks anything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Batches that wait for an answer, of clients and of other nodes.
+    pub requests: usize,
+    /// Their bytes, as they count towards the limit.
+    pub request_bytes: usize,
+    /// Batches in the log that are not applied yet.
+    pub proposals: usize,
+    /// Batches of reads that wait for the log to be applied.
+    pub reads: usize,
+    /// Copies handed to a leader that may still be answered.
+    pub copies: usize,
+}
+
 /// Who leads, as this state sees it.
 pub fn leadership(state: &State, replica: &Replica) -> Leadership {
     Leadership { role: state.role(), term: replica.term(), leader: state.leader(replica) }

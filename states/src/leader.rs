@@ -73,6 +73,11 @@ impl Leader {
         self.progress.get(&follower).map(Progress::matched)
     }
 
+    /// Appends under way to this follower, and their bytes.
+    pub(crate) fn in_flight(&self, follower: NodeId) -> Option<(usize, usize)> {
+        self.progress.get(&follower).map(Progress::in_flight)
+    }
+
     pub(crate) fn on_message(
         mut self,
         replica: &mut Replica,

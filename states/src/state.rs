@@ -108,6 +108,14 @@ impl State {
         }
     }
 
+    /// Appends under way to a follower, and their bytes; only a leader knows.
+    pub fn in_flight(&self, follower: NodeId) -> Option<(usize, usize)> {
+        match self {
+            State::Leader(leader) => leader.in_flight(follower),
+            State::Follower(_) | State::PreCandidate(_) | State::Candidate(_) => None,
+        }
+    }
+
     /// Whether a leader is there, so that no election is called for (thesis, section 4.2.3).
     fn hears_leader(&self, replica: &Replica, now: Time) -> bool {
         match self {

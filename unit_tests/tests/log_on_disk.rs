@@ -400,7 +400,8 @@ fn a_torn_slot_falls_back_to_the_other_and_no_boot_comes_twice() {
         let mut disk = SimulatedDisk::new();
         found(&mut disk, &identity(), &SMALL, 1).unwrap();
         let first = storage::open(disk.clone(), &expected(), &SMALL, 2).unwrap().boot;
-        disk.fail_after(4, io::ErrorKind::Other); // the log's head, its sync, the folder's, the slot
+        // The log's head, its sync, the folder's, the slot that was read and its sync, the next slot.
+        disk.fail_after(6, io::ErrorKind::Other);
         let torn = storage::open(disk.clone(), &expected(), &SMALL, 3);
         assert!(matches!(torn, Err(OpenError::Io(_))));
         disk.heal();
@@ -409,6 +410,29 @@ fn a_torn_slot_falls_back_to_the_other_and_no_boot_comes_twice() {
         assert!(counter(next) > counter(first), "{kept}");
         let last = storage::open(disk.clone(), &expected(), &SMALL, 5).unwrap().boot;
         assert!(counter(last) > counter(next));
+    }
+}
+
+/// A sync that failed leaves a slot that can be read and is not durable. The next start must not
+/// build on it: after a power failure the other slot would be the only one, and the one beside it two
+/// boots behind.
+#[test]
+fn a_slot_whose_sync_failed_is_not_built_upon() {
+    for failing in 0..9 {
+        let mut disk = SimulatedDisk::new();
+        found(&mut disk, &identity(), &SMALL, 1).unwrap();
+        storage::open(disk.clone(), &expected(), &SMALL, 2).unwrap();
+        disk.fail_after(failing, io::ErrorKind::Other);
+        drop(storage::open(disk.clone(), &expected(), &SMALL, 3));
+        disk.heal(); // another process on the same machine
+        let newest = storage::open(disk.clone(), &expected(), &SMALL, 4).unwrap().boot;
+        disk.crash(|| Fate::Lost);
+        for slot in [100, 8192 + 100] {
+            let copy = disk.fork();
+            copy.corrupt("superblock", slot, |bytes| bytes[0] ^= 0x40);
+            let boot = storage::open(copy, &expected(), &SMALL, 5).unwrap().boot;
+            assert!(counter(boot) > counter(newest), "boot {} again", counter(boot));
+        }
     }
 }
 

@@ -18,10 +18,12 @@ pub type Violation = String;
 pub struct Checks<M> {
     /// Who leads each term, and in which of its runs.
     leaders: BTreeMap<Term, (NodeId, u32)>,
-    /// For each entry ever written: the term of the entry before it, and a hash of its payload.
-    written: BTreeMap<(LogIndex, Term), (Term, u64)>,
+    /// The entries ever written at each index, from index one on.
+    written: Vec<Vec<Written>>,
     /// What is committed, from index one on: the entry's term, its payload's hash.
     committed: Vec<(Term, u64)>,
+    /// After each of these: how long the list of all commands is, and the machine's digest.
+    after: Vec<(u64, u64)>,
     /// The term in which each of them was seen committed first: that of the leader that did it.
     committed_in: Vec<Term>,
     /// Place in the list of all commands, by the command's number.
@@ -34,8 +36,27 @@ pub struct Checks<M> {
     reference: Witness<M>,
     /// Commands of which a client was told that they never happen.
     refused: BTreeSet<u64>,
-    /// The longest list that any client has been told of.
-    acknowledged: u64,
+}
+
+/// An entry that some node wrote.
+#[derive(Debug)]
+struct Written {
+    term: Term,
+    /// Stands for it and all entries before it.
+    chain: u64,
+    /// The nodes on whose disks it is durable, one bit each.
+    holders: u32,
+}
+
+/// How far a machine has come.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// All entries up to here are applied.
+    pub applied: LogIndex,
+    /// The list of all commands, perhaps in the middle of the entry behind that.
+    pub seen: Seen,
+    /// The machine's digest.
+    pub digest: u64,
 }
 
 impl<M: StateMachine> Checks<M> {
@@ -43,20 +64,32 @@ impl<M: StateMachine> Checks<M> {
     pub fn new(machine: M) -> Checks<M> {
         Checks {
             leaders: BTreeMap::new(),
-            written: BTreeMap::new(),
+            written: Vec::new(),
             committed: Vec::new(),
+            after: Vec::new(),
             committed_in: Vec::new(),
             applied: BTreeMap::new(),
             seen: Vec::new(),
             fresh: Vec::new(),
             reference: Witness::new(machine),
             refused: BTreeSet::new(),
-            acknowledged: 0,
         }
     }
 
     /// Election Safety: "at most one leader can be elected in a given term" (Figure 3).
-    /// A node that starts again is another: it must not lead a term twice.
+    /// A node that starts again is another: it must not lead a term twice. Whether the term had no
+    /// leader before.
+    pub fn on_elected(&mut self, leader: (NodeId, u32), term: Term) -> Result<bool, Violation> {
+        match self.leaders.insert(term, leader) {
+            None => Ok(true),
+            Some(other) if other == leader => Ok(false),
+            Some(other) => Err(format!(
+                "election safety: {other:?} and {leader:?} (node, run) both lead term {term}"
+            )),
+        }
+    }
+
+    /// A node leads, with this log.
     pub fn on_leader(
         &mut self,
         leader: (NodeId, u32),
@@ -64,14 +97,8 @@ impl<M: StateMachine> Checks<M> {
         log: &Log,
     ) -> Result<(), Violation> {
         let node = leader.0;
-        match self.leaders.insert(term, leader) {
-            Some(other) if other == leader => return Ok(()),
-            Some(other) => {
-                return Err(format!(
-                    "election safety: {other:?} and {leader:?} (node, run) both lead term {term}"
-                ));
-            }
-            None => {}
+        if !self.on_elected(leader, term)? {
+            return Ok(());
         }
         // Leader Completeness: "if a log entry is committed in a given term, then that entry will
         // be present in the logs of the leaders for all higher-numbered terms" (Figure 3).
@@ -88,19 +115,157 @@ impl<M: StateMachine> Checks<M> {
     }
 
     /// Log Matching: "if two logs contain an entry with the same index and term, then the logs are
-    /// identical in all entries up through the given index" (Figure 3): the same entry, and the
-    /// same before it, by induction.
+    /// identical in all entries up through the given index" (Figure 3): a hash stands for the entry
+    /// and all before it, and what is written builds on what was written.
     pub fn on_written(&mut self, log: &Log, entries: &[Entry]) -> Result<(), Violation> {
+        let Some(first) = entries.first() else { return Ok(()) };
+        let before = LogIndex(first.position.index.0 - 1);
+        let before = LogPosition { index: before, term: log.term_at(before).unwrap_or_default() };
+        let mut link = match self.find(before) {
+            _ if before.index == LogIndex(0) => 0,
+            Some(written) => written.chain,
+            None => return Err(format!("log matching: {before} was never written")),
+        };
         for entry in entries {
             let LogPosition { term, index } = entry.position;
-            let before = log.term_at(LogIndex(index.0 - 1)).unwrap_or_default();
-            let fact = (before, payload_hash(entry));
-            let known = *self.written.entry((index, term)).or_insert(fact);
-            if known != fact {
-                return Err(format!("log matching: two different entries {}", entry.position));
+            link = chain(link ^ payload_hash(entry), &term.0.to_le_bytes());
+            match self.find(entry.position).map(|known| known.chain) {
+                Some(known) if known == link => {}
+                Some(_) => {
+                    return Err(format!(
+                        "log matching: two different logs up to {}",
+                        entry.position
+                    ));
+                }
+                None => {
+                    let place = index.0 as usize - 1;
+                    if self.written.len() <= place {
+                        self.written.resize_with(place + 1, Vec::new);
+                    }
+                    self.written[place].push(Written { term, chain: link, holders: 0 });
+                }
             }
         }
         Ok(())
+    }
+
+    fn find(&mut self, position: LogPosition) -> Option<&mut Written> {
+        let place = position.index.0.checked_sub(1)? as usize;
+        self.written.get_mut(place)?.iter_mut().find(|written| written.term == position.term)
+    }
+
+    /// The node's disk now holds these, durably.
+    pub fn on_durable(&mut self, place: usize, added: &[LogPosition]) {
+        for position in added {
+            if let Some(written) = self.find(*position) {
+                written.holders |= 1 << place;
+            }
+        }
+    }
+
+    /// The node's disk no longer holds these. Those of them that a majority of `nodes` held.
+    pub fn on_replaced(
+        &mut self,
+        place: usize,
+        nodes: usize,
+        replaced: &[LogPosition],
+    ) -> Vec<LogPosition> {
+        let mut held = Vec::new();
+        for position in replaced {
+            let Some(written) = self.find(*position) else { continue };
+            if 2 * written.holders.count_ones() as usize > nodes {
+                held.push(*position);
+            }
+            written.holders &= !(1 << place);
+        }
+        held
+    }
+
+    /// On which disks the entry is durable, one bit each.
+    pub fn holders(&mut self, position: LogPosition) -> u32 {
+        self.find(position).map_or(0, |written| written.holders)
+    }
+
+    /// "A log entry is committed once the leader that created the entry has replicated it on a
+    /// majority of the servers" (paper, section 5.3), and "only log entries from the leader's current
+    /// term are committed by counting replicas" (5.4.2): so much must lie on disks when `leader`, in
+    /// office in `term`, says that its log is committed up to `to`.
+    pub fn on_leader_commit(
+        &mut self,
+        (leader, term): (NodeId, Term),
+        log: &Log,
+        to: LogIndex,
+        nodes: usize,
+    ) -> Result<(), Violation> {
+        let found = log.term_at(to).unwrap_or_default();
+        if found != term {
+            return Err(format!("commit: {leader} in term {term} commits up to {to}@{found}"));
+        }
+        let holders = self.holders(LogPosition { term, index: to }).count_ones() as usize;
+        if 2 * holders <= nodes {
+            return Err(format!(
+                "commit: {leader} commits {to}@{term}, durable on {holders} of {nodes} disks"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whoever does not lead commits only what a leader has committed before.
+    pub fn on_follower_commit(&self, node: NodeId, to: LogIndex) -> Result<(), Violation> {
+        let known = self.committed();
+        if to.0 > known {
+            return Err(format!("commit: {node} commits {to}, leaders only up to {known}"));
+        }
+        Ok(())
+    }
+
+    /// A leader said in `term` that its log is committed up to `to`: the leader of a later term
+    /// holds that (Leader Completeness, for a commit that is found out late).
+    pub fn on_later_leader(
+        &self,
+        leader: NodeId,
+        log: &Log,
+        to: LogIndex,
+    ) -> Result<(), Violation> {
+        let Some((term, _)) = self.committed.get(to.0 as usize - 1) else { return Ok(()) };
+        if log.term_at(to) != Some(*term) {
+            return Err(format!("leader completeness: {leader} leads without {to}@{term}"));
+        }
+        Ok(())
+    }
+
+    /// Applied state: at each index there is one, whoever applies the log and however often a node
+    /// starts again.
+    pub fn on_applied(&self, node: NodeId, progress: Progress) -> Result<(), Violation> {
+        let Progress { applied, seen, digest } = progress;
+        let place = applied.0 as usize;
+        let (full, expected) = match place.checked_sub(1) {
+            None => (0, None),
+            Some(place) => match self.after.get(place) {
+                Some((full, digest)) => (*full, Some(*digest)),
+                None => {
+                    return Err(format!("state-machine safety: {node} applied {applied} early"));
+                }
+            },
+        };
+        let next = self.after.get(place).map_or(full, |(next, _)| *next);
+        if self.list_of(seen.length) != Some(seen) || seen.length < full || seen.length > next {
+            return Err(format!(
+                "state-machine safety: {node} at {applied} has a list of {}, not {full} to {next}",
+                seen.length
+            ));
+        }
+        if seen.length == full && expected.is_some_and(|expected| expected != digest) {
+            return Err(format!("state-machine safety: {node}'s machine differs at {applied}"));
+        }
+        Ok(())
+    }
+
+    /// Whether a machine with such a list stands in the middle of the entry behind `applied`.
+    pub fn is_within(&self, progress: Progress) -> bool {
+        let place = progress.applied.0 as usize;
+        let full = place.checked_sub(1).map_or(0, |place| self.after[place].0);
+        progress.seen.length > full
     }
 
     /// State Machine Safety: "if a server has applied a log entry at a given index to its state
@@ -132,6 +297,8 @@ impl<M: StateMachine> Checks<M> {
                     let before = self.committed_in.last().copied().unwrap_or_default();
                     self.committed_in.push(term.max(before));
                     self.note_commands(entry)?;
+                    let digest = self.reference.machine().digest();
+                    self.after.push((self.seen.len() as u64, digest));
                 }
             }
         }
@@ -170,16 +337,17 @@ impl<M: StateMachine> Checks<M> {
         }
     }
 
-    /// The longest list that any client knows of: what begins now must see no less.
-    pub fn acknowledged(&self) -> u64 {
-        self.acknowledged
+    /// The list of all that is committed, whether or not a client was told: what begins now must see
+    /// no less, since no quorum follows a leader that lacks it.
+    pub fn length(&self) -> u64 {
+        self.seen.len() as u64
     }
 
-    /// A client got an answer to an operation that was begun when `floor` was the longest list
-    /// known. For a list that only grows this is linearizability; and the machine's own part of the
-    /// reply must be what the reference says.
+    /// A client got an answer to an operation that was begun when the list of what was committed
+    /// was `floor` long. For a list that only grows this is linearizability, and more; and the
+    /// machine's own part of the reply must be what the reference says.
     pub fn on_answer(
-        &mut self,
+        &self,
         operation: &Operation,
         seen: Seen,
         own: &[u8],
@@ -209,10 +377,9 @@ impl<M: StateMachine> Checks<M> {
         };
         if length < floor + commands {
             return Err(format!(
-                "stale: an answer shows {length} commands, {floor} were known before it was asked"
+                "stale: an answer shows {length} commands, {floor} were there before it was asked"
             ));
         }
-        self.acknowledged = self.acknowledged.max(length);
         Ok(())
     }
 
@@ -229,9 +396,27 @@ impl<M: StateMachine> Checks<M> {
         reply
     }
 
+    /// The term of the entry committed at `index`.
+    pub fn committed_term(&self, index: LogIndex) -> Option<Term> {
+        match index.0.checked_sub(1) {
+            None => Some(Term(0)),
+            Some(place) => self.committed.get(place as usize).map(|(term, _)| *term),
+        }
+    }
+
     /// Entries known to be committed.
     pub fn committed(&self) -> u64 {
         self.committed.len() as u64
+    }
+
+    /// Who led the term.
+    pub fn leader_of(&self, term: Term) -> Option<NodeId> {
+        self.leaders.get(&term).map(|(node, _)| *node)
+    }
+
+    /// The newest term that had a leader.
+    pub fn newest_leader(&self) -> Term {
+        self.leaders.last_key_value().map(|(term, _)| *term).unwrap_or_default()
     }
 
     /// Terms that had a leader.

@@ -37,10 +37,19 @@ pub struct Asked {
     pub operations: Vec<Operation>,
     /// The client is content with what its node has applied.
     pub stale: bool,
-    /// The longest list that any client knew of when it was asked.
+    /// The list that it must see at least.
     pub floor: u64,
     /// When it was asked: the count of what clients asked and were told before.
     pub moment: u64,
+}
+
+/// The lists of commands that were there when a client asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Floor {
+    /// What is committed: no less is right.
+    pub all: u64,
+    /// What the node has applied: no less is right for who is content with that.
+    pub node: u64,
 }
 
 /// All clients.
@@ -50,6 +59,8 @@ pub struct Clients<W> {
     asked: Vec<Option<Asked>>,
     next_number: u64,
     moment: u64,
+    /// Bytes that mean nothing, in each command.
+    pub padding: usize,
     /// What became of their batches.
     pub outcomes: Outcomes,
 }
@@ -58,7 +69,14 @@ impl<W: Workload> Clients<W> {
     /// So many clients, none of which has asked anything yet.
     pub fn new(count: usize, workload: W) -> Clients<W> {
         let asked = (0..count).map(|_| None).collect();
-        Clients { workload, asked, next_number: 0, moment: 0, outcomes: Outcomes::default() }
+        Clients {
+            workload,
+            asked,
+            next_number: 0,
+            moment: 0,
+            padding: 0,
+            outcomes: Outcomes::default(),
+        }
     }
 
     /// Draws the client's next batch, to be handed to a node at once.
@@ -67,9 +85,10 @@ impl<W: Workload> Clients<W> {
         client: usize,
         random: &mut SplitMix64,
         trouble: &Trouble,
-        floor: u64,
+        floor: Floor,
     ) -> (Vec<Operation>, bool) {
-        let stale = random.random_bool(0.05);
+        let stale = random.random_range(0..10_000) < trouble.stale;
+        let floor = if stale { floor.node } else { floor.all };
         let count = random.random_range(1..=trouble.batch);
         self.workload.begin_batch(&mut Chance(random));
         let mut operations = Vec::with_capacity(count);
@@ -88,12 +107,17 @@ impl<W: Workload> Clients<W> {
         }
         self.next_number += 1;
         let command = self.workload.command(&mut Chance(random));
-        Operation::Command(numbered(self.next_number, &command))
+        Operation::Command(numbered(self.next_number, self.padding, &command))
     }
 
     fn tick(&mut self) -> u64 {
         self.moment += 1;
         self.moment
+    }
+
+    /// What the client waits for.
+    pub fn asked(&self, client: usize) -> Option<&Asked> {
+        self.asked[client].as_ref()
     }
 
     /// Whether the client waits for an outcome.
@@ -196,11 +220,10 @@ fn check_replies<M: servers::machine::StateMachine>(
     if given != wanted {
         return Err(format!("outcome: {given} replies for {wanted} operations"));
     }
-    let floor = if asked.stale { 0 } else { asked.floor };
     let mut last = None;
     for (operation, reply) in asked.operations.iter().zip(replies) {
         let (seen, own) = decode_reply(reply).ok_or("outcome: a reply that no machine gave")?;
-        checks.on_answer(operation, seen, &own, floor)?;
+        checks.on_answer(operation, seen, &own, asked.floor)?;
         let commands = u64::from(matches!(operation, Operation::Command(_)));
         if let Some(last) = last
             && seen.length != last + commands

@@ -1,45 +1,173 @@
 //! Situations that a batch of seeds must have come into: a simulator that never gets near a rule says
 //! nothing of it. Must never steer what happens.
 
-use states::Decision;
+use states::{Decision, Refusal, Role};
 
 use crate::tally::{Tally, named};
+use crate::trouble::Trouble;
 
 named! {
     /// A situation worth reaching.
     Mark {
-        /// A follower replaced entries that conflicted with its leader's (paper, section 5.3).
-        ConflictTruncation = "conflict truncation",
+        // Elections.
+        /// A node was refused a pre-vote because its peer hears a leader (thesis, section 4.2.3).
+        LeaderHeard = "vote refused: a leader is heard",
+        /// A vote was refused because the candidate's log is behind (paper, section 5.4.1).
+        LogBehind = "vote refused: log behind",
+        /// A vote was refused because it had been given to another (paper, section 5.2).
+        VotedForOther = "vote refused: given to another",
+        /// Two nodes stood for election in one term (paper, section 5.2: split votes).
+        SplitVote = "two candidates in one term",
+        /// An election ended without a leader.
+        FailedElection = "election without a winner",
+        /// A candidate found that another had won, and followed.
+        CandidateFollows = "candidate follows the winner",
         /// A leader heard no quorum and stepped down.
         LostQuorum = "leader lost its quorum",
+        /// A leader heard of a higher term and stepped down.
+        Deposed = "leader deposed by a higher term",
+        /// Two nodes led at once, in different terms.
+        TwoLeaders = "two leaders at once",
+        /// A node was elected again.
+        LeadsAgain = "a node leads a second time",
+        /// A leader was elected whose log ended with entries of older terms that nobody had committed
+        /// (paper, section 5.4.2).
+        OldTail = "leader elected with an uncommitted tail of older terms",
+        // Logs.
+        /// A follower replaced entries that conflicted with its leader's (paper, section 5.3).
+        ConflictTruncation = "conflict truncation",
+        /// An entry durable on a majority was replaced (paper, Figure 8).
+        Figure8 = "figure 8: a majority's entry replaced",
+        /// A leader committed entries of older terms by one of its own (paper, section 5.4.2).
+        OldTermCommitted = "older term's entry committed by a newer one",
+        /// A leader committed what its own disk did not hold yet.
+        CommittedBeforeOwnDisk = "committed before the leader's own disk",
+        /// A follower that lacked what an append built on came to match in the same term.
+        ProbedBack = "mismatch, then probed back",
+        /// A leader went back to probing a silent follower.
+        Probing = "silent follower probed",
+        /// A follower far behind caught up.
+        CaughtUp = "caught up from far behind",
+        /// A leader crashed with entries that no other disk holds, and came back with them.
+        CameBackAlone = "came back with entries that only it has",
+        // Disks.
+        /// A node crashed with writes that no sync had covered.
+        CrashBeforeSync = "crash between write and sync",
+        /// A node crashed with entries durable, and the acknowledgement not sent.
+        CrashBeforeAck = "crash between sync and acknowledgement",
+        /// A node crashed with a vote written that nobody had heard of.
+        CrashBeforeVote = "crash between vote and reply",
         /// A start cut off a tail that no sync had covered.
         TailCut = "torn tail cut at start",
+        /// A node started on a log of several segments.
+        SegmentCrossed = "log of several segments recovered",
+        /// A start refused a damaged log.
+        DamageRefused = "damaged disk refused at start",
+        /// A sync failed and its node stopped.
+        SyncFailed = "sync failed, node stopped",
+        /// A disk had no room and its node stopped.
+        DiskFull = "disk full, node stopped",
+        // Reads.
+        /// A read asked before its leader was paused was answered after.
+        ReadOverPause = "read confirmed after a pause",
+        /// A read waited for the leader to commit the first entry of its term (paper, section 8).
+        ReadWaited = "read waited for the term's blank",
+        /// A read of what a node has applied was old.
+        StaleRead = "old answer for who is content with it",
+        /// The same, by a node that believed to lead.
+        StaleLeaderRead = "old answer of a deposed leader",
+        // Requests.
+        /// A batch of commands was handed to a leader, refused, and handed out again.
+        PlacedAgain = "forwarded, not appended, placed again",
+        /// A client was told that a forwarded batch may or may not take effect.
+        ForwardUncertain = "forwarded and uncertain",
+        /// A command came into the log again, after another entry took its place.
+        Replaced = "proposal replaced, and placed again",
+        /// Too much waited.
+        Busy = "busy",
+        /// An entry was applied over several turns.
+        InParts = "entry applied over several turns",
+        /// A batch had queries between its commands.
+        MixedBatch = "queries between commands",
+        /// A copy of a batch came twice.
+        CopyTwice = "forwarded copy came twice",
+        // The gate.
+        /// A frame of an earlier boot came, and was dropped.
+        OlderBoot = "frame of an earlier boot dropped",
+        /// A frame that was changed on its way was dropped.
+        Garbage = "corrupt frame dropped",
+        // Clusters.
+        /// A cluster of one.
+        One = "cluster of one",
+        /// A cluster of seven.
+        Seven = "cluster of seven",
+        /// A majority served while one node was cut off in one direction.
+        ServedOneWay = "served past a one-way cut",
+        /// Majorities served while two halves could meet only by one node.
+        ServedBridge = "served over a bridge",
     }
 }
 
+/// Situations of features that are not there yet, and the feature.
+pub const NOT_YET: [(&str, &str); 8] = [
+    ("snapshot while appends are in flight", "snapshots"),
+    ("crash between a snapshot's rename and its folder's sync", "snapshots"),
+    ("learner promoted from a snapshot", "learners"),
+    ("joint configuration left by a crashed leader", "membership changes"),
+    ("leader removes itself", "membership changes"),
+    ("leadership handed over under load", "leadership transfer"),
+    ("repeated request answered from the table of sessions", "sessions"),
+    ("session expired by log time", "sessions"),
+];
+
 /// Seeds in a batch, from which on every mark must have been reached.
 pub const BATCH: u64 = 300;
+
+/// Committed entries without which a seed has shown nothing. Without faults every client gets its
+/// answers; with them, one client may wait for seconds again and again.
+pub fn least_commits(trouble: &Trouble, steps: u64) -> u64 {
+    let calm = trouble.fault_every == 0 && trouble.loss == 0;
+    steps / 1_000 * if calm { trouble.clients as u64 } else { 1 }
+}
 
 /// How often each situation came up.
 pub type Coverage = Tally<Mark>;
 
 impl Coverage {
-    /// What a turn's decisions show.
-    pub fn on_decisions(&mut self, decisions: &[Decision]) {
+    /// What a turn's decisions show, of a node that had this role before them.
+    pub fn on_decisions(&mut self, mut role: Role, decisions: &[Decision]) {
         for decision in decisions {
             match decision {
                 Decision::Truncated(_) => self.add(Mark::ConflictTruncation),
                 Decision::LostQuorum => self.add(Mark::LostQuorum),
-                Decision::Became(..)
-                | Decision::NewTerm(_)
-                | Decision::VoteGranted(..)
-                | Decision::VoteRefused(..)
-                | Decision::Mismatched(..)
+                Decision::NewTerm(_) if role == Role::Leader => self.add(Mark::Deposed),
+                Decision::VoteRefused(_, refusal) => self.on_refusal(*refusal),
+                Decision::ElectionFailed(_) if role == Role::Candidate => {
+                    self.add(Mark::FailedElection);
+                }
+                Decision::Probing(_) => self.add(Mark::Probing),
+                Decision::Became(new, _) => {
+                    if (role, *new) == (Role::Candidate, Role::Follower) {
+                        self.add(Mark::CandidateFollows);
+                    }
+                    role = *new;
+                }
+                Decision::NewTerm(_)
                 | Decision::ElectionFailed(_)
-                | Decision::Probing(_)
+                | Decision::VoteGranted(..)
+                | Decision::Mismatched(..)
                 | Decision::StrangerIgnored(_)
                 | Decision::Impossible(..) => {}
             }
+        }
+    }
+
+    fn on_refusal(&mut self, refusal: Refusal) {
+        match refusal {
+            Refusal::HearsLeader => self.add(Mark::LeaderHeard),
+            Refusal::LogBehind => self.add(Mark::LogBehind),
+            Refusal::VotedForOther => self.add(Mark::VotedForOther),
+            Refusal::OldTerm => {}
         }
     }
 

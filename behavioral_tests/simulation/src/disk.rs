@@ -6,11 +6,17 @@
 //! is clean but not durable: it can still be read, and no later sync writes it. So being readable
 //! proves nothing.
 
-use std::collections::BTreeMap;
+mod medium;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use servers::storage::Disk;
+
+/// Zeros at the end of a write that may mean something.
+const ZEROS: usize = 32;
 
 /// Bytes that a disk writes whole, except when torn.
 pub const SECTOR: usize = 512;
@@ -43,6 +49,31 @@ pub enum Operation {
     Remove,
 }
 
+/// What a disk has left before it is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// So many bytes of files: what lies in them already can be overwritten.
+    Bytes(u64),
+    /// So many operations that change something, whatever they are.
+    Operations(usize),
+}
+
+/// A part of a file, whatever its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extent {
+    file: FileId,
+    bytes: Range<usize>,
+}
+
+impl Extent {
+    /// Whether they have a byte in common.
+    pub fn touches(&self, other: &Extent) -> bool {
+        self.file == other.file
+            && self.bytes.start < other.bytes.end
+            && other.bytes.start < self.bytes.end
+    }
+}
+
 /// One node's disk. Clones are handles to the same disk, so that a node can be started again on it.
 #[derive(Clone, Debug, Default)]
 pub struct SimulatedDisk {
@@ -61,8 +92,12 @@ struct Platter {
     failing: Option<(usize, io::ErrorKind)>,
     /// The next sync of a file fails.
     failing_sync: bool,
+    /// None: there is room enough.
+    room: Option<Room>,
     operations: u64,
     syncs: u64,
+    /// Where was written since this was looked at; nothing is kept unless somebody looks.
+    writes: Option<Vec<Extent>>,
 }
 
 type FileId = u64;
@@ -82,7 +117,9 @@ struct SimulatedFile {
     /// have reached the disk already.
     written: Vec<(usize, Vec<u8>)>,
     /// Sectors that the next sync writes.
-    dirty: std::collections::BTreeSet<usize>,
+    dirty: BTreeSet<usize>,
+    /// What sectors held before their last sync, if that is kept.
+    older: Option<BTreeMap<usize, Vec<u8>>>,
 }
 
 impl SimulatedDisk {
@@ -127,8 +164,10 @@ impl SimulatedDisk {
             changes: platter.changes.clone(),
             failing: None,
             failing_sync: false,
+            room: None,
             operations: 0,
             syncs: 0,
+            writes: None,
         };
         SimulatedDisk { platter: Arc::new(Mutex::new(copy)) }
     }
@@ -151,6 +190,21 @@ impl SimulatedDisk {
         platter.failing_sync = false;
     }
 
+    /// There is no more room than this, also over crashes.
+    pub fn fill(&self, room: Room) {
+        self.lock().room = Some(room);
+    }
+
+    /// There is room again.
+    pub fn free(&self) {
+        self.lock().room = None;
+    }
+
+    /// Whether room was limited.
+    pub fn is_full(&self) -> bool {
+        self.lock().room.is_some()
+    }
+
     /// How many operations that change something were asked for.
     pub fn operations(&self) -> u64 {
         self.lock().operations
@@ -168,28 +222,19 @@ impl SimulatedDisk {
         sectors + platter.changes.len()
     }
 
-    /// Overwrites bytes beneath everything, durably: a fault of the medium.
-    ///
-    /// # Panics
-    /// If they do not exist.
-    pub fn corrupt(&self, name: &str, offset: usize, change: impl FnOnce(&mut [u8])) {
+    /// From now on it is kept where is written, and what sectors held before.
+    pub fn watch(&self) {
         let mut platter = self.lock();
-        let file = platter.file(name).expect("a file to corrupt");
-        change(&mut file.cached[offset..]);
-        file.durable = file.cached.clone();
+        platter.writes = Some(Vec::new());
+        for file in platter.files.values_mut() {
+            file.older = Some(BTreeMap::new());
+        }
     }
 
-    /// Shortens a file beneath everything, durably.
-    ///
-    /// # Panics
-    /// If the file does not exist.
-    pub fn truncate(&self, name: &str, length: usize) {
-        let mut platter = self.lock();
-        let file = platter.file(name).expect("a file to truncate");
-        file.cached.truncate(length);
-        file.durable = file.cached.clone();
-        file.written.clear();
-        file.dirty.clear();
+    /// Where was written since the last call. Zeros at the end of a write do not count, but for a
+    /// few.
+    pub fn take_writes(&self) -> Vec<Extent> {
+        self.lock().writes.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// All files as reads see them.
@@ -215,12 +260,23 @@ impl Platter {
         self.changes.push(change);
     }
 
+    /// Takes room for more bytes of files.
+    fn claim(&mut self, bytes: u64) -> io::Result<()> {
+        if let Some(Room::Bytes(left)) = &mut self.room {
+            *left = left.checked_sub(bytes).ok_or(io::ErrorKind::StorageFull)?;
+        }
+        Ok(())
+    }
+
     /// Counts an operation that changes something, and fails it if it is time.
     fn attempt(&mut self, operation: Operation) -> io::Result<()> {
         self.operations += 1;
         self.syncs += u64::from(operation == Operation::Sync);
         if operation == Operation::Sync && std::mem::take(&mut self.failing_sync) {
             return Err(io::ErrorKind::Other.into());
+        }
+        if let Some(Room::Operations(left)) = &mut self.room {
+            *left = left.checked_sub(1).ok_or(io::ErrorKind::StorageFull)?;
         }
         match &mut self.failing {
             None => Ok(()),
@@ -286,6 +342,11 @@ impl SimulatedFile {
         for sector in dirty {
             let start = sector * SECTOR;
             let end = self.cached.len().min(start + SECTOR);
+            if let Some(older) = &mut self.older
+                && self.durable[start..end] != self.cached[start..end]
+            {
+                older.insert(sector, self.durable[start..end].to_vec());
+            }
             self.durable[start..end].copy_from_slice(&self.cached[start..end]);
         }
     }
@@ -335,9 +396,12 @@ impl Disk for SimulatedDisk {
         if platter.names.contains_key(name) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
+        platter.claim(length)?;
         let id = platter.next;
         platter.next += 1;
-        platter.files.insert(id, SimulatedFile::zeros(length as usize));
+        let mut file = SimulatedFile::zeros(length as usize);
+        file.older = platter.writes.as_ref().map(|_| BTreeMap::new());
+        platter.files.insert(id, file);
         platter.change(NameChange::Created(name.to_owned(), id));
         Ok(())
     }
@@ -345,7 +409,15 @@ impl Disk for SimulatedDisk {
     fn write_at(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let mut platter = self.lock();
         platter.attempt(Operation::Write)?;
+        let length = platter.file(name)?.cached.len() as u64;
+        platter.claim((offset + bytes.len() as u64).saturating_sub(length))?;
         platter.file(name)?.write(offset as usize, bytes);
+        let file = platter.id(name)?;
+        if let Some(writes) = &mut platter.writes {
+            let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + ZEROS);
+            let start = offset as usize;
+            writes.push(Extent { file, bytes: start..start + used.min(bytes.len()) });
+        }
         Ok(())
     }
 

@@ -1,31 +1,41 @@
 //! The production server, codec, gate and log on one thread and virtual time, from a seed.
 //!
 //! A seed draws the size of a cluster and the kinds and strength of its trouble: loss, duplication,
-//! delay, reordering, partitions, pauses, crashes that lose what was not synced. Clients ask all the
-//! while. After every turn the properties of the paper's Figure 3 are checked, and every answer
-//! against what was committed; in the end trouble stops and the cluster must come together again.
+//! delay, reordering, corruption, partitions, pauses, disks that fail, fill up and lose what was not
+//! synced, crashes between any two effects. Clients ask all the while. After every turn the
+//! properties of the paper's Figure 3 are checked, and every answer against what was committed; in
+//! the end trouble stops and the cluster must come together again.
 //!
 //! In reading order: [`workload`] (what a user brings) · [`trouble`] (what is drawn) · [`world`],
-//! `faults`, `quiet` (what happens) · `node`, `network`, `clients`, [`disk`], [`witness`] (who is
-//! there) · [`checks`], [`promises`] (what must hold) · [`trace`] (the last events, for a seed that
-//! failed).
+//! `turns`, `lives`, `faults`, `quiet`, `figure8` (what happens) · `node`, `network`, `clients`,
+//! [`disk`], [`witness`] (who is there) · `observe` (what is looked at) · [`checks`], [`promises`],
+//! [`watch`], [`traffic`], `ledger`, [`damage`] (what must hold) · [`coverage`] (what must have come
+//! up) · [`trace`] (the last events, for a seed that failed).
 
 mod brought;
 mod chance;
 pub mod checks;
 mod clients;
 pub mod coverage;
+pub mod damage;
 pub mod disk;
 mod faults;
+mod figure8;
+mod ledger;
+mod lives;
 mod network;
 mod node;
+mod observe;
 pub mod promises;
 mod quiet;
 pub mod seeds;
 pub mod shrink;
 pub mod tally;
 pub mod trace;
+pub mod traffic;
 pub mod trouble;
+mod turns;
+pub mod watch;
 pub mod witness;
 pub mod workload;
 pub mod world;

@@ -1,29 +1,34 @@
 //! One simulated node: the production server, gate and log, over a simulated disk, run by virtual
 //! time. Must never keep anything over a crash but its disk.
 
-use std::collections::BTreeMap;
+mod beginning;
+mod edges;
+mod media;
+
+use std::collections::{BTreeMap, VecDeque};
 
 use messages::{Boot, ClusterId, Envelope, LogIndex, Membership, NodeId};
 use rand::RngExt;
-use servers::founding;
-use servers::gate::Gate;
+use servers::gate::{Gate, Refused};
 use servers::host::{Batch, Outcome, Token};
 use servers::machine::StateMachine;
 use servers::outbox::{Job, Parcel};
-use servers::server::{Event, Server, Settings};
-use servers::storage::{self, Expected, Identity, Options};
+use servers::server::{Event, Server};
+use servers::storage::{self, Disk};
 use servers::transport::Lane;
+use servers::turn::{self, Moment};
 use states::random::SplitMix64;
-use states::{Config, Decision, Micros, Replica, Role, Time, WallTime};
+use states::{Decision, Replica, Role, Time};
 
+use self::edges::{SimulatedEdges, moment};
 use crate::checks::Violation;
-use crate::disk::{Fate, SimulatedDisk};
-use crate::promises::Promises;
-use crate::trouble::Trouble;
+use crate::disk::SimulatedDisk;
+use crate::ledger::Ledger;
+use crate::promises::{Change, Promises};
+use crate::turns::Effect;
 use crate::witness::Witness;
 
-/// Small segments, so that runs cross many of them.
-const OPTIONS: Options = Options { first_segment: 16 << 10, segment: 64 << 10 };
+pub use self::beginning::Beginning;
 
 /// What founds a cluster.
 pub struct Cluster {
@@ -56,18 +61,32 @@ pub struct Node<M> {
     run: u32,
     /// What its disk owes.
     promises: Promises,
+    /// What became durable since somebody asked.
+    change: Change,
+    /// What its log was given, if its disk is to be damaged.
+    ledger: Option<Ledger>,
+    /// The newest that it ever had.
+    boot: Boot,
     /// How much faster its clock runs, out of 10,000.
     drift: u32,
     /// Time that passed while its clock stood still.
     behind: u64,
     paused: Option<Pause>,
+    /// It goes on after a pause that began when its clock showed this.
+    woken: Option<u64>,
     /// Its disk was told to fail.
     disk_fails: bool,
+    /// Its syncs take long until then.
+    gray_until: u64,
+    /// How far its wall clock was set forward or back, microseconds.
+    wall: i64,
     up: Option<Up<M>>,
 }
 
 /// A node that takes no turns.
 struct Pause {
+    /// What its clock showed when this began.
+    began: u64,
     /// Its clock stands still since then.
     frozen: Option<u64>,
     /// What arrives is lost.
@@ -80,9 +99,19 @@ struct Up<M> {
     server: Server<Witness<M>>,
     gate: Gate,
     rounds: storage::Rounds<SimulatedDisk>,
+    /// The newest boot of each peer that came through the gate.
+    heard: BTreeMap<NodeId, Boot>,
     mailbox: Vec<Event>,
-    queued: Vec<Job>,
+    /// What its clock showed when the last of these came.
+    newest: u64,
+    /// Gathered for a turn that has not looked at the clock yet.
+    gathered: Option<Vec<Event>>,
+    /// What a turn left to be done, and the node did not get to.
+    undone: VecDeque<Effect>,
+    queued: VecDeque<Job>,
     syncing: bool,
+    /// The sync is over, and the node did not get to that.
+    sync_waits: bool,
     /// When its next turn is, if one is due.
     turn_at: Option<u64>,
     waiting: BTreeMap<Token, usize>,
@@ -110,37 +139,7 @@ pub struct TurnEnd {
     pub committed_before: LogIndex,
 }
 
-fn config(trouble: &Trouble) -> Config {
-    Config {
-        heartbeat: Micros(trouble.election / 6),
-        election: Micros(trouble.election),
-        append_bytes: trouble.append_bytes,
-        window_messages: trouble.window,
-        uncommitted_bytes: trouble.waiting_bytes,
-        ..Config::default()
-    }
-}
-
 impl<M: StateMachine> Node<M> {
-    /// A node whose folder was just founded.
-    pub fn found(cluster: &Cluster, id: NodeId, drift: u32) -> Node<M> {
-        let mut disk = SimulatedDisk::new();
-        let members = cluster.ids().map(|id| (id, id.to_string())).collect();
-        let identity = Identity { cluster: cluster.id, node: id, members };
-        founding::found(&mut disk, &identity, &OPTIONS, id.0).expect("a healthy disk");
-        Node {
-            id,
-            disk,
-            run: 0,
-            promises: Promises::default(),
-            drift,
-            behind: 0,
-            paused: None,
-            disk_fails: false,
-            up: None,
-        }
-    }
-
     /// Whether it runs (it may be paused).
     pub fn is_up(&self) -> bool {
         self.up.is_some()
@@ -158,78 +157,30 @@ impl<M: StateMachine> Node<M> {
         self.behind + time.0.saturating_mul(10_000) / (10_000 + u64::from(self.drift))
     }
 
-    /// Starts on what its disk holds; says whether a tail of that had to go.
-    pub fn start(
-        &mut self,
-        cluster: &Cluster,
-        trouble: &Trouble,
-        machine: M,
-        seed: u64,
-        now: u64,
-    ) -> Result<bool, Violation> {
-        self.run += 1;
-        let expected = Expected { cluster: cluster.id, name: self.id.to_string() };
-        let opened = storage::open(self.disk.clone(), &expected, &OPTIONS, seed)
-            .map_err(|error| format!("node {} cannot start: {error}", self.id))?;
-        let recovered = opened.recovered;
-        self.promises.on_recovered(self.id, recovered.hard_state, &recovered.entries)?;
-        let cut = recovered.cut.is_some();
-        let replica = Replica::recovered(
-            self.id,
-            cluster.membership.clone(),
-            config(trouble),
-            seed,
-            recovered.hard_state,
-            recovered.entries,
-        );
-        let settings = Settings {
-            boot: opened.boot,
-            apply_budget: trouble.apply_budget,
-            waiting_bytes: trouble.waiting_bytes,
-            ..Settings::default()
-        };
-        let (time, wall) = self.times(now);
-        self.up = Some(Up {
-            boot: opened.boot,
-            server: Server::new(settings, replica, Witness::new(machine), time, wall),
-            gate: Gate::new(cluster.id, self.id),
-            rounds: storage::Rounds::new(opened.wal),
-            mailbox: Vec::new(),
-            queued: Vec::new(),
-            syncing: false,
-            turn_at: None,
-            waiting: BTreeMap::new(),
-            next_token: 0,
-            committed: LogIndex(0),
-        });
-        Ok(cut)
+    fn moment(&self, now: u64) -> Moment {
+        moment(self.clock(now), self.wall)
     }
 
-    fn times(&self, now: u64) -> (Time, WallTime) {
-        let time = self.clock(now);
-        (Time(time), WallTime(1_700_000_000_000_000 + time))
-    }
-
-    /// Loses all but its disk, and of that what was not synced, sector by sector; the clients whose
-    /// batches died with it.
-    pub fn crash(&mut self, random: &mut SplitMix64) -> Vec<usize> {
+    /// Loses all but its disk; the clients whose batches died with it.
+    pub fn kill(&mut self) -> Vec<usize> {
         self.paused = None;
+        self.woken = None;
         self.disk_fails = false;
+        self.disk.heal();
         let Some(up) = self.up.take() else { return Vec::new() };
-        drop(up.server);
-        self.disk.crash(|| match random.random_range(0..10) {
-            0..4 => Fate::Kept,
-            4..9 => Fate::Lost,
-            _ => Fate::Torn(random.random_range(0..512)),
+        let unanswered = up.undone.into_iter().filter_map(|effect| match effect {
+            Effect::Reply(client, _) => Some(client),
+            Effect::Send(_) | Effect::Queue(_) => None,
         });
-        up.waiting.into_values().collect()
+        up.waiting.into_values().chain(unanswered).collect()
     }
 
     /// Stops taking turns and syncing; what arrives waits, or is lost if it is deaf. Its clock stands
-    /// still if it is frozen at a moment of the world's time.
-    pub fn pause(&mut self, frozen: Option<u64>, deaf: bool) {
+    /// still if it is frozen.
+    pub fn pause(&mut self, now: u64, frozen: bool, deaf: bool) {
         if self.is_up() && self.paused.is_none() {
-            self.paused = Some(Pause { frozen, deaf });
+            let began = self.clock(now);
+            self.paused = Some(Pause { began, frozen: frozen.then_some(now), deaf });
         }
     }
 
@@ -237,36 +188,59 @@ impl<M: StateMachine> Node<M> {
     pub fn resume(&mut self, now: u64) -> bool {
         let Some(pause) = self.paused.take() else { return false };
         self.behind += pause.frozen.map_or(0, |frozen| now - frozen);
+        self.woken = Some(pause.began);
         true
     }
 
-    /// Whether an error of its disk is no fault of its own.
-    pub fn disk_fails(&self) -> bool {
-        self.disk_fails
-    }
-
-    /// Its disk fails after so many more operations, until the node is started again.
-    pub fn fail_disk(&mut self, after: usize) {
-        if self.is_up() {
-            self.disk.fail_after(after, std::io::ErrorKind::Other);
-            self.disk_fails = true;
+    /// What it has not got to, because it stands still or ends.
+    pub fn leave_undone(&mut self, effects: VecDeque<Effect>) {
+        if let Some(up) = &mut self.up {
+            up.undone = effects;
         }
     }
 
-    /// A frame arrives; false if nobody is there or the gate refused it.
-    pub fn take_frame(&mut self, frame: &[u8]) -> bool {
+    /// What it has not got to before it stood still.
+    pub fn take_undone(&mut self) -> VecDeque<Effect> {
+        self.up.as_mut().map(|up| std::mem::take(&mut up.undone)).unwrap_or_default()
+    }
+
+    /// Somebody sets its wall clock, by up to an hour.
+    pub fn set_wall(&mut self, random: &mut SplitMix64) {
+        self.wall = random.random_range(-3_600_000_000..3_600_000_000);
+    }
+
+    /// A frame arrives; false if nobody is there or the gate refused it. It must refuse what is
+    /// `corrupt`, and what comes of an earlier boot of its sender than it has let in before.
+    pub fn take_frame(&mut self, now: u64, frame: &[u8], corrupt: bool) -> Result<bool, Violation> {
         if self.paused.as_ref().is_some_and(|pause| pause.deaf) {
-            return false;
+            return Ok(false);
         }
-        let Some(up) = &mut self.up else { return false };
-        let Some((from, boot, envelopes)) = up.gate.admit(frame) else { return false };
+        let clock = self.clock(now);
+        let Some(up) = &mut self.up else { return Ok(false) };
+        let refused = up.gate.refused().total();
+        let Some((from, boot, envelopes)) = up.gate.admit(frame) else {
+            return match up.gate.refused().total() - refused {
+                1 => Ok(false),
+                _ => Err(format!("gate: {} refused a frame and did not count it", self.id)),
+            };
+        };
+        if corrupt {
+            return Err(format!("gate: {} let a frame in that was changed on its way", self.id));
+        }
+        let newest = up.heard.entry(from).or_insert(boot);
+        if boot < *newest {
+            return Err(format!("gate: {} let {from}'s boot {boot} in after {newest}", self.id));
+        }
+        *newest = boot;
+        up.newest = clock;
         up.mailbox.push(Event::Envelopes { from, boot, envelopes });
-        true
+        Ok(true)
     }
 
     /// A client's batch arrives.
     pub fn take_batch(&mut self, client: usize, batch: Batch) {
         let Some(up) = &mut self.up else { return };
+        up.newest = batch.arrived.0;
         let token = Token(up.next_token);
         up.next_token += 1;
         up.waiting.insert(token, client);
@@ -288,24 +262,55 @@ impl<M: StateMachine> Node<M> {
         self.up.as_ref().map_or(&[], |up| &up.mailbox)
     }
 
+    /// What its next turn will take.
+    pub fn coming(&self) -> &[Event] {
+        let gathered = self.up.as_ref().and_then(|up| up.gathered.as_deref());
+        gathered.unwrap_or_else(|| self.mailbox())
+    }
+
     /// Whether the turn that this run wanted for now still is wanted.
     pub fn is_due(&self, run: u32, now: u64) -> bool {
         let wanted = self.up.as_ref().and_then(|up| up.turn_at);
         run == self.run && wanted == Some(now)
     }
 
+    /// Gathers what has arrived for the next turn; what comes later is not in it. False if it stands
+    /// still already.
+    pub fn gather_early(&mut self) -> bool {
+        let Some(up) = self.up.as_mut().filter(|_| self.paused.is_none()) else { return false };
+        up.gathered = Some(std::mem::take(&mut up.mailbox));
+        true
+    }
+
     /// Takes a turn with all that has arrived; none while it is paused.
-    pub fn turn(&mut self, now: u64) -> Option<TurnEnd> {
-        let (time, wall) = self.times(now);
-        let run = self.run;
-        let up = self.up.as_mut()?;
+    pub fn turn(&mut self, now: u64) -> Result<Option<TurnEnd>, Violation> {
+        let clock = self.clock(now);
+        let (id, run) = (self.id, self.run);
+        let Some(up) = &mut self.up else { return Ok(None) };
         up.turn_at = None;
         if self.paused.is_some() {
-            return None;
+            return Ok(None);
         }
-        let events = std::mem::take(&mut up.mailbox);
-        let inputs = events.len().max(1) as u64;
-        up.server.receive(time, wall, events);
+        let early = up.gathered.take();
+        let inputs = early.as_ref().unwrap_or(&up.mailbox).len().max(1) as u64;
+        let before = self.woken.take().unwrap_or(clock);
+        let mut edges = SimulatedEdges {
+            early,
+            mailbox: &mut up.mailbox,
+            gathered: false,
+            before,
+            after: clock,
+            wall: self.wall,
+            read: None,
+        };
+        turn::take(&mut up.server, &mut edges, &mut Vec::new())?;
+        let read = edges.read.unwrap_or(0);
+        if read < up.newest {
+            return Err(format!(
+                "clock: {id} judges what came at {} as if it were {read}",
+                up.newest
+            ));
+        }
         let outbox = up.server.outbox();
         let sends = outbox.sends.take();
         let jobs = std::mem::take(&mut outbox.jobs);
@@ -317,7 +322,8 @@ impl<M: StateMachine> Node<M> {
         let committed = up.server.replica().commit_index();
         let committed_before = std::mem::replace(&mut up.committed, committed);
         let role = up.server.state().role();
-        Some(TurnEnd { inputs, sends, jobs, replies, decisions, role, run, committed_before })
+        let end = TurnEnd { inputs, sends, jobs, replies, decisions, role, run, committed_before };
+        Ok(Some(end))
     }
 
     /// When it wants a turn though nothing happens.
@@ -334,6 +340,47 @@ impl<M: StateMachine> Node<M> {
     /// Its role; that in which a node starts if it does not run.
     pub fn role(&self) -> Role {
         self.up.as_ref().map_or(Role::Follower, |up| up.server.state().role())
+    }
+
+    /// Its server, if it runs.
+    pub fn server(&self) -> Option<&Server<Witness<M>>> {
+        self.up.as_ref().map(|up| &up.server)
+    }
+
+    /// What became durable since the last call.
+    pub fn take_change(&mut self) -> Change {
+        std::mem::take(&mut self.change)
+    }
+
+    /// Files of its log.
+    pub fn segments(&self) -> usize {
+        let names = self.disk.list().unwrap_or_default();
+        names.iter().filter(|name| !name.starts_with("superblock")).count()
+    }
+
+    /// How often it was started.
+    pub fn run(&self) -> u32 {
+        self.run
+    }
+
+    /// Whether it takes turns.
+    pub fn is_awake(&self) -> bool {
+        self.is_up() && self.paused.is_none()
+    }
+
+    /// Frames that its gate has refused since it was started.
+    pub fn refused(&self) -> Refused {
+        self.up.as_ref().map(|up| up.gate.refused()).unwrap_or_default()
+    }
+
+    /// Clients whose batches it has.
+    pub fn waiting(&self) -> usize {
+        self.up.as_ref().map_or(0, |up| up.waiting.len())
+    }
+
+    /// What its disk owes.
+    pub fn promises(&self) -> &Promises {
+        &self.promises
     }
 
     /// Its facts, if it runs.
@@ -362,52 +409,12 @@ impl<M: StateMachine> Node<M> {
         Ok(up.gate.seal(up.boot, to, lane, envelopes))
     }
 
-    /// Work for the writer.
-    pub fn queue(&mut self, jobs: Vec<Job>) {
-        if let Some(up) = &mut self.up {
-            up.queued.extend(jobs);
-        }
-    }
-
-    /// The writer takes all that is queued and writes it; the run in which its sync must end.
-    pub fn stage(&mut self) -> Result<Option<u32>, Violation> {
-        let Some(up) = self.up.as_mut().filter(|_| self.paused.is_none()) else { return Ok(None) };
-        if up.syncing || up.queued.is_empty() {
-            return Ok(None);
-        }
-        up.syncing = true;
-        for job in std::mem::take(&mut up.queued) {
-            if let Some(write) = &job.write {
-                self.promises.on_staged(write);
-            }
-            up.rounds.stage(job).map_err(|error| error.to_string())?;
-        }
-        Ok(Some(self.run))
-    }
-
-    /// The sync returns: the promises that it lets go.
-    pub fn sync(&mut self, run: u32) -> Result<Option<Vec<Parcel>>, Violation> {
-        let Some(up) = self.up.as_mut().filter(|_| run == self.run) else { return Ok(None) };
-        let done = up.rounds.sync().map_err(|error| error.to_string())?;
-        self.promises.on_synced();
-        up.syncing = false;
-        up.mailbox.extend(done.written.map(Event::Written));
-        Ok(Some(done.promises))
-    }
-
-    /// The writer had no work for a while.
-    pub fn mark(&mut self) -> Result<(), Violation> {
-        let Some(up) = self.up.as_mut().filter(|up| !up.syncing) else { return Ok(()) };
-        up.rounds.mark().map_err(|error| error.to_string())
-    }
-
-    /// All that nodes must agree on when nothing happens any more.
+    /// All that nodes must agree on when nothing happens any more, and all is on their disks.
     pub fn summary(&self) -> Option<(LogIndex, u64, LogIndex, u64)> {
-        let up = self.up.as_ref()?;
-        let replica = up.server.replica();
-        let applied = up.server.status().applied_index;
-        let digest = up.server.machine().digest();
-        Some((replica.log().last().index, replica.term().0, applied, digest))
+        let server = self.server()?;
+        let log = server.replica().log();
+        let facts = (log.last().index, server.replica().term().0, server.applied());
+        (log.durable() == facts.0).then(|| (facts.0, facts.1, facts.2, server.machine().digest()))
     }
 
     /// A line about it.

@@ -7,8 +7,8 @@
 use std::collections::VecDeque;
 
 use messages::{
-    AppendEntriesReply, AppendOutcome, Content, Entry, LogIndex, Message, NodeId, RequestVoteReply,
-    Term,
+    AppendEntriesReply, AppendOutcome, Content, Entry, LogIndex, LogPosition, Message, NodeId,
+    RequestVoteReply, Term,
 };
 use states::{HardState, Write};
 
@@ -36,11 +36,25 @@ struct Batch {
     entries: Vec<(Term, u64)>,
 }
 
+/// What became durable, and what it replaced.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// Entries that are on the disk no longer.
+    pub replaced: Vec<LogPosition>,
+    /// Entries that now are, some of them perhaps replaced at once.
+    pub added: Vec<LogPosition>,
+}
+
 impl Kept {
-    fn take(&mut self, batch: Batch) {
+    fn take(&mut self, batch: Batch, change: &mut Change) {
         self.hard_state = batch.hard_state;
         if let Some(first) = batch.first {
-            self.log.truncate(first.0 as usize - 1);
+            let position = |(index, term)| LogPosition { term, index: LogIndex(index) };
+            let end = first.0 - 1;
+            let cut = self.log.drain((end as usize).min(self.log.len())..).map(|(term, _)| term);
+            change.replaced.extend((first.0..).zip(cut).map(position));
+            let terms = batch.entries.iter().map(|(term, _)| *term);
+            change.added.extend((first.0..).zip(terms).map(position));
             self.log.extend(batch.entries);
         }
     }
@@ -57,10 +71,51 @@ impl Promises {
     }
 
     /// A sync returned that began after all that was staged.
-    pub fn on_synced(&mut self) {
+    pub fn on_synced(&mut self) -> Change {
+        let mut change = Change::default();
         for batch in self.staged.drain(..) {
-            self.durable.take(batch);
+            self.durable.take(batch, &mut change);
         }
+        change
+    }
+
+    /// Whether something was written that no sync has covered.
+    pub fn has_staged(&self) -> bool {
+        !self.staged.is_empty()
+    }
+
+    /// Whether a vote for another was written that no sync has covered.
+    pub fn has_staged_vote(&self, node: NodeId) -> bool {
+        let before = self.durable.hard_state;
+        self.staged.iter().any(|batch| {
+            batch.hard_state != before
+                && batch.hard_state.voted_for.is_some_and(|vote| vote != node)
+        })
+    }
+
+    /// The term of the entry that the disk holds at `index`; zero's is zero.
+    pub fn term_at(&self, index: LogIndex) -> Option<Term> {
+        match index.0.checked_sub(1) {
+            None => Some(Term(0)),
+            Some(place) => self.durable.log.get(place as usize).map(|(term, _)| *term),
+        }
+    }
+
+    /// The term in which it can still vote and acknowledge.
+    pub fn term(&self) -> Term {
+        self.durable.hard_state.term
+    }
+
+    /// Whom it voted for in this term, if that is its newest.
+    pub fn voted_in(&self, term: Term) -> Option<NodeId> {
+        let HardState { term: newest, voted_for } = self.durable.hard_state;
+        voted_for.filter(|_| newest == term)
+    }
+
+    /// Whether its vote in this term is given to the candidate for good, or can be given to nobody
+    /// any more.
+    pub fn elects(&self, term: Term, candidate: NodeId) -> bool {
+        self.keeps_vote(term, candidate)
     }
 
     /// Something leaves for `to`: what it promises must be durable.
@@ -99,6 +154,14 @@ impl Promises {
         durable > term || (durable == term && self.durable.log.len() as u64 >= matched.0)
     }
 
+    /// Whether this is all that was written, and it is durable.
+    pub fn is_kept_by(&self, hard_state: HardState, entries: &[Entry]) -> bool {
+        let log = self.durable.log.iter().copied();
+        self.staged.is_empty()
+            && hard_state == self.durable.hard_state
+            && log.eq(entries.iter().map(fact))
+    }
+
     /// A restart found this: all that was durable, and perhaps some of the batches after it, none
     /// of them in part.
     pub fn on_recovered(
@@ -106,7 +169,8 @@ impl Promises {
         node: NodeId,
         hard_state: HardState,
         entries: &[Entry],
-    ) -> Result<(), Violation> {
+    ) -> Result<Change, Violation> {
+        let mut change = Change::default();
         let found = Kept { hard_state, log: entries.iter().map(fact).collect() };
         while found != self.durable {
             let Some(batch) = self.staged.pop_front() else {
@@ -116,10 +180,10 @@ impl Promises {
                     entries.len()
                 ));
             };
-            self.durable.take(batch);
+            self.durable.take(batch, &mut change);
         }
         self.staged.clear();
-        Ok(())
+        Ok(change)
     }
 }
 

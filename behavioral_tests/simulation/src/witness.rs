@@ -6,8 +6,9 @@
 use bytes::Bytes;
 use servers::machine::{Applied, StateMachine};
 
-/// Bytes before the user's in a command: the command's number.
+/// Bytes at the beginning of a command: its number, and how much padding follows them.
 const NUMBER: usize = 8;
+const HEAD: usize = NUMBER + 4;
 /// Bytes before the machine's in a reply: what was seen.
 const SEEN: usize = 16;
 
@@ -55,9 +56,21 @@ pub fn decode_reply(reply: &Bytes) -> Option<(Seen, Bytes)> {
     Some((seen, reply.slice(SEEN..)))
 }
 
-/// A user's command with its number.
-pub fn numbered(number: u64, command: &[u8]) -> Bytes {
-    [&number.to_le_bytes()[..], command].concat().into()
+/// A user's command with its number, and so many bytes that mean nothing.
+pub fn numbered(number: u64, padding: usize, command: &[u8]) -> Bytes {
+    let mut bytes = Vec::with_capacity(HEAD + padding + command.len());
+    bytes.extend_from_slice(&number.to_le_bytes());
+    bytes.extend_from_slice(&(padding as u32).to_le_bytes());
+    bytes.resize(HEAD + padding, 0);
+    bytes.extend_from_slice(command);
+    bytes.into()
+}
+
+/// Where the user's part of a command begins.
+fn own_start(command: &[u8]) -> usize {
+    let padding = command.get(NUMBER..HEAD).and_then(|bytes| bytes.first_chunk());
+    let padding = padding.map_or(0, |bytes| u32::from_le_bytes(*bytes));
+    (HEAD + padding as usize).min(command.len())
 }
 
 /// The number with which every simulated command begins.
@@ -67,7 +80,7 @@ pub fn number_of(command: &[u8]) -> u64 {
 
 /// What the user's machine gets of a command.
 pub fn own_part(command: &Bytes) -> Bytes {
-    command.slice(NUMBER.min(command.len())..)
+    command.slice(own_start(command)..)
 }
 
 impl<M: StateMachine> Witness<M> {
@@ -91,7 +104,7 @@ impl<M: StateMachine> StateMachine for Witness<M> {
     fn apply(&mut self, at: Applied, command: &[u8], reply: &mut Vec<u8>) {
         let place = reply.len();
         reply.extend_from_slice(&[0; SEEN]);
-        self.machine.apply(at, &command[NUMBER.min(command.len())..], reply);
+        self.machine.apply(at, &command[own_start(command)..], reply);
         assert!(reply.len() >= place + SEEN, "a machine only appends to its replies");
         self.seen = self.seen.then(command, &reply[place + SEEN..]);
         reply[place..place + SEEN].copy_from_slice(&self.seen.encode());

@@ -7,15 +7,18 @@ use messages::NodeId;
 use rand::RngExt;
 use servers::host::Batch;
 use servers::outbox::Parcel;
+use servers::transport::Lane;
+use states::Time;
 use states::random::SplitMix64;
-use states::{Role, Time};
 
 use crate::Plan;
 use crate::checks::{Checks, Violation};
-use crate::clients::{Clients, Outcomes};
-use crate::coverage::{Coverage, Mark};
-use crate::network::Network;
-use crate::node::{Cluster, Node, TurnEnd};
+use crate::clients::{Clients, Floor, Outcomes};
+use crate::coverage::{Coverage, least_commits};
+use crate::damage::Verdict;
+use crate::network::{self, Handed, LinkId, Network};
+use crate::node::{Cluster, Node};
+use crate::observe::Observed;
 use crate::tally::Tally;
 use crate::trace;
 use crate::trouble::{Kind, Trouble};
@@ -23,14 +26,17 @@ use crate::workload::{Judged, Workload};
 
 /// Something that happens at a moment of virtual time.
 pub(crate) enum Event {
-    Frame { to: usize, frame: Vec<u8> },
+    Frame { to: usize, frame: Vec<u8>, corrupt: bool },
     Turn { node: usize, run: u32 },
     Sync { node: usize, run: u32 },
     Ask { client: usize },
     Fault,
-    Heal,
+    Heal { partition: u64 },
+    Flap { partition: u64 },
+    Unstick { link: LinkId },
     Restart { node: usize },
     Resume { node: usize },
+    Free { node: usize },
 }
 
 /// What a run did, for reports.
@@ -48,6 +54,8 @@ pub struct Report {
     pub crashes: u64,
     /// What went wrong, by kind.
     pub faults: Tally<Kind>,
+    /// What starts made of damaged disks.
+    pub damaged: Tally<Verdict>,
     /// Situations that came up.
     pub coverage: Coverage,
     /// What the workload's own judge came to.
@@ -69,6 +77,7 @@ impl Report {
         self.elections += other.elections;
         self.crashes += other.crashes;
         self.faults.merge(&other.faults);
+        self.damaged.merge(&other.damaged);
         self.coverage.merge(&other.coverage);
         self.judged.good += other.judged.good;
         self.judged.undecided += other.judged.undecided;
@@ -92,6 +101,9 @@ pub struct World<W: Workload> {
     pub(crate) network: Network,
     pub(crate) clients: Clients<W>,
     pub(crate) checks: Checks<W::Machine>,
+    pub(crate) observed: Observed,
+    /// The nodes that clients ask.
+    pub(crate) asked: Vec<usize>,
     /// Clients go on asking.
     pub(crate) asking: bool,
     pub(crate) report: Report,
@@ -107,10 +119,14 @@ impl<W: Workload> World<W> {
         let cluster = Cluster::draw(&mut random, trouble.nodes);
         let nodes = cluster
             .ids()
-            .map(|id| Node::found(&cluster, id, random.random_range(0..=trouble.clock_drift)))
+            .map(|id| {
+                Node::found(&cluster, &trouble, id, random.random_range(0..=trouble.clock_drift))
+            })
             .collect();
+        let network = Network::new(trouble.nodes, trouble.uneven, &mut random);
         let clients = Clients::new(trouble.clients, workload);
         let checks = Checks::new(clients.workload.machine());
+        let observed = Observed::new(trouble.nodes, trouble.clients);
         let mut world = World {
             now: 1_000_000,
             sequence: 0,
@@ -119,9 +135,11 @@ impl<W: Workload> World<W> {
             trouble,
             cluster,
             nodes,
-            network: Network::default(),
+            network,
             clients,
             checks,
+            observed,
+            asked: Vec::new(),
             asking: true,
             report: Report::default(),
             traced,
@@ -133,7 +151,12 @@ impl<W: Workload> World<W> {
         for client in 0..world.trouble.clients {
             world.schedule(world.now, Event::Ask { client });
         }
+        world.asked = (0..world.nodes.len()).collect();
         world.schedule_fault();
+        world.note_size();
+        for kind in world.trouble.lasting() {
+            world.report.faults.add(kind);
+        }
         world
     }
 
@@ -158,8 +181,13 @@ impl<W: Workload> World<W> {
         while self.report.steps < steps && self.report.turns < 4 * steps {
             self.happen()?;
         }
+        let least = least_commits(&self.trouble, steps);
         self.quiet_phase()?;
         self.report.commits = self.checks.committed();
+        if self.report.commits < least {
+            let commits = self.report.commits;
+            return Err(format!("vacuous: {commits} committed entries, {least} at least"));
+        }
         self.report.elections = self.checks.elections() as u64;
         self.report.outcomes = self.clients.outcomes;
         self.report.judged = self.clients.workload.finish()?;
@@ -178,14 +206,17 @@ impl<W: Workload> World<W> {
         };
         self.now = self.now.max(at);
         match event {
-            Event::Frame { to, frame } => self.on_frame(to, frame),
+            Event::Frame { to, frame, corrupt } => self.on_frame(to, &frame, corrupt)?,
             Event::Turn { node, run } => self.on_turn(node, run)?,
             Event::Sync { node, run } => self.on_sync(node, run)?,
             Event::Ask { client } => self.on_ask(client),
             Event::Fault => self.on_fault()?,
-            Event::Heal => self.network.heal(),
+            Event::Heal { partition } => self.network.heal(partition),
+            Event::Flap { partition } => self.on_flap(partition),
+            Event::Unstick { link } => self.on_unstick(link),
             Event::Restart { node } => self.restart(node)?,
             Event::Resume { node } => self.resume(node)?,
+            Event::Free { node } => self.nodes[node].free_disk(),
         }
         Ok(())
     }
@@ -196,179 +227,103 @@ impl<W: Workload> World<W> {
         }
     }
 
-    fn note_all(&self, lines: impl FnOnce() -> Vec<String>) {
+    pub(crate) fn note_all(&self, lines: impl FnOnce() -> Vec<String>) {
         if self.traced {
             lines().into_iter().for_each(|line| self.note(|| line));
         }
     }
 
-    fn on_frame(&mut self, to: usize, frame: Vec<u8>) {
-        if self.nodes[to].take_frame(&frame) {
+    fn on_frame(&mut self, to: usize, frame: &[u8], corrupt: bool) -> Result<(), Violation> {
+        let refused = self.nodes[to].refused();
+        if self.nodes[to].take_frame(self.now, frame, corrupt)? {
             self.wake(to);
+        } else {
+            self.note_refusal(to, &refused);
         }
+        Ok(())
+    }
+
+    /// Whether something happens that does so often of 10,000 times.
+    pub(crate) fn happens(&mut self, chance: u32) -> bool {
+        chance > 0 && self.random.random_range(0..10_000) < chance
     }
 
     /// The node takes a turn soon; what arrives until then is taken with it.
-    fn wake(&mut self, node: usize) {
+    pub(crate) fn wake(&mut self, node: usize) {
         let at = self.now + self.random.random_range(5..200);
         self.schedule_turn(node, at);
     }
 
-    fn schedule_turn(&mut self, node: usize, at: u64) {
-        if let Some(run) = self.nodes[node].wants_turn(at) {
-            self.schedule(at, Event::Turn { node, run });
-        }
-    }
-
-    fn on_turn(&mut self, node: usize, run: u32) -> Result<(), Violation> {
-        if !self.nodes[node].is_due(run, self.now) {
-            return Ok(());
-        }
-        self.note_all(|| trace::describe_mailbox(&self.nodes[node]));
-        let Some(turn) = self.nodes[node].turn(self.now) else { return Ok(()) };
-        self.report.turns += 1;
-        self.report.steps += turn.inputs;
-        let dies = self.random.random_range(0..10_000) < self.trouble.crash_in_turn;
-        // A crash may come between any two effects: only the first of these are done.
-        let effects = if dies { self.random.random_range(0..3) } else { 3 };
-        self.report.coverage.on_decisions(&turn.decisions);
-        self.check(node, &turn)?;
-        if effects > 0 {
-            for parcel in turn.sends {
-                self.send(node, parcel)?;
-            }
-        }
-        if effects > 1 {
-            self.nodes[node].queue(turn.jobs);
-            self.begin_sync(node)?;
-        }
-        for (client, outcome) in turn.replies {
-            if effects > 2 {
-                self.note(|| format!("client {client}: {}", trace::kind_of(&outcome)));
-                self.clients.on_outcome(client, outcome, &mut self.checks)?;
-            } else {
-                self.clients.lose(client)?;
-            }
-            let at = self.now + self.random.random_range(0..self.trouble.think);
-            self.schedule(at, Event::Ask { client });
-        }
-        if dies {
-            self.report.faults.add(Kind::CrashInTurn);
-            return self.crash(node);
-        }
-        if let Some(at) = self.nodes[node].deadline() {
-            // A turn takes a while, also where one follows the other without a pause.
-            let at = at.max(self.now + self.random.random_range(5..200));
-            self.schedule_turn(node, at);
-        }
-        Ok(())
-    }
-
-    fn check(&mut self, node: usize, turn: &TurnEnd) -> Result<(), Violation> {
-        let Some(replica) = self.nodes[node].replica() else { return Ok(()) };
-        let log = replica.log();
-        for job in &turn.jobs {
-            if let Some(write) = &job.write {
-                self.checks.on_written(log, &write.entries)?;
-            }
-        }
-        if turn.role == Role::Leader {
-            self.checks.on_leader((replica.id, turn.run), replica.term(), log)?;
-        }
-        let (from, to) = (turn.committed_before, replica.commit_index());
-        self.checks.on_commit(replica.term(), log, from, to)?;
-        for command in self.checks.take_fresh() {
-            self.clients.workload.on_commit(command);
-        }
-        let facts = (replica.id, replica.term(), log.last(), replica.commit_index());
-        let (id, term, last, commit) = facts;
-        for number in [id.0, term.0, last.term.0, last.index.0, commit.0, turn.inputs, self.now] {
-            self.report.digest = crate::witness::chain(self.report.digest, &number.to_le_bytes());
-        }
-        let role = turn.role;
-        let decisions = &turn.decisions;
-        self.note(|| format!("n{id}@{term} {role} last={last} commit={commit} {decisions:?}"));
-        Ok(())
-    }
-
-    fn send(&mut self, from: usize, (to, lane, envelopes): Parcel) -> Result<(), Violation> {
+    pub(crate) fn send(
+        &mut self,
+        from: usize,
+        (to, lane, envelopes): Parcel,
+    ) -> Result<(), Violation> {
         let Some(target) = self.cluster.place(to) else { return Ok(()) };
         self.report.frames += 1;
-        if self.network.is_cut(from, target) && self.random.random_bool(0.5) {
+        let link = (from, target);
+        if self.network.is_cut(link) && self.random.random_bool(0.5) {
             // The transport knew that there was no connection.
             self.nodes[from].not_sent(to, &envelopes);
             return Ok(());
         }
         self.note_all(|| trace::describe_parcel(self.nodes[from].id, to, &envelopes));
-        let link = (from, target, lane);
         let frame = self.nodes[from].seal(to, lane, &envelopes)?;
-        let [first, second] =
-            self.network.arrivals(&mut self.random, &self.trouble, self.now, link);
-        if first.is_none() {
-            self.report.faults.add(Kind::Loss);
+        for envelope in &envelopes {
+            self.check_promise(link, &envelope.content)?;
         }
-        if let Some(at) = second {
-            self.report.faults.add(Kind::Duplication);
-            self.schedule(at, Event::Frame { to: target, frame: frame.clone() });
-        }
-        if let Some(at) = first {
-            self.schedule(at, Event::Frame { to: target, frame });
-        }
-        Ok(())
-    }
-
-    /// The writer takes all that is queued, if it is idle.
-    fn begin_sync(&mut self, node: usize) -> Result<(), Violation> {
-        match self.nodes[node].stage() {
-            Ok(None) => {}
-            Ok(Some(run)) => {
-                let at = self.now + self.random.random_range(20..=self.trouble.sync.max(21));
-                self.schedule(at, Event::Sync { node, run });
+        let again = self.happens(self.trouble.earlier_boots).then(|| frame.clone());
+        match self.network.hand(link, lane, frame) {
+            Handed::Free(frame) => self.travel(link, lane, frame),
+            Handed::Held => {}
+            Handed::Refused => {
+                self.nodes[from].not_sent(to, &envelopes);
+                return Ok(());
             }
-            Err(error) => return self.on_disk_error(node, error),
+        }
+        if let Some(frame) = again {
+            self.network.remember(link, frame);
         }
         Ok(())
     }
 
-    /// Nothing is tried again: the process ends.
-    fn on_disk_error(&mut self, node: usize, error: Violation) -> Result<(), Violation> {
-        if !self.nodes[node].disk_fails() {
-            return Err(error);
+    /// A frame goes over a link: it arrives, perhaps twice, or changed; or does not.
+    pub(crate) fn travel(&mut self, link: LinkId, lane: Lane, frame: Vec<u8>) {
+        let random = &mut self.random;
+        let (first, second) = self.network.arrivals(random, &self.trouble, self.now, link, lane);
+        if let Some((at, kind)) = second {
+            self.report.faults.add(kind);
+            self.arrive(at, link.1, frame.clone());
         }
-        self.note(|| format!("{}: {error}", self.nodes[node].id));
-        self.crash(node)
+        match first {
+            Some(at) => self.arrive(at, link.1, frame),
+            None => self.report.faults.add(Kind::Loss),
+        }
     }
 
-    fn on_sync(&mut self, node: usize, run: u32) -> Result<(), Violation> {
-        let promises = match self.nodes[node].sync(run) {
-            Ok(None) => return Ok(()),
-            Ok(Some(promises)) => promises,
-            Err(error) => return self.on_disk_error(node, error),
+    fn arrive(&mut self, at: u64, to: usize, frame: Vec<u8>) {
+        let corrupt = self.happens(self.trouble.corruption);
+        let frame = if corrupt {
+            self.report.faults.add(Kind::Corruption);
+            network::corrupt(&mut self.random, frame)
+        } else {
+            frame
         };
-        for parcel in promises {
-            self.send(node, parcel)?;
-        }
-        self.wake(node);
-        self.begin_sync(node)?;
-        if self.random.random_bool(0.02)
-            && let Err(error) = self.nodes[node].mark()
-        {
-            return self.on_disk_error(node, error);
-        }
-        Ok(())
+        self.schedule(at, Event::Frame { to, frame, corrupt });
     }
 
     fn on_ask(&mut self, client: usize) {
         if !self.asking || self.clients.is_waiting(client) {
             return;
         }
-        let node = self.random.random_range(0..self.nodes.len());
-        if !self.nodes[node].is_up() {
+        let choice = self.random.random_range(0..self.asked.len().max(1));
+        let Some(node) = self.asked.get(choice).copied().filter(|node| self.nodes[*node].is_up())
+        else {
             let at = self.now + 50_000;
-            self.schedule(at, Event::Ask { client });
-            return;
-        }
-        let floor = self.checks.acknowledged();
+            return self.schedule(at, Event::Ask { client });
+        };
+        let applied = self.nodes[node].server().map_or(0, |server| server.machine().seen().length);
+        let floor = Floor { all: self.checks.length(), node: applied };
         let (operations, stale) = self.clients.ask(client, &mut self.random, &self.trouble, floor);
         self.note(|| {
             format!(
@@ -377,54 +332,16 @@ impl<W: Workload> World<W> {
                 trace::describe_operations(&operations)
             )
         });
+        self.observed.on_ask(client, self.now, &operations, stale);
         let arrived = Time(self.nodes[node].clock(self.now));
         self.nodes[node].take_batch(client, Batch { arrived, operations, stale });
         self.wake(node);
-    }
-
-    pub(crate) fn crash(&mut self, node: usize) -> Result<(), Violation> {
-        if !self.nodes[node].is_up() {
-            return Ok(());
-        }
-        self.note(|| format!("{} crashes", self.nodes[node].id));
-        self.report.crashes += 1;
-        for client in self.nodes[node].crash(&mut self.random) {
-            self.clients.lose(client)?;
-            let at = self.now + self.random.random_range(0..50_000);
-            self.schedule(at, Event::Ask { client });
-        }
-        let at = self.now + self.random.random_range(1_000..1_000_000);
-        self.schedule(at, Event::Restart { node });
-        Ok(())
-    }
-
-    pub(crate) fn restart(&mut self, node: usize) -> Result<(), Violation> {
-        if self.nodes[node].is_up() {
-            return Ok(());
-        }
-        let seed = self.random.random();
-        let machine = self.clients.workload.machine();
-        let cut = self.nodes[node].start(&self.cluster, &self.trouble, machine, seed, self.now)?;
-        if cut {
-            self.report.coverage.add(Mark::TailCut);
-        }
-        self.note(|| format!("{} starts, cut a tail off: {cut}", self.nodes[node].id));
-        self.schedule_turn(node, self.now + 1);
-        Ok(())
-    }
-
-    pub(crate) fn resume(&mut self, node: usize) -> Result<(), Violation> {
-        if self.nodes[node].resume(self.now) {
-            self.schedule_turn(node, self.now + 1);
-            self.begin_sync(node)?;
-        }
-        Ok(())
     }
 }
 
 /// Where a node stands in the cluster's list.
 impl Cluster {
-    fn place(&self, id: NodeId) -> Option<usize> {
+    pub(crate) fn place(&self, id: NodeId) -> Option<usize> {
         self.ids().position(|other| other == id)
     }
 }

@@ -10,8 +10,8 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow, bail};
 use behavioral_tests::keys::Keys;
 use raft::simulation::{
-    Failed, FailedSeed, Failure, Named, Plan, Report, Seeds, kinds, run_traced, running, shrink,
-    take_trace,
+    Failed, FailedSeed, Failure, NOT_YET, Named, Plan, Report, Seeds, kinds, run_traced, running,
+    shrink, take_trace,
 };
 
 const USAGE: &str = "usage: simulate [--seeds A..B | --seed N] [--steps N] [--without KIND,...] [--threads N] [--brief]";
@@ -156,6 +156,9 @@ fn print_report(seeds: &Seeds, report: &Report, seconds: f64) {
     line("digest", format!("{:016x}", report.digest));
     println!("\nfaults");
     report.faults.iter().for_each(|(kind, count)| println!("  {count:>9}  {}", kind.name()));
+    println!("\nstarts on damaged disks");
+    report.damaged.iter().for_each(|(verdict, count)| println!("  {count:>9}  {}", verdict.name()));
     println!("\nsituations");
     report.coverage.iter().for_each(|(mark, count)| println!("  {count:>9}  {}", mark.name()));
+    NOT_YET.iter().for_each(|(mark, feature)| println!("  {:>9}  {mark} ({feature})", "not yet"));
 }

@@ -163,7 +163,9 @@ impl Superblock {
         })
     }
 
-    /// Counts this start; the boot returned is durable and was never returned before.
+    /// Counts this start; the boot returned is durable and was never returned before. What was read
+    /// is written again first: if its sync failed, that it can be read proves nothing, and the slot
+    /// beside the next one must not be two boots behind it.
     pub fn next_boot(&self, disk: &mut impl Disk, random: u32) -> Result<Boot, OpenError> {
         let mut boot = self.boot.next(random);
         if self.other_lost {
@@ -172,11 +174,17 @@ impl Superblock {
         let generation = self.generation + 1;
         let next =
             Superblock { identity: self.identity.clone(), boot, generation, other_lost: false };
-        let slot = (generation % 2) * SLOT as u64;
-        disk.write_at(FILE, slot, &next.encode())
-            .and_then(|()| disk.sync(FILE))
-            .map_err(|error| WalError::new(disk.describe(FILE), "write", error))?;
+        self.write(disk)?;
+        next.write(disk)?;
         Ok(boot)
+    }
+
+    /// Writes the slot of its generation; it is durable when this returns.
+    fn write(&self, disk: &mut impl Disk) -> Result<(), OpenError> {
+        let slot = (self.generation % 2) * SLOT as u64;
+        disk.write_at(FILE, slot, &self.encode())
+            .and_then(|()| disk.sync(FILE))
+            .map_err(|error| WalError::new(disk.describe(FILE), "write", error).into())
     }
 
     fn encode(&self) -> Vec<u8> {

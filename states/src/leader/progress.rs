@@ -48,6 +48,16 @@ impl Progress {
         self.matched
     }
 
+    /// Appends under way, and their bytes. A probe is one, of which nothing is counted.
+    pub fn in_flight(&self) -> (usize, usize) {
+        match &self.flow {
+            Flow::Probe { asked } => (usize::from(asked.is_some()), 0),
+            Flow::Replicate { in_flight, .. } => {
+                (in_flight.len(), in_flight.iter().map(|append| append.bytes).sum())
+            }
+        }
+    }
+
     /// The newest heartbeat round that the follower echoed.
     pub fn echoed(&self) -> Round {
         self.echoed

@@ -1,0 +1,147 @@
+//! A simulated node's disk and writer: what is queued, written and synced, and how the disk fails.
+//! Must never make an error of the disk one of the node, or the other way round.
+
+use std::io;
+
+use rand::RngExt;
+use servers::machine::StateMachine;
+use servers::outbox::{Job, Parcel};
+use servers::server::Event;
+use states::random::SplitMix64;
+
+use super::Node;
+use crate::checks::Violation;
+use crate::disk::{Fate, Room};
+
+impl<M: StateMachine> Node<M> {
+    /// What its disk had not synced is kept or lost, sector by sector. To be followed by `kill`.
+    pub fn lose_power(&mut self, random: &mut SplitMix64) {
+        self.disk.crash(|| match random.random_range(0..10) {
+            0..4 => Fate::Kept,
+            4..9 => Fate::Lost,
+            _ => Fate::Torn(random.random_range(0..512)),
+        });
+    }
+
+    /// Whether an error of its disk is no fault of its own.
+    pub fn disk_fails(&self) -> bool {
+        self.disk_fails || self.disk.is_full()
+    }
+
+    /// Whether its disk has no room.
+    pub fn disk_is_full(&self) -> bool {
+        self.disk.is_full()
+    }
+
+    /// Its disk fails after so many more operations, until the process ends or has started.
+    pub fn fail_disk(&mut self, after: usize) {
+        self.disk.fail_after(after, io::ErrorKind::Other);
+        self.disk_fails = true;
+    }
+
+    /// The next sync of its disk fails.
+    pub fn fail_sync(&mut self) {
+        if self.is_up() {
+            self.disk.fail_sync();
+            self.disk_fails = true;
+        }
+    }
+
+    /// Soon its disk has no room any more.
+    pub fn fill_disk(&mut self, random: &mut SplitMix64) {
+        self.disk.fill(match random.random_bool(0.7) {
+            true => Room::Bytes(random.random_range(0..200_000)),
+            false => Room::Operations(random.random_range(0..20)),
+        });
+    }
+
+    /// Its disk has room again.
+    pub fn free_disk(&mut self) {
+        self.disk.free();
+    }
+
+    /// Its syncs take long until then.
+    pub fn gray_until(&mut self, until: u64) {
+        self.gray_until = until;
+    }
+
+    /// Whether its syncs take long.
+    pub fn is_gray(&self, now: u64) -> bool {
+        now < self.gray_until
+    }
+
+    /// Its disk works again.
+    pub fn mend_disk(&mut self) {
+        self.disk.free();
+        self.disk.heal();
+        self.disk_fails = false;
+        self.gray_until = 0;
+    }
+
+    /// Work for the writer.
+    pub fn queue(&mut self, job: Job) {
+        if let Some(up) = &mut self.up {
+            up.queued.push_back(job);
+        }
+    }
+
+    /// Jobs that the writer has not taken yet.
+    pub fn queued(&self) -> usize {
+        self.up.as_ref().map_or(0, |up| up.queued.len())
+    }
+
+    /// The writer takes so many jobs and writes them; the run in which its sync must end.
+    pub fn stage(&mut self, jobs: usize) -> Result<Option<u32>, Violation> {
+        let Some(up) = self.up.as_mut().filter(|_| self.paused.is_none()) else { return Ok(None) };
+        if up.syncing || up.queued.is_empty() {
+            return Ok(None);
+        }
+        up.syncing = true;
+        for job in up.queued.drain(..jobs) {
+            if let Some(write) = &job.write {
+                self.promises.on_staged(write);
+            }
+            let write = job.write.clone().filter(|_| self.ledger.is_some());
+            let staged = up.rounds.stage(job).map_err(|error| error.to_string());
+            if let (Some(ledger), Some(write)) = (&mut self.ledger, &write) {
+                ledger.on_staged(write, self.disk.take_writes());
+            }
+            staged?;
+        }
+        Ok(Some(self.run))
+    }
+
+    /// The sync returns: the promises that it lets go.
+    pub fn sync(&mut self, run: u32) -> Result<Option<Vec<Parcel>>, Violation> {
+        let Some(up) = self.up.as_mut().filter(|_| run == self.run) else { return Ok(None) };
+        up.sync_waits = self.paused.is_some();
+        if up.sync_waits {
+            return Ok(None);
+        }
+        let done = up.rounds.sync().map_err(|error| error.to_string())?;
+        self.change = self.promises.on_synced();
+        if let Some(ledger) = &mut self.ledger {
+            ledger.on_synced();
+        }
+        up.syncing = false;
+        up.mailbox.extend(done.written.map(Event::Written));
+        Ok(Some(done.promises))
+    }
+
+    /// The run whose sync was over while it stood still.
+    pub fn sync_waits(&self) -> Option<u32> {
+        self.up.as_ref().filter(|up| up.sync_waits).map(|_| self.run)
+    }
+
+    /// The writer had no work for a while.
+    pub fn mark(&mut self) -> Result<(), Violation> {
+        let up = self.up.as_mut().filter(|up| !up.syncing && self.paused.is_none());
+        let Some(up) = up else { return Ok(()) };
+        up.rounds.mark().map_err(|error| error.to_string())?;
+        let places = self.disk.take_writes();
+        if let Some(ledger) = self.ledger.as_mut().filter(|_| !places.is_empty()) {
+            ledger.on_marked(places);
+        }
+        Ok(())
+    }
+}

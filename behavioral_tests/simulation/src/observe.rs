@@ -1,0 +1,553 @@
+//! Looks at each node before and after its turns, at crashes, starts and answers, and shows what it
+//! sees to the checks and the coverage. Must never change what happens.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use messages::{
+    AppendOutcome, Content, Entry, ForwardOutcome, LogIndex, LogPosition, Message, NodeId,
+    Operation, Payload, Term,
+};
+use servers::gate::Refused;
+use servers::host::{Batch, Outcome};
+use servers::machine::StateMachine;
+use servers::server::Event;
+use states::{Decision, Role};
+
+use crate::checks::{Progress, Violation};
+use crate::coverage::Mark;
+use crate::node::TurnEnd;
+use crate::traffic::{Lines, Said, check_turn};
+use crate::turns::Effect;
+use crate::watch::{Seat, View, check_in_flight, check_load};
+use crate::witness::number_of;
+use crate::workload::Workload;
+use crate::world::World;
+
+/// So many entries behind is far.
+const FAR: u64 = 40;
+
+/// What was seen of a cluster so far.
+pub struct Observed {
+    /// Of each node.
+    nodes: Vec<Seen>,
+    /// Who stood for election in each term, one bit each.
+    candidates: BTreeMap<Term, u32>,
+    /// Where each command was written first, by its number.
+    placed: Vec<LogPosition>,
+    /// When each client asked what it waits for, and whether those are linearizable reads.
+    asked: Vec<(u64, bool)>,
+    /// The largest entry, bytes.
+    largest: usize,
+}
+
+/// What was seen of one node.
+#[derive(Default)]
+struct Seen {
+    seat: Seat,
+    lines: Lines,
+    role: Option<Role>,
+    has_led: bool,
+    /// It led when its last turn began, and this was the last term that it led.
+    led_before: bool,
+    led_in: Term,
+    /// It leads, and this was the first entry of its term.
+    blank: LogIndex,
+    /// In this term it lacked what an append built on.
+    mismatched: Option<Term>,
+    far_behind: bool,
+    /// First commands of batches that it has handed to leaders.
+    forwarded: BTreeSet<u64>,
+    /// The newest copy of each other node.
+    copies: BTreeMap<NodeId, u64>,
+    /// When its last pause ended, if it has led since.
+    paused: Option<u64>,
+    /// What was applied after its last turn, and how long the list of commands was.
+    progress: (LogIndex, u64),
+    said: Vec<Said>,
+}
+
+impl Observed {
+    /// Nothing, of a cluster of so many nodes and clients.
+    pub fn new(nodes: usize, clients: usize) -> Observed {
+        Observed {
+            nodes: (0..nodes).map(|_| Seen::default()).collect(),
+            candidates: BTreeMap::new(),
+            placed: Vec::new(),
+            asked: vec![(0, false); clients],
+            largest: 0,
+        }
+    }
+
+    /// A client asks.
+    pub fn on_ask(&mut self, client: usize, now: u64, operations: &[Operation], stale: bool) {
+        let reads = !stale && !operations.iter().any(Operation::is_command);
+        self.asked[client] = (now, reads);
+    }
+}
+
+impl<W: Workload> World<W> {
+    /// The cluster is there.
+    pub(crate) fn note_size(&mut self) {
+        match self.nodes.len() {
+            1 => self.report.coverage.add(Mark::One),
+            7 => self.report.coverage.add(Mark::Seven),
+            _ => {}
+        }
+    }
+
+    /// A node is about to take a turn.
+    pub(crate) fn before_turn(&mut self, node: usize) {
+        if !self.nodes[node].is_awake() {
+            return;
+        }
+        let seen = &mut self.observed.nodes[node];
+        let run = self.nodes[node].run();
+        seen.lines.begin(run, self.nodes.len());
+        for event in self.nodes[node].coming() {
+            match event {
+                Event::Batch { batch, .. } => {
+                    seen.lines.taken.reads += u64::from(is_read(batch));
+                }
+                Event::Envelopes { from, envelopes, .. } => {
+                    let Some(place) = self.cluster.place(*from) else { continue };
+                    for envelope in envelopes {
+                        match &envelope.content {
+                            Content::Raft { term, message } => {
+                                seen.lines.on_taken(place, *term, message);
+                            }
+                            Content::Forward(forward) => {
+                                let reads = !forward.operations.iter().any(Operation::is_command);
+                                seen.lines.taken.reads += u64::from(reads);
+                                // Numbers rise from boot to boot.
+                                let newest = seen.copies.entry(*from).or_default();
+                                if forward.number == *newest {
+                                    self.report.coverage.add(Mark::CopyTwice);
+                                }
+                                *newest = forward.number.max(*newest);
+                            }
+                            Content::ForwardReply(reply) => {
+                                let done = matches!(reply.outcome, ForwardOutcome::Done(_));
+                                seen.lines.taken.copies_done += u64::from(done);
+                            }
+                        }
+                    }
+                }
+                Event::Written(_) => {}
+            }
+        }
+        seen.lines.settle(node, self.now);
+    }
+
+    /// A node has taken a turn: nothing of what that leaves to be done is done yet.
+    pub(crate) fn check(&mut self, node: usize, turn: &TurnEnd) -> Result<(), Violation> {
+        let Some(server) = self.nodes[node].server() else { return Ok(()) };
+        let replica = server.replica();
+        let (log, term) = (replica.log(), replica.term());
+        let view = View {
+            id: replica.id,
+            run: turn.run,
+            role: turn.role,
+            term,
+            log,
+            commit: replica.commit_index(),
+            applied: server.applied(),
+        };
+        let seen = &mut self.observed.nodes[node];
+        let coverage = &mut self.report.coverage;
+        coverage.on_decisions(seen.role.unwrap_or(Role::Follower), &turn.decisions);
+        seen.seat.on_turn(&view)?;
+        let written = || turn.jobs.iter().flat_map(|job| &job.write);
+        for write in written() {
+            self.checks.on_written(log, &write.entries)?;
+            for entry in &write.entries {
+                self.observed.largest = self.observed.largest.max(entry.size());
+                note_commands(&mut self.observed.placed, coverage, entry);
+            }
+        }
+        if view.leads() {
+            self.checks.on_leader((view.id, turn.run), term, log)?;
+        }
+        let (from, to) = (turn.committed_before, view.commit);
+        if to > from {
+            let known = self.checks.committed();
+            if view.leads() && seen.seat.has_led(&view) {
+                self.checks.on_leader_commit((view.id, term), log, to, self.nodes.len())?;
+                if view.log.durable() < to {
+                    coverage.add(Mark::CommittedBeforeOwnDisk);
+                }
+                if to.0 > known && log.term_at(LogIndex(known.max(from.0) + 1)) != Some(term) {
+                    coverage.add(Mark::OldTermCommitted);
+                }
+            } else {
+                self.checks.on_follower_commit(view.id, to)?;
+                seen.lines.on_follower_commit(from, to)?;
+            }
+            self.checks.on_commit(term, log, from, to)?;
+            for command in self.checks.take_fresh() {
+                self.clients.workload.on_commit(command);
+            }
+            if to.0 > known {
+                for other in &self.nodes {
+                    let Some(leader) = other.replica().filter(|_| other.leads()) else { continue };
+                    if leader.term() > term {
+                        self.checks.on_later_leader(leader.id, leader.log(), to)?;
+                    }
+                }
+            }
+        }
+        let entries = written().flat_map(|write| &write.entries);
+        seen.seat.on_leader(&view, entries, &replica.config)?;
+        let list = server.machine().seen();
+        if seen.progress != (view.applied, list.length) {
+            seen.progress = (view.applied, list.length);
+            let digest = server.machine().machine().digest();
+            let progress = Progress { applied: view.applied, seen: list, digest };
+            self.checks.on_applied(view.id, progress)?;
+            if self.checks.is_within(progress) {
+                coverage.add(Mark::InParts);
+            }
+        }
+        let limit = self.trouble.waiting_bytes;
+        let waiting = (self.nodes[node].waiting(), self.trouble.clients);
+        check_load(view.id, &server.load(), limit, waiting)?;
+        self.check_traffic(node, turn)?;
+        self.digest(node, turn);
+        self.note_election(node, turn)
+    }
+
+    fn digest(&mut self, node: usize, turn: &TurnEnd) {
+        let Some(replica) = self.nodes[node].replica() else { return };
+        let (id, term, last, commit) =
+            (replica.id, replica.term(), replica.log().last(), replica.commit_index());
+        for number in [id.0, term.0, last.term.0, last.index.0, commit.0, turn.inputs, self.now] {
+            self.report.digest = crate::witness::chain(self.report.digest, &number.to_le_bytes());
+        }
+        let (role, decisions) = (turn.role, &turn.decisions);
+        self.note(|| format!("n{id}@{term} {role} last={last} commit={commit} {decisions:?}"));
+    }
+
+    /// What a turn says, and to whom.
+    fn check_traffic(&mut self, node: usize, turn: &TurnEnd) -> Result<(), Violation> {
+        let Some(server) = self.nodes[node].server() else { return Ok(()) };
+        let replica = server.replica();
+        let (id, term, nodes) = (replica.id, replica.term(), self.nodes.len());
+        let heartbeat = replica.config.heartbeat.0;
+        let clock = self.nodes[node].clock(self.now);
+        let leads = turn.role == Role::Leader;
+        let seen = &mut self.observed.nodes[node];
+        seen.lines.on_office(leads.then_some(term), nodes, clock);
+        seen.said.clear();
+        seen.said.resize(nodes, Said::default());
+        for (to, _, envelopes) in &turn.sends {
+            let Some(place) = self.cluster.place(*to) else { continue };
+            for envelope in envelopes {
+                match &envelope.content {
+                    Content::Raft { term: sent, message } => {
+                        seen.said[place].add(message);
+                        match message {
+                            Message::Heartbeat(beat) if leads && *sent == term => {
+                                let commit = beat.commit;
+                                let held = self.checks.committed_term(commit);
+                                let holds = self.nodes[place].promises().term_at(commit);
+                                if held.is_none() || held != holds {
+                                    return Err(format!(
+                                        "commit: {id} tells {to} to commit {commit}, which it lacks"
+                                    ));
+                                }
+                                seen.lines.on_round(beat.round, self.now, clock, heartbeat)?;
+                            }
+                            Message::AppendEntries(append) if leads && *sent == term => {
+                                if append.commit.0 > self.checks.committed() {
+                                    let commit = append.commit;
+                                    return Err(format!("commit: {id} tells of {commit} early"));
+                                }
+                                seen.lines.on_append(place, append, clock, heartbeat)?;
+                            }
+                            _ => {}
+                        }
+                    }
+                    Content::Forward(forward) => {
+                        let first =
+                            forward.operations.iter().find_map(|operation| match operation {
+                                Operation::Command(command) => Some(number_of(command)),
+                                Operation::Query(_) => None,
+                            });
+                        match first {
+                            None => seen.lines.on_copy(forward.number, self.now),
+                            Some(first) if !seen.forwarded.insert(first) => {
+                                self.report.coverage.add(Mark::PlacedAgain);
+                            }
+                            Some(_) => {}
+                        }
+                    }
+                    Content::ForwardReply(_) => {}
+                }
+            }
+        }
+        for job in &turn.jobs {
+            for (to, _, envelopes) in &job.promises {
+                let Some(place) = self.cluster.place(*to) else { continue };
+                for envelope in envelopes {
+                    if let Content::Raft { message, .. } = &envelope.content {
+                        seen.said[place].add(message);
+                    }
+                }
+            }
+        }
+        check_turn(&seen.said, &seen.lines.taken, (turn.sends.len(), nodes - 1))?;
+        if leads {
+            for peer in self.cluster.ids() {
+                if let Some(flight) = server.state().in_flight(peer) {
+                    check_in_flight(id, flight, self.observed.largest, &replica.config)?;
+                }
+            }
+        }
+        self.check_reads(node, turn)
+    }
+
+    /// Reads answered in a turn.
+    fn check_reads(&mut self, node: usize, turn: &TurnEnd) -> Result<(), Violation> {
+        for (to, _, envelopes) in &turn.sends {
+            for envelope in envelopes {
+                let Content::ForwardReply(reply) = &envelope.content else { continue };
+                let Some(origin) = self.cluster.place(*to) else { continue };
+                if !matches!(reply.outcome, ForwardOutcome::Done(_)) {
+                    continue;
+                }
+                if let Some(asked) = self.observed.nodes[origin].lines.copied(reply.number) {
+                    self.observed.nodes[node].lines.on_read_answered(asked)?;
+                }
+            }
+        }
+        let seen = &self.observed.nodes[node];
+        for (client, outcome) in &turn.replies {
+            let (asked, reads) = self.observed.asked[*client];
+            // What another node has answered was checked there.
+            if reads && matches!(outcome, Outcome::Done { .. }) && seen.lines.taken.copies_done == 0
+            {
+                seen.lines.on_read_answered(asked)?;
+                if seen.paused.is_some_and(|ended| asked < ended) {
+                    self.report.coverage.add(Mark::ReadOverPause);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn note_election(&mut self, node: usize, turn: &TurnEnd) -> Result<(), Violation> {
+        let Some(replica) = self.nodes[node].replica() else { return Ok(()) };
+        let (id, term, log) = (replica.id, replica.term(), replica.log());
+        let coverage = &mut self.report.coverage;
+        for decision in &turn.decisions {
+            match decision {
+                Decision::Became(Role::Candidate, term) => {
+                    let stood = self.observed.candidates.entry(*term).or_default();
+                    if *stood & !(1 << node) != 0 {
+                        coverage.add(Mark::SplitVote);
+                    }
+                    *stood |= 1 << node;
+                }
+                Decision::Became(Role::Leader, elected) if *elected == term => {
+                    let votes = self.nodes.iter().filter(|each| each.promises().elects(term, id));
+                    if 2 * votes.count() <= self.nodes.len() {
+                        return Err(format!("election safety: {id} leads {term} without votes"));
+                    }
+                    if self.nodes.iter().any(|other| other.leads() && other.id != id) {
+                        coverage.add(Mark::TwoLeaders);
+                    }
+                    let seen = &mut self.observed.nodes[node];
+                    if std::mem::replace(&mut seen.has_led, true) {
+                        coverage.add(Mark::LeadsAgain);
+                    }
+                    seen.paused = None;
+                    let mut last = log.last().index;
+                    while last.0 > 0 && log.term_at(last) == Some(term) {
+                        last = LogIndex(last.0 - 1);
+                    }
+                    seen.blank = last.next();
+                    if last.0 > self.checks.committed() {
+                        coverage.add(Mark::OldTail);
+                    }
+                }
+                Decision::Became(Role::Leader, lost) => {
+                    self.checks.on_elected((id, turn.run), *lost)?; // and deposed at once
+                }
+                Decision::Mismatched(..) => self.observed.nodes[node].mismatched = Some(term),
+                _ => {}
+            }
+        }
+        let (known, commit) = (self.checks.committed(), replica.commit_index());
+        let seen = &mut self.observed.nodes[node];
+        seen.led_before = seen.role == Some(Role::Leader);
+        seen.role = Some(turn.role);
+        if turn.role == Role::Leader {
+            seen.led_in = term;
+        }
+        if turn.role == Role::Leader && seen.lines.taken.reads > 0 && commit < seen.blank {
+            coverage.add(Mark::ReadWaited);
+        }
+        if known > commit.0 + FAR {
+            seen.far_behind = true;
+        } else if known == commit.0 && std::mem::take(&mut seen.far_behind) {
+            coverage.add(Mark::CaughtUp);
+        }
+        Ok(())
+    }
+
+    /// An acknowledgement leaves: what it says must be so on the leader it is for.
+    pub(crate) fn check_promise(
+        &mut self,
+        (from, to): (usize, usize),
+        content: &Content,
+    ) -> Result<(), Violation> {
+        let Content::Raft { term, message: Message::AppendEntriesReply(reply) } = content else {
+            return Ok(());
+        };
+        let AppendOutcome::Matched(index) = reply.outcome else { return Ok(()) };
+        let seen = &mut self.observed.nodes[from];
+        if seen.mismatched == Some(*term) {
+            seen.mismatched = None;
+            self.report.coverage.add(Mark::ProbedBack);
+        }
+        let Some(leader) = self.nodes[to].replica().filter(|_| self.nodes[to].leads()) else {
+            return Ok(());
+        };
+        let promises = self.nodes[from].promises();
+        let held = promises.term_at(index);
+        // A disk that has gone on to a later term may have replaced what was acknowledged before
+        // that, in the same sync: the later leader was elected without it, so nothing is lost by that.
+        let present = promises.term() == *term && leader.term() == *term;
+        if present && leader.log().term_at(index) != held {
+            let id = self.nodes[from].id;
+            return Err(format!(
+                "promise: {id} acknowledges {index}, where its disk holds {held:?}"
+            ));
+        }
+        Ok(())
+    }
+
+    /// A frame was dropped at a node that had refused so many before.
+    pub(crate) fn note_refusal(&mut self, node: usize, before: &Refused) {
+        let now = self.nodes[node].refused();
+        if now.older_boot > before.older_boot {
+            self.report.coverage.add(Mark::OlderBoot);
+        }
+        if now.garbage > before.garbage {
+            self.report.coverage.add(Mark::Garbage);
+        }
+    }
+
+    /// A node's disk holds something new.
+    pub(crate) fn note_durable(&mut self, node: usize) {
+        let change = self.nodes[node].take_change();
+        let nodes = self.nodes.len();
+        for replaced in self.checks.on_replaced(node, nodes, &change.replaced) {
+            self.note(|| format!("{replaced} was durable on a majority, and is replaced"));
+            self.report.coverage.add(Mark::Figure8);
+        }
+        self.checks.on_durable(node, &change.added);
+    }
+
+    /// A node is about to crash.
+    pub(crate) fn note_crash(&mut self, node: usize) {
+        let (id, promises) = (self.nodes[node].id, self.nodes[node].promises());
+        if promises.has_staged() {
+            self.report.coverage.add(Mark::CrashBeforeSync);
+        }
+        if promises.has_staged_vote(id) {
+            self.report.coverage.add(Mark::CrashBeforeVote);
+        }
+        self.observed.nodes[node] =
+            Seen { has_led: self.observed.nodes[node].has_led, ..Seen::default() };
+    }
+
+    /// A node crashes and these never leave it, though what they promise is durable.
+    pub(crate) fn note_unsaid(&mut self, undone: &VecDeque<Effect>) {
+        for effect in undone {
+            let Effect::Send((_, _, envelopes)) = effect else { continue };
+            for envelope in envelopes {
+                match &envelope.content {
+                    Content::Raft { message: Message::AppendEntriesReply(_), .. } => {
+                        self.report.coverage.add(Mark::CrashBeforeAck);
+                    }
+                    Content::Raft { message: Message::RequestVoteReply(reply), .. }
+                        if reply.granted =>
+                    {
+                        self.report.coverage.add(Mark::CrashBeforeVote);
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// A node has started.
+    pub(crate) fn note_start(&mut self, node: usize) {
+        let Some(last) = self.nodes[node].replica().map(|replica| replica.log().last()) else {
+            return;
+        };
+        self.note_durable(node);
+        let alone = self.checks.holders(last) == 1 << node && self.nodes.len() > 1;
+        if alone && self.checks.leader_of(last.term) == Some(self.nodes[node].id) {
+            self.report.coverage.add(Mark::CameBackAlone);
+        }
+        if self.nodes[node].segments() > 1 {
+            self.report.coverage.add(Mark::SegmentCrossed);
+        }
+    }
+
+    /// A node goes on after a pause.
+    pub(crate) fn note_resume(&mut self, node: usize) {
+        self.observed.nodes[node].paused = self.nodes[node].leads().then_some(self.now);
+    }
+
+    /// A client is about to learn what became of its batch.
+    pub(crate) fn note_outcome(&mut self, node: usize, client: usize, outcome: &Outcome) {
+        let coverage = &mut self.report.coverage;
+        match outcome {
+            Outcome::Busy => coverage.add(Mark::Busy),
+            Outcome::Uncertain { position: None } => coverage.add(Mark::ForwardUncertain),
+            Outcome::Done { .. } => {
+                let Some(asked) = self.clients.asked(client) else { return };
+                let commands = asked.operations.iter().filter(|each| each.is_command()).count();
+                if commands > 1 && commands < asked.operations.len() {
+                    coverage.add(Mark::MixedBatch);
+                }
+                let Some(server) = self.nodes[node].server() else { return };
+                if asked.stale && server.machine().seen().length < self.checks.length() {
+                    coverage.add(Mark::StaleRead);
+                    let newest = self.checks.newest_leader();
+                    let led = self.nodes[node].leads() || self.observed.nodes[node].led_before;
+                    if led && self.observed.nodes[node].led_in < newest {
+                        coverage.add(Mark::StaleLeaderRead);
+                    }
+                }
+            }
+            Outcome::NoLeader { .. } | Outcome::Uncertain { .. } | Outcome::Stopped => {}
+        }
+    }
+}
+
+fn is_read(batch: &Batch) -> bool {
+    !batch.stale && !batch.operations.iter().any(Operation::is_command)
+}
+
+/// A command that is written at another place than before was replaced there.
+fn note_commands(
+    placed: &mut Vec<LogPosition>,
+    coverage: &mut crate::coverage::Coverage,
+    entry: &Entry,
+) {
+    let Payload::Command(items) = &entry.payload else { return };
+    let Some(messages::Item::Plain(command)) = items.first() else { return };
+    let number = number_of(command) as usize;
+    if placed.len() <= number {
+        placed.resize(number + 1, LogPosition::ZERO);
+    }
+    if placed[number] == LogPosition::ZERO {
+        placed[number] = entry.position;
+    } else if placed[number].term < entry.position.term {
+        placed[number] = entry.position;
+        coverage.add(Mark::Replaced);
+    }
+}

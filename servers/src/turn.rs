@@ -1,0 +1,82 @@
+//! What every driver of a server does in the same order: how a server is made of an opened folder,
+//! and how a turn begins. Must never read the clock before all that came is gathered (rule 8): else
+//! what arrived during a pause is judged by a time before it.
+
+use messages::Boot;
+use states::{Config, Replica, Time, WallTime};
+
+use crate::gate::Gate;
+use crate::machine::StateMachine;
+use crate::server::{Event, Server, Settings};
+use crate::storage::{Disk, Identity, Opened, Wal};
+
+/// A moment on both clocks of a node.
+pub type Moment = (Time, WallTime);
+
+/// Where a turn takes what it needs.
+pub trait Edges {
+    /// Why nothing more can be gathered.
+    type Error;
+
+    /// Adds everything that came since the last turn.
+    ///
+    /// # Errors
+    /// If the node cannot go on.
+    fn gather(&mut self, events: &mut Vec<Event>) -> Result<(), Self::Error>;
+
+    /// This moment.
+    fn clock(&mut self) -> Moment;
+}
+
+/// Takes all that came through one turn of the server. `events` is empty before and after.
+///
+/// # Errors
+/// If nothing can be gathered; then there is no turn.
+pub fn take<M: StateMachine, E: Edges>(
+    server: &mut Server<M>,
+    edges: &mut E,
+    events: &mut Vec<Event>,
+) -> Result<(), E::Error> {
+    edges.gather(events)?;
+    let (now, wall) = edges.clock();
+    server.receive(now, wall, events.drain(..));
+    Ok(())
+}
+
+/// A node before its first turn.
+pub struct Started<M, D: Disk> {
+    /// Its rules, machine and requests.
+    pub server: Server<M>,
+    /// Its entrance.
+    pub gate: Gate,
+    /// This run of its folder.
+    pub boot: Boot,
+    /// Its log.
+    pub wal: Wal<D>,
+    /// Who it is.
+    pub identity: Identity,
+}
+
+/// Makes a server of what its folder held. The boot in `settings` is the folder's; `seed` must be
+/// random, and another at each start.
+pub fn start<M: StateMachine, D: Disk>(
+    opened: Opened<D>,
+    settings: Settings,
+    config: Config,
+    seed: u64,
+    machine: M,
+    (now, wall): Moment,
+) -> Started<M, D> {
+    let Opened { identity, boot, wal, recovered } = opened;
+    let replica = Replica::recovered(
+        identity.node,
+        identity.membership(),
+        config,
+        seed,
+        recovered.hard_state,
+        recovered.entries,
+    );
+    let settings = Settings { boot, ..settings };
+    let server = Server::new(settings, replica, machine, now, wall);
+    Started { server, gate: Gate::new(identity.cluster, identity.node), boot, wal, identity }
+}
