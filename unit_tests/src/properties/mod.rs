@@ -1,0 +1,53 @@
+//! Properties of what takes input from outside: one function a target, over any bytes. The tests of
+//! this package, the fuzzer (`unit_tests/fuzz`) and the program that makes the corpus share them.
+//! A check must never depend on anything but its bytes, and must say which of its cases it met:
+//! a property of cases that never come up proves nothing.
+//!
+//! - [`choices`]: bytes read as decisions, so that any bytes are a structured input;
+//! - [`peer_frame`]: what the decoder of frames makes of bytes; [`tree`] spells envelopes by
+//!   `docs/wire.md` alone, and [`hostile`] draws them;
+//! - [`peer_sequence`]: frames, clients' batches, time and a disk, into a production server;
+//! - [`resp_parser`]: requests of clients, beside a [`plain_parser`];
+//! - [`wal_open`]: folders that were damaged; [`written_log`] makes them, [`damage`] damages them;
+//! - [`superblock`]: a node's identity and its boots;
+//! - [`config_file`]: configuration files.
+
+pub mod choices;
+pub mod plain_parser;
+pub mod resp_parser;
+
+use std::collections::BTreeSet;
+
+pub use choices::Choices;
+
+/// The cases that an input met, by name.
+pub type Marks = BTreeSet<&'static str>;
+
+/// One property.
+pub struct Target {
+    /// Its name: of the fuzz target, and of the folder of its corpus.
+    pub name: &'static str,
+    /// Checks it for one input.
+    ///
+    /// # Panics
+    /// If the property does not hold.
+    pub check: fn(&[u8]) -> Marks,
+    /// All cases that there are; the corpus meets each.
+    pub marks: &'static [&'static str],
+    /// Bytes of a random input at most: enough to meet the cases.
+    pub longest: usize,
+}
+
+/// Every property.
+pub const TARGETS: [Target; 1] = [resp_parser::TARGET];
+
+/// Runs something that may take so much memory at most.
+///
+/// # Panics
+/// If it takes more.
+pub fn within<T>(bytes: usize, run: impl FnOnce() -> T) -> T {
+    let mut outcome = None;
+    let taken = allocation_counter::measure(|| outcome = Some(run())).bytes_max;
+    assert!(taken <= bytes as u64, "{taken} bytes of memory taken, {bytes} allowed");
+    outcome.expect("it ran")
+}
