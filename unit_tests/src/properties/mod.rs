@@ -13,8 +13,11 @@
 //! - [`config_file`]: configuration files.
 
 pub mod choices;
+pub mod hostile;
+pub mod peer_frame;
 pub mod plain_parser;
 pub mod resp_parser;
+pub mod tree;
 
 use std::collections::BTreeSet;
 
@@ -39,7 +42,7 @@ pub struct Target {
 }
 
 /// Every property.
-pub const TARGETS: [Target; 1] = [resp_parser::TARGET];
+pub const TARGETS: [Target; 2] = [peer_frame::TARGET, resp_parser::TARGET];
 
 /// Runs something that may take so much memory at most.
 ///

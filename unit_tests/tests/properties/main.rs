@@ -161,6 +161,11 @@ fn corpora_are_small_and_belong_to_a_target() {
 }
 
 #[test]
+fn peer_frame() {
+    holds(&properties::peer_frame::TARGET, 4000);
+}
+
+#[test]
 fn resp_parser() {
     holds(&properties::resp_parser::TARGET, 1500);
 }
