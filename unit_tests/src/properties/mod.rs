@@ -13,11 +13,15 @@
 //! - [`config_file`]: configuration files.
 
 pub mod choices;
+pub mod damage;
 pub mod hostile;
 pub mod peer_frame;
 pub mod plain_parser;
 pub mod resp_parser;
+pub mod superblock;
 pub mod tree;
+pub mod wal_open;
+pub mod written_log;
 
 use std::collections::BTreeSet;
 
@@ -42,7 +46,8 @@ pub struct Target {
 }
 
 /// Every property.
-pub const TARGETS: [Target; 2] = [peer_frame::TARGET, resp_parser::TARGET];
+pub const TARGETS: [Target; 4] =
+    [peer_frame::TARGET, resp_parser::TARGET, wal_open::TARGET, superblock::TARGET];
 
 /// Runs something that may take so much memory at most.
 ///

@@ -169,3 +169,13 @@ fn peer_frame() {
 fn resp_parser() {
     holds(&properties::resp_parser::TARGET, 1500);
 }
+
+#[test]
+fn wal_open() {
+    holds(&properties::wal_open::TARGET, 1500);
+}
+
+#[test]
+fn superblock() {
+    holds(&properties::superblock::TARGET, 1000);
+}
