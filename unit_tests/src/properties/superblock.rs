@@ -143,8 +143,14 @@ impl Folder {
         self.damages[slot] += 1;
     }
 
-    /// The writes to one slot since the folder was first opened were lost, though synced.
+    /// The writes to one slot since the folder was first opened were lost, though synced. Only while
+    /// the other slot is whole: nobody can know better than an older slot that is all there is.
     fn revert(&mut self, slot: usize) {
+        let other = self.disk.fork();
+        other.corrupt(FILE, slot * SLOT, |bytes| bytes[..SLOT].fill(0));
+        if Superblock::read(&other).is_err() {
+            return;
+        }
         let old = self.first[slot * SLOT..(slot + 1) * SLOT].to_vec();
         self.disk.corrupt(FILE, slot * SLOT, |bytes| bytes[..SLOT].copy_from_slice(&old));
         self.damaged[slot] = true;
