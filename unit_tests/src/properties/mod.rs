@@ -13,6 +13,7 @@
 //! - [`config_file`]: configuration files.
 
 pub mod choices;
+pub mod config_file;
 pub mod damage;
 pub mod hostile;
 pub mod peer_frame;
@@ -46,8 +47,13 @@ pub struct Target {
 }
 
 /// Every property.
-pub const TARGETS: [Target; 4] =
-    [peer_frame::TARGET, resp_parser::TARGET, wal_open::TARGET, superblock::TARGET];
+pub const TARGETS: [Target; 5] = [
+    peer_frame::TARGET,
+    resp_parser::TARGET,
+    wal_open::TARGET,
+    superblock::TARGET,
+    config_file::TARGET,
+];
 
 /// Runs something that may take so much memory at most.
 ///

@@ -179,3 +179,8 @@ fn wal_open() {
 fn superblock() {
     holds(&properties::superblock::TARGET, 1000);
 }
+
+#[test]
+fn config_file() {
+    holds(&properties::config_file::TARGET, 2000);
+}
