@@ -18,8 +18,8 @@ pub struct Near {
     pub term: u64,
     /// Where its log ends.
     pub last: LogPosition,
-    /// How far it is committed.
-    pub commit: u64,
+    /// Its last committed entry.
+    pub commit: LogPosition,
     /// The newest round that it sent.
     pub round: u64,
     /// The newest copy that it handed out.
@@ -62,7 +62,10 @@ pub fn message(choices: &mut Choices, near: &Near, term: Term) -> Message {
         0 => Message::AppendEntries(append(choices, near, term)),
         1 => {
             let round = Round(number(choices, near.round));
-            Message::Heartbeat(Heartbeat { round, commit: LogIndex(number(choices, near.commit)) })
+            Message::Heartbeat(Heartbeat {
+                round,
+                commit: LogIndex(number(choices, near.commit.index.0)),
+            })
         }
         2 => Message::AppendEntriesReply(AppendEntriesReply { outcome: outcome(choices, near) }),
         3 => Message::HeartbeatReply(HeartbeatReply { round: Round(number(choices, near.round)) }),
@@ -98,7 +101,8 @@ fn outcome(choices: &mut Choices, near: &Near) -> AppendOutcome {
 
 /// Entries that mostly follow what they build on.
 fn append(choices: &mut Choices, near: &Near, term: Term) -> AppendEntries {
-    let previous = position(choices, near.last);
+    let meets = choices.one_of(&[near.last, near.last, near.commit]);
+    let previous = position(choices, meets);
     let mut entries = Vec::new();
     let mut time = near.time;
     for place in 1..=choices.below(4) as u64 {
@@ -106,7 +110,7 @@ fn append(choices: &mut Choices, near: &Near, term: Term) -> AppendEntries {
         let follows = LogPosition { index: LogIndex(previous.index.0.wrapping_add(place)), term };
         entries.push(entry(choices, follows, time));
     }
-    AppendEntries { previous, entries, commit: LogIndex(number(choices, near.commit)) }
+    AppendEntries { previous, entries, commit: LogIndex(number(choices, near.commit.index.0)) }
 }
 
 /// An entry that mostly stands where it should.

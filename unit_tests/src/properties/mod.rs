@@ -6,7 +6,8 @@
 //! - [`choices`]: bytes read as decisions, so that any bytes are a structured input;
 //! - [`peer_frame`]: what the decoder of frames makes of bytes; [`tree`] spells envelopes by
 //!   `docs/wire.md` alone, and [`hostile`] draws them;
-//! - [`peer_sequence`]: frames, clients' batches, time and a disk, into a production server;
+//! - [`peer_sequence`]: frames, clients' batches, time and a disk, into a production server:
+//!   [`sequence_node`], watched by [`sequence_checks`];
 //! - [`resp_parser`]: requests of clients, beside a [`plain_parser`];
 //! - [`wal_open`]: folders that were damaged; [`written_log`] makes them, [`damage`] damages them;
 //! - [`superblock`]: a node's identity and its boots;
@@ -17,8 +18,11 @@ pub mod config_file;
 pub mod damage;
 pub mod hostile;
 pub mod peer_frame;
+pub mod peer_sequence;
 pub mod plain_parser;
 pub mod resp_parser;
+pub mod sequence_checks;
+pub mod sequence_node;
 pub mod superblock;
 pub mod tree;
 pub mod wal_open;
@@ -47,8 +51,9 @@ pub struct Target {
 }
 
 /// Every property.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     peer_frame::TARGET,
+    peer_sequence::TARGET,
     resp_parser::TARGET,
     wal_open::TARGET,
     superblock::TARGET,

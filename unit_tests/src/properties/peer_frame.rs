@@ -121,7 +121,13 @@ fn framed(body: &[u8]) -> Vec<u8> {
 }
 
 fn envelopes(choices: &mut Choices) -> Vec<Envelope> {
-    let near = Near { term: 3, commit: 2, round: 9, copy: 1 << 32, ..Near::default() };
+    let near = Near {
+        term: 3,
+        commit: LogPosition::new(2, 1),
+        round: 9,
+        copy: 1 << 32,
+        ..Near::default()
+    };
     (0..choices.below(4)).map(|_| hostile::envelope(choices, &near)).collect()
 }
 

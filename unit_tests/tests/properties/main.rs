@@ -166,6 +166,11 @@ fn peer_frame() {
 }
 
 #[test]
+fn peer_sequence() {
+    holds(&properties::peer_sequence::TARGET, 600);
+}
+
+#[test]
 fn resp_parser() {
     holds(&properties::resp_parser::TARGET, 1500);
 }
