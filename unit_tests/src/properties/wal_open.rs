@@ -192,7 +192,7 @@ fn forged(choices: &mut Choices, marks: &mut Marks) {
         let near = u32::from_le_bytes(old.try_into().expect("four bytes"));
         let number = hostile::number(choices, u64::from(near)).to_le_bytes();
         old.copy_from_slice(&number[..4]);
-        if choices.one_in(2) && at % 8 == 0 && rest.len() >= 4 {
+        if choices.one_in(2) && at.is_multiple_of(8) && rest.len() >= 4 {
             rest[..4].copy_from_slice(&number[4..]);
         }
         let salt = u64::from_str_radix(&witness.file[11..27], 16).expect("a segment's name");

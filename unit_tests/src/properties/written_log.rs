@@ -2,7 +2,7 @@
 //! state that it ever had, and which bytes on the disk prove which of them. Must never ask the
 //! recovery code what is right.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use messages::{Boot, ClusterId, Entry, Item, LogPosition, LogTime, NodeId, Payload, Term};
@@ -241,12 +241,15 @@ impl WrittenLog {
         self.history.push(before);
     }
 
-    /// The newest state that what is left of the bytes proves.
+    /// The newest state that what is left of the bytes proves: at their place in their own file, or
+    /// in another segment of this log, as long as there still is a file of their own name.
     pub fn proven(&self, files: &Files) -> usize {
+        let own: BTreeSet<&String> = self.witnesses.iter().map(|witness| &witness.file).collect();
+        let segments: Vec<&Vec<u8>> = own.into_iter().filter_map(|name| files.get(name)).collect();
         let stands = |witness: &&Witness| {
-            let end = witness.offset + witness.bytes.len();
-            let there = files.get(&witness.file).and_then(|file| file.get(witness.offset..end));
-            there == Some(&witness.bytes)
+            let place = witness.offset..witness.offset + witness.bytes.len();
+            let is_there = |file: &&Vec<u8>| file.get(place.clone()) == Some(&*witness.bytes);
+            files.contains_key(&witness.file) && segments.iter().any(is_there)
         };
         self.witnesses.iter().filter(stands).map(|witness| witness.proves).max().unwrap_or(0)
     }
