@@ -29,6 +29,7 @@ pub mod wal_open;
 pub mod written_log;
 
 use std::collections::BTreeSet;
+use std::panic::{self, AssertUnwindSafe};
 
 pub use choices::Choices;
 
@@ -63,10 +64,13 @@ pub const TARGETS: [Target; 6] = [
 /// Runs something that may take so much memory at most.
 ///
 /// # Panics
-/// If it takes more.
+/// If it takes more, or panics itself.
 pub fn within<T>(bytes: usize, run: impl FnOnce() -> T) -> T {
     let mut outcome = None;
-    let taken = allocation_counter::measure(|| outcome = Some(run())).bytes_max;
+    // The count is lost if a panic passes through it.
+    let run = || outcome = Some(panic::catch_unwind(AssertUnwindSafe(run)));
+    let taken = allocation_counter::measure(run).bytes_max;
+    let outcome = outcome.expect("it ran").unwrap_or_else(|why| panic::resume_unwind(why));
     assert!(taken <= bytes as u64, "{taken} bytes of memory taken, {bytes} allowed");
-    outcome.expect("it ran")
+    outcome
 }

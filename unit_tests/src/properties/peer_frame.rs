@@ -27,6 +27,7 @@ pub const TARGET: Target = Target {
         "nested too deep",
         "a commit index is missing",
         "a changed frame is refused",
+        "a wrong length is refused",
     ],
     longest: 300,
 };
@@ -187,8 +188,10 @@ fn unknown(choices: &mut Choices, deepest: &mut usize) -> Vec<u8> {
 fn changed(choices: &mut Choices, marks: &mut Marks) {
     let mut envelopes = envelopes(choices);
     let mut frame = frame::encode(&header(), &envelopes);
-    if choices.one_in(4) {
-        return without_commit(&mut envelopes, marks);
+    match choices.below(8) {
+        0 | 1 => return without_commit(&mut envelopes, marks),
+        2 => return wrong_length(choices, frame, marks),
+        _ => {}
     }
     let before = frame.clone();
     let changes = 1 + choices.below(4);
@@ -210,6 +213,25 @@ fn changed(choices: &mut Choices, marks: &mut Marks) {
         // One change is always found; several might, once in 2^32 times, make up for each other.
         assert!(changes > 1 || read.is_err(), "a changed frame is read");
         marks.insert("a changed frame is refused");
+    }
+}
+
+/// A header that names another length than the frame has, or a frame that is longer than its header:
+/// its checksum is right, it is refused all the same.
+fn wrong_length(choices: &mut Choices, mut frame: Vec<u8>, marks: &mut Marks) {
+    let length = (frame.len() - HEADER) as u32;
+    let claimed = hostile::number(choices, u64::from(length) + 1) as u32;
+    if choices.one_in(2) {
+        frame.extend_from_slice(choices.bytes(20));
+    }
+    frame[40..44].copy_from_slice(&claimed.to_le_bytes());
+    let checksum = crc32c::crc32c_append(crc32c::crc32c(&frame[..44]), &frame[HEADER..]);
+    frame[44..48].copy_from_slice(&checksum.to_le_bytes());
+    let actual = frame.len() - HEADER;
+    if claimed as usize != actual {
+        let refused = within(allowed(frame.len()), || frame::decode(&frame));
+        assert_eq!(refused, Err(DecodeError::Length { claimed, actual }));
+        marks.insert("a wrong length is refused");
     }
 }
 

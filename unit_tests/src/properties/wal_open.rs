@@ -28,6 +28,21 @@ pub const TARGET: Target = Target {
         "any bytes are opened",
         "a forged batch is refused",
         "a forged batch is opened",
+        // Kinds of damage.
+        "a flipped bit",
+        "a zeroed sector",
+        "swapped sectors",
+        "another length",
+        "a stale sector",
+        "a deleted segment",
+        "swapped segments",
+        "a foreign file",
+        "other bytes",
+        "a misdirected sector",
+        "a stale segment",
+        "another number",
+        "nothing older",
+        "nothing left",
     ],
     longest: 260,
 };
@@ -50,6 +65,7 @@ fn damaged(choices: &mut Choices, marks: &mut Marks) {
     let damages: Vec<&str> =
         (0..choices.below(4)).map(|_| damage(choices, &log, &mut files)).collect();
     let is_damaged = files != whole;
+    marks.extend(&damages);
     // Undamaged, the disk itself is opened: it may hold what was never synced.
     let disk = if is_damaged { disk_of(&files) } else { log.disk.fork() };
     let newest_boot = log.boots.iter().max().expect("it was opened").0 >> 32;
