@@ -20,6 +20,10 @@ pub struct Near {
     pub last: LogPosition,
     /// Its last committed entry.
     pub commit: LogPosition,
+    /// The entry before that.
+    pub before: LogPosition,
+    /// Whether it leads: then it is mostly answered, else mostly led.
+    pub leads: bool,
     /// The newest round that it sent.
     pub round: u64,
     /// The newest copy that it handed out.
@@ -58,7 +62,11 @@ pub fn envelope(choices: &mut Choices, near: &Near) -> Envelope {
 
 /// A message of any kind, from a sender of this term.
 pub fn message(choices: &mut Choices, near: &Near, term: Term) -> Message {
-    match choices.below(8) {
+    let kind = match choices.below(16) {
+        often @ 0..8 => often / 4 + if near.leads { 2 } else { 0 },
+        evenly => evenly - 8,
+    };
+    match kind {
         0 => Message::AppendEntries(append(choices, near, term)),
         1 => {
             let round = Round(number(choices, near.round));
@@ -101,7 +109,7 @@ fn outcome(choices: &mut Choices, near: &Near) -> AppendOutcome {
 
 /// Entries that mostly follow what they build on.
 fn append(choices: &mut Choices, near: &Near, term: Term) -> AppendEntries {
-    let meets = choices.one_of(&[near.last, near.last, near.commit]);
+    let meets = choices.one_of(&[near.last, near.commit, near.before]);
     let previous = position(choices, meets);
     let mut entries = Vec::new();
     let mut time = near.time;

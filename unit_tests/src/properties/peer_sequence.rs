@@ -37,6 +37,11 @@ fn check(bytes: &[u8]) -> Marks {
     let mut checks = Checks::default();
     let mut node = Node::start(choices.one_of(&[3, 1, 5]));
     checks.on_start(&node);
+    match choices.below(3) {
+        0 => {}
+        1 => node.lead(&mut checks),
+        _ => node.follow(&mut checks),
+    }
     for _ in 0..MOST_STEPS {
         if choices.is_over() {
             break;

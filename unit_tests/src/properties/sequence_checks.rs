@@ -16,6 +16,8 @@ use super::sequence_node::Node;
 pub struct Turned {
     /// Requests of the rules that each peer sent.
     requests: BTreeMap<NodeId, usize>,
+    /// Up to where peers said that the log is committed, and what they sent or promised matches.
+    told: u64,
     /// Clients' batches.
     asked: Vec<Token>,
     /// What may leave at once.
@@ -43,6 +45,8 @@ impl Turned {
                     };
                     let requests = envelopes.iter().filter(is_request).count();
                     *turned.requests.entry(*from).or_default() += requests;
+                    let told = envelopes.iter().map(|envelope| told(&envelope.content)).max();
+                    turned.told = turned.told.max(told.unwrap_or(0));
                 }
                 Event::Batch { token, .. } => turned.asked.push(*token),
                 Event::Written(_) => {}
@@ -58,6 +62,19 @@ impl Turned {
             Content::Forward(_) | Content::ForwardReply(_) => false,
         };
         self.sends.iter().chain(&self.promises).any(asks)
+    }
+}
+
+/// How far a follower may commit by it: "min(leaderCommit, index of last new entry)" (paper, Figure
+/// 2); a heartbeat's commit index is what its sender knows to match.
+fn told(content: &Content) -> u64 {
+    match content {
+        Content::Raft { message: Message::AppendEntries(request), .. } => {
+            let last = request.previous.index.0.saturating_add(request.entries.len() as u64);
+            last.min(request.commit.0)
+        }
+        Content::Raft { message: Message::Heartbeat(heartbeat), .. } => heartbeat.commit.0,
+        Content::Raft { .. } | Content::Forward(_) | Content::ForwardReply(_) => 0,
     }
 }
 
@@ -93,7 +110,7 @@ impl Checks {
     /// After each turn.
     pub fn on_turn(&mut self, node: &Node, turned: &Turned) {
         self.check_state(node);
-        self.check_commit(node);
+        self.check_commit(node, turned);
         self.check_applied(node);
         self.check_sends(node, turned);
         self.check_promises(node, turned);
@@ -116,12 +133,15 @@ impl Checks {
     }
 
     /// Committed entries stay, and the commit index never falls (paper, Figure 2).
-    fn check_commit(&mut self, node: &Node) {
+    fn check_commit(&mut self, node: &Node, turned: &Turned) {
         let replica = node.server.replica();
         let commit = replica.commit_index();
         let log = replica.log();
         assert!(commit.0 >= self.committed.len() as u64, "the commit index fell");
         assert!(commit <= log.last().index, "committed beyond the log");
+        let leads = node.server.state().role() == Role::Leader;
+        let rises = commit.0 > self.committed.len() as u64;
+        assert!(!rises || leads || commit.0 <= turned.told, "committed beyond what matched");
         for (place, entry) in self.committed.iter().enumerate() {
             let index = messages::LogIndex(place as u64 + 1);
             assert_eq!(log.entry(index), Some(entry), "a committed entry changed");

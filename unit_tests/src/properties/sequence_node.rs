@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use messages::{
-    AppendEntriesReply, AppendOutcome, Boot, ClusterId, Content as Said, Envelope, ForwardOutcome,
-    ForwardReply, GroupId, HeartbeatReply, LogIndex, LogPosition, Message, NodeId, NotAppended,
-    PreVoteReply, RequestVoteReply, Term,
+    AppendEntries, AppendEntriesReply, AppendOutcome, Boot, ClusterId, Content as Said, Entry,
+    Envelope, ForwardOutcome, ForwardReply, GroupId, HeartbeatReply, LogIndex, LogPosition,
+    LogTime, Message, NodeId, NotAppended, Payload, PreVoteReply, RequestVoteReply, Term,
 };
 use servers::founding;
 use servers::gate::Gate;
@@ -15,7 +15,7 @@ use servers::server::{Event, Server, Settings};
 use servers::storage::{self, Expected, Identity, Rounds};
 use servers::transport::Lane;
 use simulation::SimulatedDisk;
-use states::{Config, Replica, Time, WallTime};
+use states::{Config, Replica, Role, Time, WallTime};
 
 use super::Choices;
 use super::hostile::{self, Near};
@@ -120,6 +120,38 @@ impl Node {
         }
     }
 
+    /// Leads, by the votes and acknowledgements of honest peers.
+    pub fn lead(&mut self, checks: &mut Checks) {
+        self.now += 450_000;
+        for _ in 0..6 {
+            self.turn(checks);
+            self.sync(checks);
+            self.turn(checks);
+            for _ in 0..self.left.len() {
+                self.hear_honest_answers(&mut Choices::new(&[]));
+            }
+        }
+        self.turn(checks);
+    }
+
+    /// Follows node 2, and holds three of its entries, two of them committed.
+    pub fn follow(&mut self, checks: &mut Checks) {
+        let entry = |index| Entry {
+            position: LogPosition::new(index, 1),
+            time: LogTime(index),
+            payload: Payload::Blank,
+        };
+        let request = AppendEntries {
+            previous: LogPosition::ZERO,
+            entries: (1..=3).map(entry).collect(),
+            commit: LogIndex(2),
+        };
+        self.say(2, 1 << 32, &[raft(Term(1), Message::AppendEntries(request))]);
+        self.turn(checks);
+        self.sync(checks);
+        self.turn(checks);
+    }
+
     /// Loses all but the disk, and of that what was not synced; what was promised is there.
     pub fn lose_power(&mut self, choices: &mut Choices) {
         self.rounds = None;
@@ -139,13 +171,16 @@ impl Node {
 
     fn near(&self) -> Near {
         let replica = self.server.replica();
+        let commit = replica.commit_index();
+        let position = |index: LogIndex| {
+            replica.log().entry(index).map_or(LogPosition::ZERO, |entry| entry.position)
+        };
         Near {
             term: replica.term().0,
             last: replica.log().last(),
-            commit: replica
-                .log()
-                .entry(replica.commit_index())
-                .map_or(LogPosition::ZERO, |e| e.position),
+            commit: position(commit),
+            before: position(LogIndex(commit.0.saturating_sub(1))),
+            leads: self.server.state().role() == Role::Leader,
             round: self.round,
             copy: self.copy,
             time: replica.log().last_time().0,
