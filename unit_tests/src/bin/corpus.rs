@@ -1,9 +1,8 @@
 //! Makes the corpus of the properties: `cargo run -p unit_tests --bin corpus -- TARGET [FOLDER...]`
 //! searches random inputs, or tries the files of the folders (what a fuzzer found), and keeps those
 //! that meet cases in a combination that no file of `unit_tests/corpus/TARGET` meets yet, the
-//! shortest first. Must never remove a file: some are there for what they once found.
+//! shortest first; one that meets a case for the first time goes before all others. Must never remove a file: some are there for what they once found.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
@@ -27,26 +26,56 @@ fn main() -> io::Result<()> {
     };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target.name);
     fs::create_dir_all(&folder)?;
-    let mut files = read(&folder)?.len();
-    let mut met: BTreeSet<Marks> = BTreeSet::new();
-    for input in read(&folder)? {
-        met.insert((target.check)(&input));
-    }
     let folders: Vec<PathBuf> = arguments.map(PathBuf::from).collect();
-    for input in candidates(target, &folders)? {
-        let marks = (target.check)(&input);
-        if files < MOST && !met.contains(&marks) {
-            let name = format!("case-{files:03}");
-            println!("{name}: {}", marks.iter().copied().collect::<Vec<_>>().join(", "));
-            fs::write(folder.join(name), &input)?;
-            met.insert(marks);
-            files += 1;
+    let met = read(&folder)?.iter().map(|input| (target.check)(input)).collect();
+    let mut corpus = Corpus { target, folder, met };
+    let tried: Vec<(Vec<u8>, Marks)> = candidates(target, &folders)?
+        .into_iter()
+        .map(|input| {
+            let marks = (target.check)(&input);
+            (input, marks)
+        })
+        .collect();
+    for (input, marks) in &tried {
+        if !marks.is_subset(&corpus.cases()) {
+            corpus.keep(input, marks)?;
         }
     }
-    let seen: Marks = met.into_iter().flatten().collect();
+    for (input, marks) in &tried {
+        if corpus.met.len() < MOST && !corpus.met.contains(marks) {
+            corpus.keep(input, marks)?;
+        }
+    }
+    let seen = corpus.cases();
     let missing: Vec<&&str> = target.marks.iter().filter(|mark| !seen.contains(**mark)).collect();
-    println!("{files} files; cases not met: {missing:?}");
+    println!("{} files; cases not met: {missing:?}", corpus.met.len());
     Ok(())
+}
+
+/// A folder of inputs.
+struct Corpus {
+    target: &'static Target,
+    folder: PathBuf,
+    /// The cases that each of them meets.
+    met: Vec<Marks>,
+}
+
+impl Corpus {
+    /// All cases met.
+    fn cases(&self) -> Marks {
+        self.met.iter().flatten().copied().collect()
+    }
+
+    fn keep(&mut self, input: &[u8], marks: &Marks) -> io::Result<()> {
+        let mut number = self.met.len();
+        while self.folder.join(format!("case-{number:03}")).exists() {
+            number += 1;
+        }
+        let cases: Vec<&str> = marks.iter().copied().collect();
+        println!("{}/case-{number:03}: {}", self.target.name, cases.join(", "));
+        self.met.push(marks.clone());
+        fs::write(self.folder.join(format!("case-{number:03}")), input)
+    }
 }
 
 /// Inputs, the shortest first.

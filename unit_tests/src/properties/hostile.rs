@@ -53,7 +53,8 @@ pub fn envelope(choices: &mut Choices, near: &Near) -> Envelope {
         0 => Content::Forward(forward(choices, near)),
         1 => Content::ForwardReply(forward_reply(choices, near)),
         _ => {
-            let term = Term(number(choices, near.term));
+            let term = if choices.one_in(3) { number(choices, near.term) } else { near.term };
+            let term = Term(term);
             Content::Raft { term, message: message(choices, near, term) }
         }
     };

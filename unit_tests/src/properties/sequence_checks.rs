@@ -281,7 +281,7 @@ impl Checks {
         for decision in &turned.decisions {
             match decision {
                 Decision::Truncated(_) => mark(true, "entries were truncated"),
-                Decision::Impossible(..) => mark(true, "an impossible message was dropped"),
+                Decision::Impossible(_, why) => mark(true, why),
                 _ => None,
             };
         }
