@@ -1,7 +1,7 @@
 //! What must hold of one server whatever its peers say, seen from outside. Written against the
 //! paper; must never look at how the rules came to it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use messages::{AppendOutcome, Content, Entry, Envelope, Item, Message, NodeId, Payload, Term};
 use servers::host::{Outcome, Token};
@@ -18,8 +18,8 @@ pub struct Turned {
     requests: BTreeMap<NodeId, usize>,
     /// Up to where peers said that the log is committed, and what they sent or promised matches.
     told: u64,
-    /// Clients' batches.
-    asked: Vec<Token>,
+    /// Clients' batches, with how many operations each has.
+    asked: Vec<(Token, usize)>,
     /// What may leave at once.
     pub sends: Vec<(NodeId, Envelope)>,
     /// What leaves once it is durable.
@@ -48,7 +48,9 @@ impl Turned {
                     let told = envelopes.iter().map(|envelope| told(&envelope.content)).max();
                     turned.told = turned.told.max(told.unwrap_or(0));
                 }
-                Event::Batch { token, .. } => turned.asked.push(*token),
+                Event::Batch { token, batch } => {
+                    turned.asked.push((*token, batch.operations.len()));
+                }
                 Event::Written(_) => {}
             }
         }
@@ -88,7 +90,7 @@ pub struct Checks {
     committed: Vec<Entry>,
     /// Whom it voted for, by what left it; over all runs.
     votes: BTreeMap<Term, NodeId>,
-    waiting: BTreeSet<Token>,
+    waiting: BTreeMap<Token, usize>,
 }
 
 const OWN: NodeId = NodeId(1);
@@ -257,11 +259,14 @@ impl Checks {
         self.marks.insert("a vote was granted");
     }
 
-    /// Each batch has one answer.
+    /// Each batch has one answer, with a reply for each of its operations if it was done.
     fn check_clients(&mut self, turned: &Turned) {
-        self.waiting.extend(&turned.asked);
-        for (token, _) in &turned.replies {
-            assert!(self.waiting.remove(token), "an answer that nobody waits for");
+        self.waiting.extend(turned.asked.iter().copied());
+        for (token, outcome) in &turned.replies {
+            let operations = self.waiting.remove(token).expect("somebody waits for the answer");
+            if let Outcome::Done { replies, .. } = outcome {
+                assert_eq!(replies.len(), operations, "a reply for each operation");
+            }
         }
     }
 
