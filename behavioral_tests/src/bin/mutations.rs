@@ -3,6 +3,7 @@
 //! its budget, or no longer applies or compiles. With `--build NAME` builds `raft` with that defect
 //! and prints the program's path as the last line.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -95,14 +96,17 @@ fn perform(task: Task) -> Result<bool> {
     }
 }
 
+/// Who reads the list may close the pipe before its end.
 fn list(root: &Path, all: &[defects::Defect]) -> Result<()> {
+    let mut out = std::io::stdout().lock();
     for defect in all {
-        println!("{}\n    {}\n    Rule: {}", defect.name, defect.summary, defect.rule);
-        println!("    Found by: {}", defect.detector);
+        let (rule, detector) = (&defect.rule, &defect.detector);
+        let text = format!("{}\n    Rule: {rule}\n    Found by: {detector}", defect.summary);
+        let _ = writeln!(out, "{}\n    {text}", defect.name);
     }
-    println!("\nnot yet:");
+    let _ = writeln!(out, "\nnot yet:");
     for (name, why) in defects::not_yet(root)? {
-        println!("{name}\n    {why}");
+        let _ = writeln!(out, "{name}\n    {why}");
     }
     Ok(())
 }

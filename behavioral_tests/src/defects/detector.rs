@@ -1,6 +1,7 @@
 //! What must find a defect, and running it in the copy. Must never let a detector run on for ever,
 //! nor leave its process behind.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{self, File};
 use std::path::Path;
@@ -69,22 +70,23 @@ impl fmt::Display for Detector {
 
 impl Detector {
     /// Builds the copy as it is and runs the detector on it; its output is kept in a file named
-    /// `output`. `seeds` replaces the number of seeds, if given.
+    /// `output`.
     ///
     /// # Errors
     /// If the copy does not compile, or the detector cannot be started.
-    pub fn run(&self, workspace: &Workspace, output: &str, seeds: Option<u64>) -> Result<Verdict> {
+    pub fn run(&self, workspace: &Workspace, output: &str) -> Result<Verdict> {
         let output = workspace.output(output)?;
         match self {
-            Detector::Simulate { seeds: budget } => {
+            Detector::Simulate { seeds } => {
                 let mut command = Command::new(workspace.simulator()?);
-                command.arg("--seeds").arg(format!("1..{}", seeds.unwrap_or(*budget) + 1));
+                command.arg("--seeds").arg(format!("1..{}", seeds + 1));
                 Ok(verdict::of_simulation(&end_of(command, &output)?))
             }
             Detector::Test { target, name } => {
-                let program = workspace.test(target)?;
-                let mut command = Command::new(program.executable);
-                command.current_dir(program.folder).args([name, "--exact"]);
+                let programs = workspace.tests(&BTreeSet::from([target.as_str()]))?;
+                let program = &programs[target];
+                let mut command = Command::new(&program.executable);
+                command.current_dir(&program.folder).args([name, "--exact"]);
                 Ok(verdict::of_test(name, &end_of(command, &output)?))
             }
         }

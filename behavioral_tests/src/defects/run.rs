@@ -35,8 +35,14 @@ pub fn check_healthy(workspace: &Workspace, defects: &[Defect]) -> Result<()> {
         test @ Detector::Test { .. } => test.clone(),
     };
     let detectors: BTreeSet<Detector> = defects.iter().map(of_defect).collect();
+    let target = |detector: &Detector| match detector {
+        Detector::Simulate { .. } => None,
+        Detector::Test { target, .. } => Some(target.clone()),
+    };
+    let targets: BTreeSet<String> = detectors.iter().filter_map(target).collect();
+    workspace.tests(&targets.iter().map(String::as_str).collect())?; // at once is quicker
     for detector in detectors {
-        let verdict = detector.run(workspace, "without-a-defect", None)?;
+        let verdict = detector.run(workspace, "without-a-defect")?;
         ensure!(
             verdict == Verdict::Missed,
             "without any defect, `{detector}` should pass: {verdict:?}"
@@ -79,7 +85,7 @@ pub fn run(workspace: &Workspace, defects: &[Defect]) -> Tally {
 
 fn seeded(workspace: &Workspace, defect: &Defect) -> Result<Verdict> {
     let verdict =
-        workspace.seed(defect).and_then(|()| defect.detector.run(workspace, &defect.name, None));
+        workspace.seed(defect).and_then(|()| defect.detector.run(workspace, &defect.name));
     workspace.mend(defect)?;
     verdict
 }

@@ -18,7 +18,7 @@ pub enum Selection {
     Only(Vec<String>),
     /// So many, by rotation.
     Sample {
-        /// How many.
+        /// How many, at most.
         count: usize,
         /// Whose turn it is; successive turns take successive defects.
         turn: u64,
@@ -54,8 +54,8 @@ impl Selection {
     }
 }
 
-/// The places of `count` out of `total` that have their turn: `total / count` turns in a row, rounded
-/// up, take every place.
+/// The places of at most `count` out of `total` that have their turn: `total / count` turns in a row,
+/// rounded up, take every place once.
 pub fn rotation(total: usize, count: usize, turn: u64) -> Vec<usize> {
     let count = count.min(total);
     if count == 0 {
@@ -64,7 +64,7 @@ pub fn rotation(total: usize, count: usize, turn: u64) -> Vec<usize> {
     let turns = total.div_ceil(count);
     let turn = (turn % turns as u64) as usize;
     // Neighbours by name resemble each other, so each turn takes them from all over the list.
-    (0..count).map(|each| (turn + each * turns) % total).collect()
+    (turn..total).step_by(turns).collect()
 }
 
 /// A number that rises with each change of the workspace at `root`: how many commits led to it.

@@ -2,7 +2,7 @@
 //! Must never write to the sources themselves, and never build what differs from them by anything
 //! but the one patch.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -102,17 +102,26 @@ impl Workspace {
         Ok(self.folder.join("target").join(PROFILE).join("simulate"))
     }
 
-    /// Builds a test target of one of the packages of tests.
+    /// Builds test targets of the packages of tests; the program of each.
     ///
     /// # Errors
-    /// If it does not compile, or does not exist.
-    pub fn test(&self, target: &str) -> Result<TestProgram> {
+    /// If one does not compile, or does not exist.
+    pub fn tests(&self, targets: &BTreeSet<&str>) -> Result<BTreeMap<String, TestProgram>> {
+        if targets.is_empty() {
+            return Ok(BTreeMap::new());
+        }
         let mut cargo = self.cargo("test");
-        cargo.args(["--profile", PROFILE]).args(PACKAGES).args(["--no-run", "--test", target]);
-        let output = built(cargo.arg("--message-format=json-render-diagnostics"))?;
+        cargo.args(["--profile", PROFILE]).args(PACKAGES).arg("--no-run");
+        cargo.arg("--message-format=json-render-diagnostics");
+        for target in targets {
+            cargo.args(["--test", target]);
+        }
+        let output = built(cargo)?;
         let output = String::from_utf8_lossy(&output.stdout).into_owned();
-        let program = output.lines().find_map(|line| test_program(line, target));
-        program.with_context(|| format!("cargo built no test target {target}"))
+        let programs: BTreeMap<_, _> = output.lines().filter_map(test_program).collect();
+        let missing = targets.iter().find(|target| !programs.contains_key(**target));
+        ensure!(missing.is_none(), "cargo built no test target {missing:?}");
+        Ok(programs)
     }
 
     /// Builds `raft` as a release, and keeps it under the defect's name.
@@ -120,7 +129,9 @@ impl Workspace {
     /// # Errors
     /// If it does not compile.
     pub fn raft(&self, name: &str) -> Result<PathBuf> {
-        built(self.cargo("build").args(["--release", "-p", "raft", "--bin", "raft"]))?;
+        let mut cargo = self.cargo("build");
+        cargo.args(["--release", "-p", "raft", "--bin", "raft"]);
+        built(cargo)?;
         let kept = self.folder.join("built").join(name);
         fs::create_dir_all(&kept)?;
         let program = kept.join("raft");
@@ -136,25 +147,25 @@ impl Workspace {
     }
 }
 
-fn built(mut cargo: impl std::borrow::BorrowMut<Command>) -> Result<Output> {
-    let output = cargo.borrow_mut().output().context("cannot run cargo")?;
+fn built(mut cargo: Command) -> Result<Output> {
+    let output = cargo.output().context("cannot run cargo")?;
     if !output.status.success() {
         bail!("does not compile:\n{}", String::from_utf8_lossy(&output.stderr));
     }
     Ok(output)
 }
 
-/// The test target's program, if this line of cargo's output names it.
-fn test_program(line: &str, target: &str) -> Option<TestProgram> {
+/// The test target that this line of cargo's output names, and its program.
+fn test_program(line: &str) -> Option<(String, TestProgram)> {
     let message: serde_json::Value = serde_json::from_str(line).ok()?;
-    let described = message.get("target")?;
-    let is_test = described.get("kind")?.as_array()?.iter().any(|kind| kind == "test");
-    if !is_test || described.get("name")?.as_str()? != target {
+    let target = message.get("target")?;
+    if !target.get("kind")?.as_array()?.iter().any(|kind| kind == "test") {
         return None;
     }
     let executable = PathBuf::from(message.get("executable")?.as_str()?);
     let folder = Path::new(message.get("manifest_path")?.as_str()?).parent()?.to_owned();
-    Some(TestProgram { executable, folder })
+    let name = target.get("name")?.as_str()?.to_owned();
+    Some((name, TestProgram { executable, folder }))
 }
 
 /// The workspace's files, as git sees them.
