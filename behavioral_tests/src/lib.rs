@@ -1,8 +1,10 @@
-//! What tests and tools that start whole clusters of processes share. Must never reach into a node:
-//! everything here sees it as its clients and the system do.
+//! What tests and tools that start whole clusters of processes share, and how known faults are seeded
+//! to see whether tests find them. Must never reach into a node: everything here sees it as its
+//! clients and the system do.
 
 pub mod chaos;
 pub mod counts;
+pub mod defects;
 pub mod folder;
 pub mod keys;
 pub mod nodes;

@@ -185,6 +185,19 @@ fn after_a_failure_the_log_refuses_everything() {
     }
 }
 
+/// After a sync that failed, the next returns without having written what the failed one lost.
+#[test]
+fn a_failed_sync_is_not_tried_again() {
+    let disk = SimulatedDisk::new();
+    let mut wal = new_wal(disk.clone(), &SMALL);
+    wal.stage(&write(1, 1, None, vec![entry(1, 1, 8)])).expect("staged");
+    let syncs = disk.syncs();
+    disk.fail_sync();
+    assert!(wal.sync().is_err());
+    assert!(wal.sync().is_err(), "the log is not to be used again");
+    assert_eq!(disk.syncs(), syncs + 1);
+}
+
 // The writer.
 
 fn promise(number: u64) -> (NodeId, Lane, Vec<Envelope>) {

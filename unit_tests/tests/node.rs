@@ -3,21 +3,28 @@
 
 use std::collections::BTreeMap;
 use std::pin::{Pin, pin};
-use std::sync::mpsc;
-use std::task::{Context, Waker};
+use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use messages::{LogIndex, NodeId, Operation};
-use servers::founding::{Founder, found_cluster};
+use messages::{
+    Boot, ClusterId, Content, Envelope, GroupId, LogIndex, LogPosition, Message, NodeId, Operation,
+    RequestVote, Term, frame,
+};
+use servers::founding::{Founder, found, found_cluster};
+use servers::gate::Gate;
 use servers::host::{Batch, Outcome};
 use servers::machine::{Applied, StateMachine};
 use servers::mailbox::Mailbox;
 use servers::node::{Network, Node, NodeSettings, StartError};
-use servers::run::now;
-use servers::storage::{self, Expected, Identity};
+use servers::run::{Driver, Parts, now, wall};
+use servers::server::{Server, Settings};
+use servers::storage::{self, Expected, Identity, Writer};
 use servers::transport::memory::Hub;
-use states::{Config, Micros, Role};
+use servers::transport::{Counts, Lane, Sent, Transport};
+use simulation::SimulatedDisk;
+use states::{Config, Micros, Replica, Role, WallTime};
 use tempfile::TempDir;
 use unit_tests::ports::Ports;
 
@@ -373,4 +380,98 @@ fn three_nodes_over_zeromq() {
         assert_eq!(node.status().refused_frames, 0);
         node.shutdown().unwrap();
     }
+}
+
+/// A peer that asks for a vote: its frame is there at once, but takes a moment to be read.
+struct Asking {
+    frame: Option<Bytes>,
+    /// When the frame had been read.
+    read: WallTime,
+    mailbox: Mailbox,
+    /// What the answer says of the time, beside when the question was read.
+    answered: Arc<Mutex<Option<(WallTime, WallTime)>>>,
+}
+
+impl Transport for Asking {
+    fn send(&mut self, _to: NodeId, _lane: Lane, frame: Vec<u8>) -> Sent {
+        let (_, body) = frame::open(&frame).unwrap();
+        for envelope in frame::envelopes(body).unwrap() {
+            if let Content::Raft { message: Message::RequestVoteReply(reply), .. } =
+                envelope.content
+            {
+                *self.answered.lock().unwrap() = Some((WallTime(reply.wall), self.read));
+                self.mailbox.stop();
+            }
+        }
+        Sent::Queued
+    }
+
+    fn receive(&mut self) -> Option<Bytes> {
+        let frame = self.frame.take()?;
+        let begun = wall();
+        while wall() <= begun {}
+        self.read = wall();
+        Some(frame)
+    }
+
+    fn flush(&mut self) -> bool {
+        false
+    }
+
+    fn poll_readable(&mut self, _context: &mut Context<'_>) -> Poll<()> {
+        if self.frame.is_some() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn counts(&self) -> Counts {
+        Counts::default()
+    }
+}
+
+/// Rule 8: drain the mailbox first, then read the clock, so that nothing is judged by a time before
+/// it arrived.
+#[test]
+fn the_clock_is_read_after_what_waits_was_gathered() {
+    let (cluster, own, peer) = (ClusterId(7), NodeId(1), NodeId(2));
+    let members = [own, peer].map(|node| (node, node.to_string())).into();
+    let identity = Identity { cluster, node: own, members };
+    let options = storage::Options { first_segment: 4096, segment: 4096 };
+    let mut disk = SimulatedDisk::new();
+    found(&mut disk, &identity, &options, 1).unwrap();
+    let opened = storage::open(disk, &identity.expected(), &options, 2).unwrap();
+    let replica = Replica::recovered(
+        own,
+        identity.membership(),
+        Config { election: Micros(60_000_000), ..Config::default() },
+        3,
+        opened.recovered.hard_state,
+        opened.recovered.entries,
+    );
+    let server = Server::new(Settings::default(), replica, Counter::default(), now(), wall());
+    let mailbox = Mailbox::new(server.status(), server.leadership());
+    let content = Content::Raft {
+        term: Term(1),
+        message: Message::RequestVote(RequestVote { last: LogPosition::ZERO }),
+    };
+    let envelopes = [Envelope { group: GroupId(0), content }];
+    let frame = Gate::new(cluster, peer).seal(Boot(1), own, Lane::Control, &envelopes);
+    let answered = Arc::new(Mutex::new(None));
+    let waker = mailbox.clone();
+    let driver = Driver::new(Parts {
+        server,
+        transport: Asking {
+            frame: Some(frame.into()),
+            read: WallTime(0),
+            mailbox: mailbox.clone(),
+            answered: Arc::clone(&answered),
+        },
+        gate: Gate::new(cluster, own),
+        boot: opened.boot,
+        writer: Writer::start(opened.wal, move || waker.wake()),
+        mailbox,
+        names: BTreeMap::new(),
+        on_leadership: Box::new(|_| {}),
+    });
+    block_on(driver.run()).unwrap();
+    let (told, read) = answered.lock().unwrap().expect("an answer");
+    assert!(told >= read, "the question was read at {read:?}, and answered as of {told:?}");
 }

@@ -15,6 +15,7 @@ use states::{HardState, Write, WriteId};
 
 const OWNER: Owner = Owner { cluster: ClusterId(7), node: NodeId(1) };
 const TINY: Options = Options { first_segment: 2048, segment: 2048 };
+const PAGES: Options = Options { first_segment: 16 << 10, segment: 16 << 10 };
 
 /// What a log amounts to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +27,7 @@ struct Content {
 /// A log under test, beside what it must hold.
 struct Fixture {
     disk: SimulatedDisk,
+    options: Options,
     wal: Option<Wal<SimulatedDisk>>,
     /// What the log amounted to after each batch.
     contents: Vec<Content>,
@@ -35,11 +37,11 @@ struct Fixture {
 }
 
 impl Fixture {
-    fn new() -> Fixture {
+    fn new(options: Options) -> Fixture {
         let mut disk = SimulatedDisk::new();
-        Wal::create(&mut disk, OWNER, &TINY, 1).expect("a healthy disk");
+        Wal::create(&mut disk, OWNER, &options, 1).expect("a healthy disk");
         let contents = vec![Content::default()];
-        let mut fixture = Fixture { disk, wal: None, contents, promised: 0, seeds: 1 };
+        let mut fixture = Fixture { disk, options, wal: None, contents, promised: 0, seeds: 1 };
         fixture.reopen();
         fixture
     }
@@ -47,7 +49,7 @@ impl Fixture {
     fn open(&mut self) -> Result<Recovered, OpenError> {
         self.wal = None;
         self.seeds += 1;
-        let (wal, recovered) = Wal::open(self.disk.clone(), OWNER, &TINY, self.seeds)?;
+        let (wal, recovered) = Wal::open(self.disk.clone(), OWNER, &self.options, self.seeds)?;
         self.wal = Some(wal);
         Ok(recovered)
     }
@@ -115,6 +117,7 @@ impl Fixture {
     fn fork(&self) -> Fixture {
         Fixture {
             disk: self.disk.fork(),
+            options: self.options,
             wal: None,
             contents: self.contents.clone(),
             promised: self.promised,
@@ -165,7 +168,7 @@ impl Random {
 
 /// A synced batch, then several in one flight; each with a command of so many bytes.
 fn flight(synced: usize, flight: &[usize]) -> Fixture {
-    let mut fixture = Fixture::new();
+    let mut fixture = Fixture::new(TINY);
     fixture.append(synced);
     fixture.sync().expect("a healthy disk");
     for bytes in flight {
@@ -305,12 +308,12 @@ fn what_no_header_proves_is_written_again_before_it_counts() {
 /// the replacement says the same and the zeros over them were lost.
 #[test]
 fn what_was_cut_never_comes_back() {
-    for bytes in (400..912).step_by(8) {
-        let mut fixture = Fixture::new();
+    for bytes in (3000..3600).step_by(8) {
+        let mut fixture = Fixture::new(PAGES);
         fixture.append(100);
         fixture.sync().expect("a healthy disk");
         let promised = fixture.contents.len();
-        fixture.append(bytes); // its first sector is lost; for some length it ends with a sector
+        fixture.append(bytes); // its first sector is lost; for some length it ends with a page
         fixture.append(20); // kept
         let mut thing = 0;
         fixture.disk.crash(|| {
@@ -335,7 +338,7 @@ fn what_was_cut_never_comes_back() {
 #[test]
 fn records_of_a_lost_batch_are_not_mixed_into_a_later_one() {
     for padding in (0..512).step_by(8) {
-        let mut fixture = Fixture::new();
+        let mut fixture = Fixture::new(TINY);
         fixture.append(100);
         fixture.sync().expect("a healthy disk");
         let batch = |term: u64| -> Vec<Entry> {
@@ -368,7 +371,7 @@ fn records_of_a_lost_batch_are_not_mixed_into_a_later_one() {
 
 #[test]
 fn what_follows_a_cut_is_zeroed_on_the_disk() {
-    let mut fixture = Fixture::new();
+    let mut fixture = Fixture::new(TINY);
     fixture.append(100);
     fixture.sync().expect("a healthy disk");
     for bytes in [700, 30, 1000] {
@@ -401,7 +404,7 @@ fn whatever_happens_promises_are_kept() {
 
 fn live_through(seed: u64) {
     let mut random = Random(seed);
-    let mut fixture = Fixture::new();
+    let mut fixture = Fixture::new(TINY);
     let trouble = 2 + random.below(12);
     for _ in 0..60 {
         if random.one_in(trouble) {
@@ -477,7 +480,7 @@ fn restart(fixture: &mut Fixture, random: &mut Random) {
 
 /// Three segments, all of it promised, the last batch proven by a marker.
 fn proven_log() -> Fixture {
-    let mut fixture = Fixture::new();
+    let mut fixture = Fixture::new(TINY);
     for bytes in [5, 700, 64, 900, 1, 300, 0, 1000, 33] {
         fixture.append(bytes);
         if bytes % 2 == 0 {
@@ -622,7 +625,7 @@ fn two_bad_places_are_damage_too() {
 /// A bad byte in the last flight, which nothing proves, is a torn tail.
 #[test]
 fn a_flip_in_the_last_flight_is_cut() {
-    let mut fixture = Fixture::new();
+    let mut fixture = Fixture::new(TINY);
     fixture.append(300);
     fixture.sync().expect("a healthy disk");
     let proven = storage::inspect(&fixture.disk).expect("a log").segments[0].used as usize;
@@ -656,7 +659,7 @@ fn crc32c(bytes: &[u8]) -> u32 {
 #[test]
 fn the_bytes_are_the_documented_ones() {
     assert_eq!(crc32c(b"123456789"), 0xE306_9283); // the check value of CRC32C
-    let mut fixture = Fixture::new();
+    let mut fixture = Fixture::new(TINY);
     let entry = entry(1, 3, 5);
     let hard_state = HardState { term: Term(3), voted_for: Some(NodeId(9)) };
     fixture.stage(hard_state, vec![entry.clone()]).expect("a healthy disk");
