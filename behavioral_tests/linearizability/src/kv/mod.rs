@@ -47,6 +47,9 @@ pub struct Checked {
 /// Steps for one component at most. A search that needs more has met a history too entangled.
 const BUDGET: u64 = 4_000_000;
 
+/// Steps for each operation if all is as it seems.
+const EASY: u64 = 100;
+
 /// Judges a history that began with no key. Operations on several keys join them into one
 /// component, and components are judged one by one: the order of one connection's operations on
 /// keys of different components is checked only as far as their times tell.
@@ -79,6 +82,14 @@ fn worst(verdicts: impl Iterator<Item = Verdict>) -> Verdict {
 }
 
 fn judge(component: &Component, history: &[Event<Operation>]) -> Verdict {
+    let likely = component.without_unseen();
+    if likely.entries.len() < component.entries.len() {
+        let budget = EASY * likely.entries.len() as u64;
+        let mut joined = Joined::new(&likely);
+        if let Ok(Found::Order) = joined.search(&mut Budget(budget)) {
+            return Verdict::Linearizable;
+        }
+    }
     let mut joined = Joined::new(component);
     match joined.search(&mut Budget(BUDGET)) {
         Ok(Found::Order) => Verdict::Linearizable,

@@ -1,12 +1,15 @@
 //! Which keys must be judged together: those that one operation touches, and theirs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
+use super::flow::{Leaves, Needs, leaves, needs};
+use super::meaning::Value;
 use super::parts::{Whole, ways};
 use super::{Event, Operation};
 use crate::timing::{Span, spans};
 
 /// An operation that must be judged.
+#[derive(Clone)]
 pub struct Entry {
     /// Its place in the history.
     pub event: usize,
@@ -22,6 +25,33 @@ pub struct Entry {
 pub struct Component {
     pub keys: Vec<Vec<u8>>,
     pub entries: Vec<Entry>,
+}
+
+impl Component {
+    /// The same without the operations of unknown outcome that nobody seems to have seen: all they
+    /// wrote is values, none of which any reply names. If there is an order of these, they never took
+    /// effect; if there is none, nothing is said.
+    pub fn without_unseen(&self) -> Component {
+        let mut seen: HashSet<(usize, Value)> = HashSet::new();
+        for entry in self.entries.iter().filter(|entry| entry.span.deadline.is_some()) {
+            for &key in &entry.keys {
+                if let Needs::OneOf(values) = needs(&entry.ways[0].part(&self.keys[key])) {
+                    seen.extend(values.into_iter().map(|value| (key, value)));
+                }
+            }
+        }
+        let is_seen = |entry: &Entry, key: usize| {
+            entry.ways.iter().any(|way| match leaves(&way.part(&self.keys[key])) {
+                Leaves::Value(value) => seen.contains(&(key, value)),
+                Leaves::Same => false,
+                Leaves::Tail(..) | Leaves::Unclear => true,
+            })
+        };
+        let kept = self.entries.iter().filter(|entry| {
+            entry.span.deadline.is_some() || entry.keys.iter().any(|key| is_seen(entry, *key))
+        });
+        Component { keys: self.keys.clone(), entries: kept.cloned().collect() }
+    }
 }
 
 /// The components of a history; `None` if an operation may have gone in too many ways.
