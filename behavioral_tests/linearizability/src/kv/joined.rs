@@ -144,8 +144,11 @@ impl<'a> Joined<'a> {
     }
 
     pub fn search(&mut self, budget: &mut Budget) -> Result<Found, Exhausted> {
-        if let Some(key) = self.bad_key(budget)? {
-            return Ok(Found::BadKey(key));
+        if let Some(key) = self.bad_keys(budget)?.first() {
+            return Ok(Found::BadKey(*key));
+        }
+        for object in &mut self.objects {
+            object.moves(object.root(), budget)?;
         }
         let mut frames: Vec<Frame> = Vec::new();
         loop {
@@ -171,16 +174,15 @@ impl<'a> Joined<'a> {
         }
     }
 
-    /// A key whose own operations have no order. Without one, all keys have their moves ready.
-    fn bad_key(&mut self, budget: &mut Budget) -> Result<Option<usize>, Exhausted> {
-        for key in 0..self.objects.len() {
-            let root = self.objects[key].root();
-            if !self.objects[key].is_completable(root, budget)? {
-                return Ok(Some(key));
+    /// The keys whose own operations have no order.
+    pub fn bad_keys(&mut self, budget: &mut Budget) -> Result<Vec<usize>, Exhausted> {
+        let mut bad = Vec::new();
+        for (key, object) in self.objects.iter_mut().enumerate() {
+            if !object.is_completable(object.root(), budget)? {
+                bad.push(key);
             }
-            self.objects[key].moves(root, budget)?;
         }
-        Ok(None)
+        Ok(bad)
     }
 
     /// Lets an operation take effect.

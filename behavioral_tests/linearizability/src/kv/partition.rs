@@ -29,9 +29,9 @@ pub struct Component {
 
 impl Component {
     /// The same without the operations of unknown outcome that nobody seems to have seen: all they
-    /// wrote is values, none of which any reply names. If there is an order of these, they never took
-    /// effect; if there is none, nothing is said.
-    pub fn without_unseen(&self) -> Component {
+    /// wrote is values, none of which any reply names. On the keys in `whole` all are kept. If there
+    /// is an order of these, the others never took effect; if there is none, nothing is said.
+    pub fn without_unseen(&self, whole: &[usize]) -> Component {
         let mut seen: HashSet<(usize, Value)> = HashSet::new();
         for entry in self.entries.iter().filter(|entry| entry.span.deadline.is_some()) {
             for &key in &entry.keys {
@@ -41,11 +41,13 @@ impl Component {
             }
         }
         let is_seen = |entry: &Entry, key: usize| {
-            entry.ways.iter().any(|way| match leaves(&way.part(&self.keys[key])) {
-                Leaves::Value(value) => seen.contains(&(key, value)),
-                Leaves::Same => false,
-                Leaves::Tail(..) | Leaves::Unclear => true,
-            })
+            let mut ways = entry.ways.iter();
+            whole.contains(&key)
+                || ways.any(|way| match leaves(&way.part(&self.keys[key])) {
+                    Leaves::Value(value) => seen.contains(&(key, value)),
+                    Leaves::Same => false,
+                    Leaves::Tail(..) | Leaves::Unclear => true,
+                })
         };
         let kept = self.entries.iter().filter(|entry| {
             entry.span.deadline.is_some() || entry.keys.iter().any(|key| is_seen(entry, *key))
