@@ -23,7 +23,7 @@ pub struct Order {
 
 impl Order {
     /// The order by time and connection.
-    fn by_time(entries: &[Entry]) -> Order {
+    pub fn by_time(entries: &[Entry]) -> Order {
         let chains = chains(entries);
         let mut places = vec![None; entries.len()];
         for (chain, members) in chains.iter().enumerate() {
@@ -104,7 +104,7 @@ fn chains(entries: &[Entry]) -> Vec<Vec<usize>> {
     let mut known = HashMap::new();
     for (index, entry) in entries.iter().enumerate().filter(|(_, one)| one.span.deadline.is_some())
     {
-        let connection = *known.entry(entry.process).or_insert_with(|| {
+        let connection = *known.entry(entry.process.ok_or(index)).or_insert_with(|| {
             connections.push(Vec::new());
             connections.len() - 1
         });
