@@ -32,28 +32,26 @@ fn main() {
         batches: 0,
         unique: true,
     };
+    let wide = Shape { processes: 32, ..plain };
+    let deep = Shape { pipeline: 16, several: 10, ..plain };
     println!("{operations} operations over 100 keys; milliseconds of processor time, verdict");
     for (name, shape) in [
         ("8 clients", plain),
-        ("32 clients", Shape { processes: 32, ..plain }),
-        ("32 clients, pipelines of 16", Shape { processes: 32, pipeline: 16, ..plain }),
-        ("8, 5 % unknown", Shape { unknown: 5, ..plain }),
-        ("32, 16, 5 % unknown", Shape { processes: 32, pipeline: 16, unknown: 5, ..plain }),
-        ("8, 10 % several keys", Shape { several: 10, ..plain }),
-        ("32, 10 % several keys", Shape { processes: 32, several: 10, ..plain }),
-        ("8, 16, 10 % several", Shape { pipeline: 16, several: 10, ..plain }),
-        ("32, 16, 10 % several", Shape { processes: 32, pipeline: 16, several: 10, ..plain }),
-        ("8, 10 % several, 5 % unknown", Shape { several: 10, unknown: 5, ..plain }),
-        (
-            "32, 16, 10 % several, 5 % unknown",
-            Shape { processes: 32, pipeline: 16, several: 10, unknown: 5, ..plain },
-        ),
-        (
-            "the same, few values",
-            Shape { processes: 32, pipeline: 16, several: 10, unknown: 5, unique: false, ..plain },
-        ),
-        ("one key, 8", Shape { keys: 1, ..plain }),
-        ("one key, 8, 5 % unknown", Shape { keys: 1, unknown: 5, ..plain }),
+        ("32 clients", wide),
+        ("32 clients, pipelines of 16", Shape { pipeline: 16, ..wide }),
+        ("8 clients, 5 % unknown", Shape { unknown: 5, ..plain }),
+        ("32 clients, pipelines of 16, 5 % unknown", Shape { pipeline: 16, unknown: 5, ..wide }),
+        ("8 clients, 10 % several keys", Shape { several: 10, ..plain }),
+        ("32 clients, 10 % several keys", Shape { several: 10, ..wide }),
+        ("8 clients, pipelines of 16, 10 % several keys", deep),
+        ("the same, 5 % unknown", Shape { unknown: 5, ..deep }),
+        ("the same, 5 % unknown, few values", Shape { unknown: 5, unique: false, ..deep }),
+        ("16 clients, pipelines of 16, 10 % several keys", Shape { processes: 16, ..deep }),
+        ("32 clients, pipelines of 8, 10 % several", Shape { pipeline: 8, several: 10, ..wide }),
+        ("32 clients, pipelines of 16, 10 % several", Shape { processes: 32, ..deep }),
+        ("one key, 8 clients", Shape { keys: 1, ..plain }),
+        ("one key, 32 clients", Shape { keys: 1, ..wide }),
+        ("one key, 8 clients, 5 % unknown", Shape { keys: 1, unknown: 5, ..plain }),
     ] {
         for seed in 0..seeds {
             let history = generator::history(&mut Random(seed as u64), shape);
@@ -61,7 +59,7 @@ fn main() {
             let checked = kv::check(&history);
             let verdict = format!("{:?}", checked.verdict);
             let milliseconds = on_processor() - begun;
-            println!("{name:40} {milliseconds:8.1} {verdict:.200} ({})", checked.components);
+            println!("{name:50} {milliseconds:8.1} {verdict:.200} ({})", checked.components);
         }
     }
 }

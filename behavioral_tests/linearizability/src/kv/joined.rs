@@ -24,7 +24,7 @@
 use std::collections::HashSet;
 
 use super::meaning::Value;
-use super::order::{Inference, Order};
+use super::order::{Order, infer};
 use super::partition::Component;
 use super::parts::{Key, Whole};
 use crate::bits::Bits;
@@ -105,6 +105,7 @@ const REASONS: usize = 64;
 pub struct Joined<'a> {
     component: &'a Component,
     pub objects: Vec<Object<Key>>,
+    /// What holds in every completion.
     order: Order,
     by_deadline: Vec<usize>,
     /// Where the search is: configurations of the keys, positions of the connections, and how many
@@ -117,8 +118,9 @@ pub struct Joined<'a> {
 }
 
 impl<'a> Joined<'a> {
-    pub fn new(component: &'a Component, order: Order) -> Joined<'a> {
+    pub fn new(component: &'a Component) -> Joined<'a> {
         let entries = &component.entries;
+        let order = infer(component);
         let mut by_deadline: Vec<usize> = order.chains.iter().flatten().copied().collect();
         by_deadline.sort_by_key(|index| entries[*index].span.deadline);
         let objects: Vec<_> =
@@ -142,8 +144,11 @@ impl<'a> Joined<'a> {
     }
 
     pub fn search(&mut self, budget: &mut Budget) -> Result<Found, Exhausted> {
-        if let Some(key) = self.bad_key(budget)? {
-            return Ok(Found::BadKey(key));
+        if let Some(key) = self.bad_keys(budget)?.first() {
+            return Ok(Found::BadKey(*key));
+        }
+        for object in &mut self.objects {
+            object.moves(object.root(), budget)?;
         }
         let mut frames: Vec<Frame> = Vec::new();
         loop {
@@ -169,71 +174,15 @@ impl<'a> Joined<'a> {
         }
     }
 
-    /// A key whose own operations have no order. Without one, all keys have their moves ready.
-    fn bad_key(&mut self, budget: &mut Budget) -> Result<Option<usize>, Exhausted> {
-        for key in 0..self.objects.len() {
-            let root = self.objects[key].root();
-            if !self.objects[key].is_completable(root, budget)? {
-                return Ok(Some(key));
+    /// The keys whose own operations have no order.
+    pub fn bad_keys(&mut self, budget: &mut Budget) -> Result<Vec<usize>, Exhausted> {
+        let mut bad = Vec::new();
+        for (key, object) in self.objects.iter_mut().enumerate() {
+            if !object.is_completable(object.root(), budget)? {
+                bad.push(key);
             }
-            self.objects[key].moves(root, budget)?;
         }
-        Ok(None)
-    }
-
-    /// Looks for an order without ever going back, in a moment: each time it takes what must be done
-    /// first of that which contradicts nothing, and learns what this entails. `false` says nothing:
-    /// it may have taken a wrong turn.
-    pub fn rush(
-        &mut self,
-        inference: &mut Inference<'_>,
-        budget: &mut Budget,
-    ) -> Result<bool, Exhausted> {
-        if self.bad_key(budget)?.is_some() {
-            return Ok(false);
-        }
-        while let Some(first) = self.first() {
-            budget.spend()?;
-            let Some(choice) = self.prefer(inference, first) else { return Ok(false) };
-            self.advance(&choice, budget)?;
-        }
-        Ok(true)
-    }
-
-    /// Back to where nothing has taken effect.
-    pub fn begin_again(&mut self) {
-        self.at = self.objects.iter().map(Object::root).collect();
-        self.positions.fill(0);
-        self.earliest = 0;
-    }
-
-    fn prefer(&self, inference: &mut Inference<'_>, first: usize) -> Option<Choice> {
-        let entries = &self.component.entries;
-        let free = |head: usize, order: &Order| match self.held_by(order, head, first) {
-            None => match self.held(head) {
-                Held::Nothing(mut choices) => choices.pop(),
-                Held::By(_) | Held::ByAllItsKeys => None,
-            },
-            Some(_) => None,
-        };
-        let mut heads: Vec<usize> =
-            (0..self.order.chains.len()).filter_map(|chain| self.head(chain)).collect();
-        heads.sort_by_key(|head| entries[*head].span.deadline);
-        let (reads, writes): (Vec<usize>, Vec<usize>) =
-            heads.into_iter().partition(|head| entries[*head].ways[0].only_reads());
-        reads
-            .into_iter()
-            .find_map(|read| free(read, inference.order()))
-            .or_else(|| {
-                writes.into_iter().find_map(|write| {
-                    free(write, inference.order()).filter(|_| inference.take(write))
-                })
-            })
-            .or_else(|| {
-                // Only what has an unknown outcome is left to try.
-                let (choices, _) = self.stubborn(first, first);
-                choices.into_iter().find(|choice| self.order.places[choice.entry].is_none())
-            })
+        Ok(bad)
     }
 
     /// Lets an operation take effect.
@@ -347,14 +296,14 @@ impl<'a> Joined<'a> {
             (0..self.order.chains.len()).filter_map(|one| self.head(one)).collect();
         for &head in &heads {
             let entry = &self.component.entries[head];
-            if self.held_by(&self.order, head, first).is_none() && entry.ways[0].only_reads() {
+            if self.held_by(head, first).is_none() && entry.ways[0].only_reads() {
                 // Possible now and changing nothing: any completion can begin with it.
                 if let Held::Nothing(choices) = self.held(head) {
                     return Ok(Turn::Try(choices, Reason::default()));
                 }
             }
         }
-        let mut best = None;
+        let mut fewest: Option<(Vec<Choice>, Reason)> = None;
         for seed in std::iter::once(first).chain(heads) {
             budget.spend()?;
             let (choices, reason) = self.stubborn(seed, first);
@@ -362,18 +311,14 @@ impl<'a> Joined<'a> {
                 self.remember(&reason);
                 return Ok(Turn::DeadEnd(reason));
             }
-            let is_forced = choices.len() == 1;
-            if best
-                .as_ref()
-                .is_none_or(|(fewest, _): &(Vec<Choice>, _)| choices.len() < fewest.len())
-            {
-                best = Some((choices, reason));
+            if fewest.as_ref().is_none_or(|(fewest, _)| choices.len() < fewest.len()) {
+                fewest = Some((choices, reason));
             }
-            if is_forced {
+            if fewest.as_ref().is_some_and(|(fewest, _)| fewest.len() == 1) {
                 break;
             }
         }
-        let (mut choices, reason) = best.expect("there is a seed");
+        let (mut choices, reason) = fewest.expect("there is a seed");
         choices.sort_by_key(|choice| {
             let deadline = self.component.entries[choice.entry].span.deadline;
             deadline.unwrap_or(u64::MAX)
@@ -398,7 +343,7 @@ impl<'a> Joined<'a> {
             if let Some((connection, _)) = self.order.places[member] {
                 reason.connections.insert(connection);
             }
-            if let Some(other) = self.held_by(&self.order, member, first) {
+            if let Some(other) = self.held_by(member, first) {
                 wanted.push(other);
             } else {
                 let held = self.held(member);
@@ -422,13 +367,13 @@ impl<'a> Joined<'a> {
 
     /// The next of a chain of which more must come before the operation; `first` is the operation
     /// with the earliest deadline of those to come.
-    fn held_by(&self, order: &Order, member: usize, first: usize) -> Option<usize> {
+    fn held_by(&self, member: usize, first: usize) -> Option<usize> {
         let entries = &self.component.entries;
         if self.order.places[member].is_none() {
             let is_late = Some(entries[member].span.invoked) > entries[first].span.deadline;
             return is_late.then_some(first);
         }
-        let before = order.before(member).iter().zip(&self.positions);
+        let before = self.order.before(member).iter().zip(&self.positions);
         let chain = before.enumerate().find(|(_, (before, at))| **before as usize > **at)?.0;
         self.head(chain)
     }

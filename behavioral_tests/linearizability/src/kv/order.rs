@@ -8,13 +8,9 @@ use std::collections::HashMap;
 use super::origin::{Flow, Origin};
 use super::partition::{Component, Entry};
 
-/// Rows as they were: of `before` or of `after`, whose, and what they held.
-type Trail = Vec<(bool, usize, Vec<u32>)>;
-
 /// The order of a component's operations that returned. They lie on *chains*, each wholly ordered:
 /// the connections, and where one began after another had ended, both on one chain. What comes
 /// before an operation is then told by one place for each chain.
-#[derive(Clone)]
 pub struct Order {
     pub chains: Vec<Vec<usize>>,
     /// Of each entry that returned, its chain and its place there.
@@ -27,7 +23,7 @@ pub struct Order {
 
 impl Order {
     /// The order by time and connection.
-    fn by_time(entries: &[Entry]) -> Order {
+    pub fn by_time(entries: &[Entry]) -> Order {
         let chains = chains(entries);
         let mut places = vec![None; entries.len()];
         for (chain, members) in chains.iter().enumerate() {
@@ -67,7 +63,7 @@ impl Order {
 
     /// Adds that one comes before the other, and what follows by transitivity. Tells which entries
     /// got more after them, and which more before them.
-    fn add(&mut self, one: usize, other: usize, trail: &mut Trail) -> (Vec<usize>, Vec<usize>) {
+    fn add(&mut self, one: usize, other: usize) -> (Vec<usize>, Vec<usize>) {
         let (mut earlier, mut later) = (Vec::new(), Vec::new());
         let (Some(place), Some(other_place)) = (self.places[one], self.places[other]) else {
             return (earlier, later);
@@ -85,7 +81,6 @@ impl Order {
                 if row.iter().zip(&begins).all(|(row, begin)| row <= begin) {
                     break;
                 }
-                trail.push((false, entry, row.to_vec()));
                 row.iter_mut().zip(&begins).for_each(|(row, begin)| *row = (*row).min(*begin));
                 earlier.push(entry);
             }
@@ -95,20 +90,11 @@ impl Order {
                 if row.iter().zip(&ends).all(|(row, end)| row >= end) {
                     break;
                 }
-                trail.push((true, entry, row.to_vec()));
                 row.iter_mut().zip(&ends).for_each(|(row, end)| *row = (*row).max(*end));
                 later.push(entry);
             }
         }
         (earlier, later)
-    }
-
-    fn take_back(&mut self, trail: Trail) {
-        let width = self.chains.len();
-        for (is_before, entry, row) in trail.into_iter().rev() {
-            let rows = if is_before { &mut self.before } else { &mut self.after };
-            rows[entry * width..][..width].copy_from_slice(&row);
-        }
     }
 }
 
@@ -118,7 +104,7 @@ fn chains(entries: &[Entry]) -> Vec<Vec<usize>> {
     let mut known = HashMap::new();
     for (index, entry) in entries.iter().enumerate().filter(|(_, one)| one.span.deadline.is_some())
     {
-        let connection = *known.entry(entry.process).or_insert_with(|| {
+        let connection = *known.entry(entry.process.ok_or(index)).or_insert_with(|| {
             connections.push(Vec::new());
             connections.len() - 1
         });
@@ -147,40 +133,32 @@ struct Role {
     origin: Option<Origin>,
 }
 
-/// Orders that each other bring forth, until none is new.
-pub struct Inference<'a> {
+/// Orders that bring forth one another.
+struct Inference<'a> {
     component: &'a Component,
     order: Order,
     /// For each entry, as many as it has keys.
     roles: Vec<Vec<Role>>,
-    flows: Vec<Flow>,
 }
 
 /// Two orders contradict one another.
 struct Contradiction;
 
-impl<'a> Inference<'a> {
-    /// All that times, connections and values tell.
-    pub fn new(component: &'a Component) -> Inference<'a> {
-        let entries = &component.entries;
-        let roles = entries.iter().map(|entry| vec![Role::default(); entry.keys.len()]).collect();
-        let mut inference =
-            Inference { component, order: Order::by_time(entries), roles, flows: Vec::new() };
-        // What tells of one key only, the search over that key finds out itself.
-        if component.keys.len() > 1 {
-            let mut flows: Vec<Flow> =
-                (0..component.keys.len()).map(|key| Flow::new(component, key)).collect();
-            inference.infer(&mut flows);
-            inference.flows = flows;
-        }
-        inference
+/// The order that times, connections and values tell.
+pub fn infer(component: &Component) -> Order {
+    let entries = &component.entries;
+    let roles = entries.iter().map(|entry| vec![Role::default(); entry.keys.len()]).collect();
+    let mut inference = Inference { component, order: Order::by_time(entries), roles };
+    // What the values of a single key tell, the search over that key finds out itself.
+    if component.keys.len() > 1 {
+        let keys = 0..component.keys.len();
+        let mut flows: Vec<Flow> = keys.map(|key| Flow::new(component, key)).collect();
+        inference.infer(&mut flows);
     }
+    inference.order
+}
 
-    /// What is known by now.
-    pub fn order(&self) -> &Order {
-        &self.order
-    }
-
+impl Inference<'_> {
     fn infer(&mut self, flows: &mut [Flow]) {
         for (key, flow) in flows.iter().enumerate() {
             let writes: Vec<usize> = flow.writes().collect();
@@ -222,10 +200,9 @@ impl<'a> Inference<'a> {
         others: &[usize],
     ) -> Result<(), Contradiction> {
         self.role(read, key).origin = Some(origin);
-        let mut trail = Trail::new();
         if let Origin::Write(write) = origin {
             self.role(write, key).readers.push(read);
-            self.add(write, read, &mut trail)?;
+            self.add(write, read)?;
         }
         for &other in others {
             let comes_after = match origin {
@@ -233,25 +210,25 @@ impl<'a> Inference<'a> {
                 Origin::Beginning | Origin::Open => true,
             };
             if comes_after {
-                self.add(read, other, &mut trail)?;
+                self.add(read, other)?;
             } else if self.order.is_before(other, read)
                 && let Origin::Write(write) = origin
             {
-                self.add(other, write, &mut trail)?;
+                self.add(other, write)?;
             }
         }
         Ok(())
     }
 
     /// Adds an order and all that it brings forth.
-    fn add(&mut self, one: usize, other: usize, trail: &mut Trail) -> Result<(), Contradiction> {
+    fn add(&mut self, one: usize, other: usize) -> Result<(), Contradiction> {
         let mut queue = vec![(one, other)];
         while let Some((one, other)) = queue.pop() {
             if self.order.is_before(one, other) {
                 continue;
             }
             let is_contradiction = one == other || self.order.is_before(other, one);
-            let (earlier, later) = self.order.add(one, other, trail);
+            let (earlier, later) = self.order.add(one, other);
             if is_contradiction {
                 return Err(Contradiction);
             }
@@ -287,22 +264,5 @@ impl<'a> Inference<'a> {
                 }
             }
         }
-    }
-
-    /// Lets the operation take effect before all others that may write its keys, if that contradicts
-    /// nothing.
-    pub fn take(&mut self, entry: usize) -> bool {
-        let keys = self.component.entries[entry].keys.iter().zip(&self.roles[entry]);
-        let written = keys.filter(|(_, role)| role.is_write).map(|(key, _)| &self.flows[*key]);
-        let entries = &self.component.entries;
-        let others: Vec<usize> = written.flat_map(|flow| flow.beside(entry, entries)).collect();
-        let mut trail = Trail::new();
-        let fits = others.into_iter().all(|other| {
-            self.order.is_before(other, entry) || self.add(entry, other, &mut trail).is_ok()
-        });
-        if !fits {
-            self.order.take_back(trail);
-        }
-        fits
     }
 }

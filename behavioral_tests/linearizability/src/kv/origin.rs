@@ -37,45 +37,42 @@ pub enum Origin {
     Open,
 }
 
-fn flow(component: &Component, key: usize) -> Flow {
-    let name = &component.keys[key];
-    let (mut reads, mut writes) = (Vec::new(), Vec::new());
-    for (index, entry) in component.entries.iter().enumerate() {
-        if !entry.keys.contains(&key) {
-            continue;
-        }
-        let part = entry.ways[0].part(name);
-        if let Needs::OneOf(values) = needs(&part)
-            && entry.span.deadline.is_some()
-        {
-            reads.push(Read { entry: index, values });
-        }
-        let leaves = if entry.ways.len() == 1 { leaves(&part) } else { Leaves::Unclear };
-        if leaves != Leaves::Same {
-            writes.push(Write { entry: index, leaves });
-        }
-    }
-    writes.sort_by_key(|write| component.entries[write.entry].span.invoked);
-    let mut latest = 0;
-    let ended = writes.iter().map(|write| {
-        latest = latest.max(component.entries[write.entry].span.deadline.unwrap_or(0));
-        latest
-    });
-    let ended = ended.collect();
-    let mut by_value: HashMap<Value, Vec<usize>> = HashMap::new();
-    let mut others = Vec::new();
-    for (place, write) in writes.iter().enumerate() {
-        match &write.leaves {
-            Leaves::Value(value) => by_value.entry(value.clone()).or_default().push(place),
-            _ => others.push(place),
-        }
-    }
-    Flow { reads, writes, ended, by_value, others }
-}
-
 impl Flow {
+    /// The key's reads and writes.
     pub fn new(component: &Component, key: usize) -> Flow {
-        flow(component, key)
+        let name = &component.keys[key];
+        let (mut reads, mut writes) = (Vec::new(), Vec::new());
+        for (index, entry) in component.entries.iter().enumerate() {
+            if !entry.keys.contains(&key) {
+                continue;
+            }
+            let part = entry.ways[0].part(name);
+            if let Needs::OneOf(values) = needs(&part)
+                && entry.span.deadline.is_some()
+            {
+                reads.push(Read { entry: index, values });
+            }
+            let leaves = if entry.ways.len() == 1 { leaves(&part) } else { Leaves::Unclear };
+            if leaves != Leaves::Same {
+                writes.push(Write { entry: index, leaves });
+            }
+        }
+        writes.sort_by_key(|write| component.entries[write.entry].span.invoked);
+        let mut latest = 0;
+        let ended = writes.iter().map(|write| {
+            latest = latest.max(component.entries[write.entry].span.deadline.unwrap_or(0));
+            latest
+        });
+        let ended = ended.collect();
+        let mut by_value: HashMap<Value, Vec<usize>> = HashMap::new();
+        let mut others = Vec::new();
+        for (place, write) in writes.iter().enumerate() {
+            match &write.leaves {
+                Leaves::Value(value) => by_value.entry(value.clone()).or_default().push(place),
+                _ => others.push(place),
+            }
+        }
+        Flow { reads, writes, ended, by_value, others }
     }
 
     /// What can have been written here.
@@ -91,17 +88,6 @@ impl Flow {
     /// Leaves a read for later.
     pub fn leave(&mut self, read: Read) {
         self.reads.push(read);
-    }
-
-    /// The other writes whose order to this operation is not told by time alone.
-    pub fn beside<'a>(
-        &'a self,
-        entry: usize,
-        entries: &'a [Entry],
-    ) -> impl Iterator<Item = usize> + 'a {
-        let begun = entries[entry].span.invoked;
-        let first = self.ended.partition_point(|ended| *ended < begun);
-        self.between(first, entry, entries)
     }
 
     /// The other writes whose order to the read and its origin is not told by time alone.
@@ -152,19 +138,6 @@ impl Flow {
             .any(|other| order.is_before(write, other) && order.is_before(other, read))
     }
 
-    /// The writes from a place on that were asked before the operation's deadline, but itself.
-    fn between<'a>(
-        &'a self,
-        first: usize,
-        entry: usize,
-        entries: &'a [Entry],
-    ) -> impl Iterator<Item = usize> + 'a {
-        let deadline = entries[entry].span.deadline.unwrap_or(u64::MAX);
-        let end = self.writes.partition_point(|one| entries[one.entry].span.invoked <= deadline);
-        let found = self.writes.get(first..end).unwrap_or(&[]).iter().map(|one| one.entry);
-        found.filter(move |other| *other != entry)
-    }
-
     /// The writes that may lie after a write, or after the beginning, and before a read.
     fn since<'a>(
         &'a self,
@@ -174,6 +147,9 @@ impl Flow {
     ) -> impl Iterator<Item = usize> + 'a {
         let begun = write.map_or(0, |write| entries[write].span.invoked);
         let first = self.ended.partition_point(|ended| *ended < begun);
-        self.between(first, read, entries).filter(move |other| Some(*other) != write)
+        let deadline = entries[read].span.deadline.unwrap_or(u64::MAX);
+        let end = self.writes.partition_point(|one| entries[one.entry].span.invoked <= deadline);
+        let found = self.writes.get(first..end).unwrap_or(&[]).iter().map(|one| one.entry);
+        found.filter(move |other| *other != read && Some(*other) != write)
     }
 }
