@@ -54,7 +54,7 @@ pub enum Operation {
 pub enum Room {
     /// So many bytes of files: what lies in them already can be overwritten.
     Bytes(u64),
-    /// So many operations that change something, whatever they are.
+    /// So many writes, creations and renames, whatever they write; what was written can be synced.
     Operations(usize),
 }
 
@@ -275,7 +275,8 @@ impl Platter {
         if operation == Operation::Sync && std::mem::take(&mut self.failing_sync) {
             return Err(io::ErrorKind::Other.into());
         }
-        if let Some(Room::Operations(left)) = &mut self.room {
+        let claims = [Operation::Create, Operation::Write, Operation::Rename].contains(&operation);
+        if let Some(Room::Operations(left)) = self.room.as_mut().filter(|_| claims) {
             *left = left.checked_sub(1).ok_or(io::ErrorKind::StorageFull)?;
         }
         match &mut self.failing {

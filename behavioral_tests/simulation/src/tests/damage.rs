@@ -169,5 +169,6 @@ fn a_full_disk_takes_no_more_files_and_lets_the_old_ones_be_written() {
     disk.free();
     assert!(disk.create("large", 501).is_ok());
     disk.fill(Room::Operations(1));
-    assert!(disk.sync("old").is_ok() && disk.sync("old").is_err());
+    assert!(disk.write_at("old", 0, &[2]).is_ok() && disk.write_at("old", 0, &[3]).is_err());
+    assert!(disk.sync("old").is_ok());
 }
