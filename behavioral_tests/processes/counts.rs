@@ -4,6 +4,9 @@
 mod common;
 #[path = "../src/counts/mod.rs"]
 mod counts;
+#[allow(dead_code, reason = "the chaos tool uses the rest")]
+#[path = "../src/nodes.rs"]
+mod nodes;
 
 use common::Ports;
 use counts::{Plan, violations};

@@ -90,6 +90,13 @@ impl Client {
         self.stream.get_mut().write_all(&request(words))
     }
 
+    /// Sends several commands at once without waiting: replies come in the order of the commands.
+    pub fn send_all<W: AsRef<[u8]>>(&mut self, commands: &[Vec<W>]) -> Result<(), CallError> {
+        self.check_open().map_err(CallError::NotSent)?;
+        let bytes: Vec<u8> = commands.iter().flat_map(|words| request(words)).collect();
+        self.stream.get_mut().write_all(&bytes).map_err(CallError::Unknown)
+    }
+
     /// Waits for the next reply.
     pub fn receive(&mut self) -> io::Result<Reply> {
         self.reply(MAX_DEPTH)

@@ -40,9 +40,12 @@
 //! - `simulation`: your machine in clusters that crash, lose and forget, from seeds;
 //! - [`store`]: the key-value machine;
 //! - `doors`: what clients speak; `client`: a small client of the same protocol;
+//! - `chaos`: faults for a cluster of real processes, and a record of what its clients saw;
 //! - `config`, `cluster`, `status`: a node's settings, a cluster's founding, what a node tells;
 //! - `render`, `print`, `units`, `exit`: what the program's commands share.
 
+#[cfg(feature = "program")]
+pub mod chaos;
 #[cfg(feature = "program")]
 pub mod client;
 #[cfg(feature = "program")]

@@ -3,11 +3,16 @@
 
 use std::time::Duration;
 
-/// Reads `50ms`, `2.5s`, `1m`, `250us` or `0`.
+/// Reads `50ms`, `2.5s`, `1m`, `250us` or `0`; rounds to microseconds, which is what [`duration_text`]
+/// prints.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let units = [("us", 1e-6), ("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
     let seconds = quantity(text, &units).ok_or("a duration such as \"50ms\" or \"2.5s\"")?;
-    Duration::try_from_secs_f64(seconds).map_err(|_| "a shorter duration".into())
+    let micros = (seconds * 1e6).round();
+    if micros > (1_u64 << 53) as f64 {
+        return Err("a shorter duration".into());
+    }
+    Ok(Duration::from_micros(micros as u64))
 }
 
 /// Reads `64MiB`, `512KiB`, `100B` or `0`. Powers of 1024 only: `MB` could mean either.

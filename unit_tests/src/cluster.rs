@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use messages::{Item, LogPosition, Message, NodeId, Term};
-use states::{Config, Effects, Input, Micros, RequestId, Role, Time, WriteId};
+use states::{Config, Effects, Input, Micros, RequestId, Role, Time};
 
 use crate::node::{Node, Outgoing};
 use crate::notation;
@@ -116,7 +116,8 @@ impl Cluster {
         }
         let effects = node.turn(self.now, inputs);
         let waits = was_writing || effects.write.is_some();
-        self.describe(id, &effects, waits);
+        let term = self.node(id).term();
+        self.trace.push_str(&notation::turn(NodeId(id), Term(term), &effects, waits));
         self.post(id, effects.sends.clone());
         if !waits && !effects.promises.is_empty() {
             let (_, promises) =
@@ -250,40 +251,6 @@ impl Cluster {
             if !self.cut.contains(&from) && !self.cut.contains(&to) {
                 self.queue.push(InTransit { from, to, term, message });
             }
-        }
-    }
-
-    fn describe(&mut self, id: u64, effects: &Effects, promises_wait: bool) {
-        let term = self.node(id).term();
-        let trace = &mut self.trace;
-        for decision in &effects.decisions {
-            let _ = writeln!(trace, "n{id} {}", notation::decision(decision));
-        }
-        for (to, term, message) in &effects.sends {
-            let to = notation::node(*to);
-            let _ = writeln!(trace, "n{id}@{term} → {to} {}", notation::message(message));
-        }
-        if let Some(write) = &effects.write {
-            let WriteId(number) = write.id;
-            let vote = write.hard_state.voted_for.map_or("none".to_owned(), notation::node);
-            let entries = notation::entries(&write.entries);
-            let _ = writeln!(
-                trace,
-                "n{id} writes w{number}: term={} vote={vote} {entries}",
-                write.hard_state.term
-            );
-        }
-        let arrow = if promises_wait { "⇢" } else { "→" };
-        for (to, term, message) in &effects.promises {
-            let to = notation::node(*to);
-            let _ = writeln!(trace, "n{id}@{term} {arrow} {to} {}", notation::message(message));
-        }
-        for (request, answer) in &effects.answers {
-            let answer = notation::answer(answer);
-            let _ = writeln!(trace, "n{id}@{term} answers #{}: {answer}", request.0);
-        }
-        if let Some(commit) = effects.commit {
-            let _ = writeln!(trace, "n{id}@{term} commits {commit}");
         }
     }
 

@@ -8,6 +8,7 @@
 //! - [`inputs`]: messages in a line;
 //! - [`notation`]: how a trace reads;
 //! - [`ports`]: ports that no other test has;
+//! - [`properties`]: what must hold for any input from outside;
 //! - [`roles`]: n1 in a given role, with a given log;
 //! - [`script`]: golden scripts, rewritten by `UPDATE_GOLDENFILES=1 cargo test -p unit_tests`.
 
@@ -18,6 +19,7 @@ pub mod node;
 pub mod notation;
 #[path = "../../behavioral_tests/src/ports.rs"]
 pub mod ports;
+pub mod properties;
 pub mod roles;
 pub mod script;
 

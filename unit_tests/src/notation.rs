@@ -1,6 +1,8 @@
 //! How a trace reads, the same as the nodes' own log at `debug`:
 //! `n1@3 → n2 AppendEntries prev=4@3 [5@3] commit=4`. Must never hide a field that a rule looks at.
 
+use std::fmt::Write as _;
+
 use messages::{AppendOutcome, Entry, LogPosition, Message, NodeId, Term};
 use states::{Answer, Decision, Effects, Input};
 
@@ -120,4 +122,29 @@ pub fn write(effects: &Effects) -> String {
         let vote = write.hard_state.voted_for.map_or("none".to_owned(), node);
         format!("term={} vote={vote} {}", write.hard_state.term, entries(&write.entries))
     })
+}
+
+/// What a turn asked for, a line each; a promise that waits for the disk has a dashed arrow.
+pub fn turn(id: NodeId, term: Term, effects: &Effects, promises_wait: bool) -> String {
+    let mut lines = String::new();
+    for made in &effects.decisions {
+        let _ = writeln!(lines, "n{id} {}", decision(made));
+    }
+    for sent in sends(effects) {
+        let _ = writeln!(lines, "n{id}{sent}");
+    }
+    if let Some(written) = &effects.write {
+        let _ = writeln!(lines, "n{id} writes w{}: {}", written.id.0, write(effects));
+    }
+    let arrow = if promises_wait { "⇢" } else { "→" };
+    for promise in promises(effects) {
+        let _ = writeln!(lines, "n{id}{}", promise.replacen('→', arrow, 1));
+    }
+    for (request, given) in &effects.answers {
+        let _ = writeln!(lines, "n{id}@{term} answers #{}: {}", request.0, answer(given));
+    }
+    if let Some(commit) = effects.commit {
+        let _ = writeln!(lines, "n{id}@{term} commits {commit}");
+    }
+    lines
 }

@@ -198,6 +198,22 @@ fn a_value_out_of_range_names_the_range() {
     }
 }
 
+/// What is shown is what is in force: a duration has no part below what the rules count in.
+#[test]
+fn durations_are_whole_microseconds() {
+    for (given, micros, shown) in [
+        ("50.0005ms", 50_001, "\"50001us\""),
+        ("50.0004ms", 50_000, "\"50ms\""),
+        ("1.0000001s", 1_000_000, "\"1s\""),
+        ("1.234567s", 1_234_567, "\"1234567us\""),
+    ] {
+        let loaded = read(&format!("{FILE}[client]\ntimeout = \"{given}\"\n")).expect(given);
+        assert_eq!(loaded.config.client_timeout, Duration::from_micros(micros), "{given}");
+        let setting = loaded.settings.iter().find(|each| each.key == "client.timeout");
+        assert_eq!(setting.expect("a setting").value, shown, "{given}");
+    }
+}
+
 #[test]
 fn a_value_of_the_wrong_type_is_told_what_was_expected() {
     let cases = [

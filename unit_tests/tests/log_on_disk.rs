@@ -458,6 +458,23 @@ fn a_slot_that_is_lost_is_not_reused_and_both_lost_is_damage() {
     assert!(matches!(error, OpenError::Damaged(_)), "{error}");
 }
 
+/// A start that found a slot damaged leaves nothing that a second such start could fall behind.
+#[test]
+fn a_slot_that_is_lost_again_and_again_never_brings_a_boot_back() {
+    for lost in [[0, 0, 0], [1, 1, 1], [0, 1, 0], [1, 0, 0]] {
+        let mut disk = SimulatedDisk::new();
+        found(&mut disk, &identity(), &SMALL, 1).unwrap();
+        let mut newest = 0;
+        for (seed, slot) in (2..).zip(lost) {
+            disk.corrupt("superblock", slot * 8192 + 100, |bytes| bytes[0] ^= 0x40);
+            let boot =
+                counter(storage::open(disk.clone(), &expected(), &SMALL, seed).unwrap().boot);
+            assert!(boot > newest, "slots {lost:?}: boot {boot} after {newest}");
+            newest = boot;
+        }
+    }
+}
+
 #[test]
 fn a_folder_of_another_node_or_cluster_is_refused_and_not_changed() {
     let mut disk = SimulatedDisk::new();

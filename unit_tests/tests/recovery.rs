@@ -582,11 +582,14 @@ fn a_missing_exchanged_or_foreign_segment_is_damage() {
         missing.disk.remove(file).expect("a file");
         expect_damage(&mut missing, &format!("{file} missing"));
     }
-    let mut exchanged = fixture.fork();
-    exchanged.disk.rename(&files[0], "aside").expect("a file");
-    exchanged.disk.rename(&files[1], &files[0]).expect("a file");
-    exchanged.disk.rename("aside", &files[1]).expect("a file");
-    expect_damage(&mut exchanged, "two segments exchanged");
+    for (one, two) in [(0, 1), (1, 2), (0, 2)] {
+        let mut exchanged = fixture.fork();
+        exchanged.disk.rename(&files[one], "aside").expect("a file");
+        exchanged.disk.rename(&files[two], &files[one]).expect("a file");
+        exchanged.disk.rename("aside", &files[two]).expect("a file");
+        let damage = expect_damage(&mut exchanged, &format!("{one} and {two} exchanged"));
+        assert_eq!(damage.file, files[one]);
+    }
 
     let mut twice = fixture.fork();
     let other = format!("0000000002-{:016x}.log", 0);

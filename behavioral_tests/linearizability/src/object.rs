@@ -172,9 +172,15 @@ impl<M: Model> Object<M> {
         self.definite.len()
     }
 
-    /// What could come next by time and connection, whatever its answer, each with its deadline.
+    /// What could come next by time and connection, whatever its answer, each with its deadline; all
+    /// that is left if nothing could.
     pub fn waiting(&self, id: Id) -> impl Iterator<Item = (u64, usize)> + '_ {
-        let slots = self.candidates(id).0.into_iter().map(|index| &self.definite[index]);
+        let mut next = self.candidates(id).0;
+        if next.is_empty() {
+            next =
+                self.configurations[id as usize].core.done.missing(self.definite.len()).collect();
+        }
+        let slots = next.into_iter().map(|index| &self.definite[index]);
         slots.map(|slot| (slot.span.deadline.unwrap_or(u64::MAX), slot.event))
     }
 

@@ -3,7 +3,6 @@
 
 mod checks;
 mod client;
-mod nodes;
 mod progress;
 
 use std::fmt;
@@ -15,15 +14,14 @@ use anyhow::{Context, Result};
 
 pub use checks::violations;
 use client::Tally;
-use nodes::Nodes;
 use progress::Progress;
+
+use crate::nodes::{Changes, Founding, Nodes};
 
 /// The key that is counted up.
 const KEY: &str = "counts";
 /// How long a leader outlives its followers, every other time that all are killed.
 const ALONE: Duration = Duration::from_millis(20);
-/// How long a cluster of living nodes may go without one acknowledgement, or without a leader.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is to be done.
 #[derive(Debug)]
@@ -83,7 +81,12 @@ impl fmt::Display for Report {
 /// or a node gave an answer that nobody may give.
 pub fn run(plan: &Plan) -> Result<Report> {
     let begun = Instant::now();
-    let mut nodes = Nodes::found(plan)?;
+    let mut nodes = Nodes::found(&Founding {
+        program: &plan.program,
+        folder: &plan.folder,
+        addresses: &plan.addresses,
+        settings: plan.settings,
+    })?;
     nodes.start_all()?;
     let progress = Progress::new(plan.counts);
     let tallies = thread::scope(|scope| {
@@ -121,7 +124,7 @@ fn kill_and_restart(plan: &Plan, nodes: &mut Nodes, progress: &Progress) -> Resu
             nodes.kill(leader);
             // The others go on without it, and it has something to catch up on.
             progress.wait_for(kill * step + step / 4, nodes).context("after a leader's death")?;
-            nodes.start(leader)?;
+            nodes.start(leader, &Changes::default())?;
         } else {
             kill_all(kill - plan.leader_kills, nodes)?;
             nodes.start_all()?;

@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use super::PATIENCE;
-use super::nodes::Nodes;
+use crate::nodes::{Nodes, PATIENCE};
 
 /// How often a wait looks after the nodes.
 const ROUND: Duration = Duration::from_millis(200);

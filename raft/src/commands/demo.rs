@@ -2,6 +2,7 @@
 //! Nothing of it may outlive it (`guard`).
 
 mod cluster;
+mod cuts;
 mod founding;
 pub mod guard;
 mod line;
@@ -10,6 +11,7 @@ mod ports;
 mod prompt;
 mod session;
 mod show;
+mod trial;
 mod view;
 
 use std::fs::File;

@@ -76,6 +76,11 @@ impl Header {
         (bytes, chain)
     }
 
+    /// Whether a header may stand at the front of `bytes`; quickly tells that none does.
+    pub(crate) fn may_begin(bytes: &[u8]) -> bool {
+        bytes.starts_with(&MAGIC)
+    }
+
     /// Reads the header at the front of `bytes`, with the chain value after it; none if these bytes
     /// are not a header of the segment with this salt.
     pub(crate) fn decode(bytes: &[u8], salt: u64) -> Option<(Header, u64)> {

@@ -112,7 +112,7 @@ pub(crate) fn examine(disk: &impl Disk) -> Result<Examined, OpenError> {
         if broken.is_some() {
             reader.log.superfluous.push(id.name());
         }
-        reader.hear(*id, &bytes, unread);
+        reader.hear(&ids, &bytes, unread);
     }
     Ok(reader.judge(broken))
 }
@@ -284,10 +284,12 @@ impl Reader {
         Ok(())
     }
 
-    /// Hears what headers beyond the row say.
-    fn hear(&mut self, id: SegmentId, bytes: &[u8], unread: usize) {
-        let begun = Head::decode(bytes, id).map_or(0, |head| head.synced);
-        let said = highest_synced(bytes, unread, id.salt);
+    /// Hears what headers beyond the row say, be it under another segment's name: a file that was
+    /// renamed is as good a witness.
+    fn hear(&mut self, ids: &[SegmentId], bytes: &[u8], unread: usize) {
+        let heads = ids.iter().filter_map(|id| Head::decode(bytes, *id).ok());
+        let begun = heads.map(|head| head.synced).max().unwrap_or(0);
+        let said = highest_synced(bytes, unread, ids);
         self.log.proven = self.log.proven.max(said).max(begun);
     }
 

@@ -126,13 +126,16 @@ impl Head {
 }
 
 /// The highest `synced` that any header from byte `from` on says, wherever it stands: the row of
-/// lengths may be broken before it. What a header says of syncs stays true for ever, so it does not
-/// matter whether it belongs to the row, or is a copy within an entry.
-pub(crate) fn highest_synced(bytes: &[u8], from: usize, salt: u64) -> u64 {
+/// lengths may be broken before it, and the file may have another segment's name. What a header
+/// says of syncs stays true for ever, so it does not matter whether it belongs to the row, or is a
+/// copy within an entry.
+pub(crate) fn highest_synced(bytes: &[u8], from: usize, ids: &[SegmentId]) -> u64 {
     // A header may end in zeros, but never begins with them.
     (from.next_multiple_of(ALIGNMENT)..used(bytes))
         .step_by(ALIGNMENT)
-        .filter_map(|at| Header::decode(&bytes[at..], salt))
+        .map(|at| &bytes[at..])
+        .filter(|bytes| Header::may_begin(bytes))
+        .filter_map(|bytes| ids.iter().find_map(|id| Header::decode(bytes, id.salt)))
         .map(|(header, _)| header.synced)
         .max()
         .unwrap_or(0)

@@ -1,6 +1,6 @@
-//! Whose folder it is, and how often it was started: two checksummed slots, written in turn, so that
-//! one is whole whenever the machine stops. Must never be written while the log is not known to be
-//! this node's.
+//! Whose folder it is, and how often it was started: two checksummed slots that say the same, written
+//! one after the other, so that one is whole whenever the machine stops and either may be lost
+//! later. Must never be written while the log is not known to be this node's.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -41,8 +41,6 @@ pub struct Superblock {
     pub boot: Boot,
     /// Rises by one with each write; its lowest bit is the slot.
     generation: u64,
-    /// Whether the other slot cannot be read: it may have held a newer boot.
-    other_lost: bool,
 }
 
 pub(super) const FILE: &str = "superblock";
@@ -103,8 +101,7 @@ impl Superblock {
         let boot = Boot(0);
         let mut bytes = Vec::with_capacity(2 * SLOT);
         for generation in 0..2 {
-            let superblock =
-                Superblock { identity: identity.clone(), boot, generation, other_lost: false };
+            let superblock = Superblock { identity: identity.clone(), boot, generation };
             bytes.extend_from_slice(&superblock.encode());
         }
         // The name comes last: a superblock that exists is whole.
@@ -131,22 +128,20 @@ impl Superblock {
     fn newest(bytes: &[u8], file: String) -> Result<Superblock, OpenError> {
         let slots = [bytes.get(..SLOT), bytes.get(SLOT..2 * SLOT)];
         let mut newest: Option<Superblock> = None;
-        let mut lost = false;
         for slot in slots {
             match slot.ok_or(SlotFault::Changed).and_then(Superblock::decode) {
                 Ok(read) if newest.as_ref().is_none_or(|old| old.generation < read.generation) => {
                     newest = Some(read);
                 }
                 Ok(_) => {}
-                Err(SlotFault::Changed) => lost = true,
+                Err(SlotFault::Changed) => {}
                 Err(SlotFault::Unsupported(version)) => {
                     return Err(OpenError::Unsupported { file, version });
                 }
             }
         }
         let what = "neither of its two slots is what was written";
-        let newest = newest.ok_or(Damage { file, offset: 0, what })?;
-        Ok(Superblock { other_lost: lost, ..newest })
+        newest.ok_or_else(|| Damage { file, offset: 0, what }.into())
     }
 
     /// Whether the folder is the one that the configuration means.
@@ -163,28 +158,19 @@ impl Superblock {
         })
     }
 
-    /// Counts this start; the boot returned is durable and was never returned before. What was read
-    /// is written again first: if its sync failed, that it can be read proves nothing, and the slot
-    /// beside the next one must not be two boots behind it.
+    /// Counts this start; the boot returned is durable and was never returned before. It is in both
+    /// slots by then: whichever is lost later, the other one knows it.
     pub fn next_boot(&self, disk: &mut impl Disk, random: u32) -> Result<Boot, OpenError> {
-        let mut boot = self.boot.next(random);
-        if self.other_lost {
-            boot = boot.next(random); // the lost slot may have held the one after ours
+        let boot = self.boot.next(random);
+        // The older slot goes first: until it is durable, the newer one is all there is.
+        for generation in [self.generation + 1, self.generation + 2] {
+            let next = Superblock { identity: self.identity.clone(), boot, generation };
+            let slot = (generation % 2) * SLOT as u64;
+            disk.write_at(FILE, slot, &next.encode())
+                .and_then(|()| disk.sync(FILE))
+                .map_err(|error| WalError::new(disk.describe(FILE), "write", error))?;
         }
-        let generation = self.generation + 1;
-        let next =
-            Superblock { identity: self.identity.clone(), boot, generation, other_lost: false };
-        self.write(disk)?;
-        next.write(disk)?;
         Ok(boot)
-    }
-
-    /// Writes the slot of its generation; it is durable when this returns.
-    fn write(&self, disk: &mut impl Disk) -> Result<(), OpenError> {
-        let slot = (self.generation % 2) * SLOT as u64;
-        disk.write_at(FILE, slot, &self.encode())
-            .and_then(|()| disk.sync(FILE))
-            .map_err(|error| WalError::new(disk.describe(FILE), "write", error).into())
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -223,7 +209,7 @@ impl Superblock {
             members: members.ok_or(SlotFault::Changed)?,
         };
         let (generation, boot) = (get_u64(bytes, 16), Boot(get_u64(bytes, 40)));
-        Ok(Superblock { identity, boot, generation, other_lost: false })
+        Ok(Superblock { identity, boot, generation })
     }
 }
 

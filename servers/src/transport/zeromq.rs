@@ -28,10 +28,17 @@
 //! counting frames paces this without a clock.
 //!
 //! Bounds a peer, whatever it does: outbound `HIGH_WATER` frames and `BACKLOG_BYTES` a lane; inbound
-//! `HIGH_WATER` frames a connection, none above [`MAX_FRAME`]. A connection that is full and not read
-//! for about a second is cut by ZeroMQ's own heartbeats. ZeroMQ limits neither the number of
+//! `INBOUND_HIGH_WATER` frames a connection, none above [`MAX_FRAME`]. A connection that is full and
+//! not read for about a second is cut by ZeroMQ's own heartbeats. ZeroMQ limits neither the number of
 //! connections nor that of the *parts* of one message: the port is for nodes only, which a firewall
 //! has to see to.
+//!
+//! **Full or followed by another, and reset.** ZeroMQ (4.3.4) aborts the process when a PING or PONG is
+//! to leave on a connection that was reset after its frames found no room (`Assertion failed:
+//! !_io_error`). They find none where a node slept, or on an old connection whose name a new one has.
+//! So DEALERs alone send PINGs, which tell the ROUTER, too, when to give up; and more frames fit in
+//! than honest peers send until they notice that nobody answers. What is left: a peer that fills a
+//! connection faster than it is read, with a PING behind, and resets it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -47,8 +54,10 @@ use zmq::{DONTWAIT, Message, POLLIN, POLLOUT, Socket, SocketEvent, SocketType};
 
 use super::{Counts, Lane, MAX_FRAME, OpenError, Sent, Transport};
 
-/// Frames that ZeroMQ holds for one connection, each way.
+/// Frames that ZeroMQ holds for one outbound connection.
 const HIGH_WATER: i32 = 64;
+/// The same for an inbound one.
+const INBOUND_HIGH_WATER: i32 = 1_024;
 /// What waits for one lane beyond that, bytes.
 const BACKLOG_BYTES: usize = MAX_FRAME;
 /// A lane that ZeroMQ gave up is opened anew after so many frames found it so.
@@ -413,7 +422,7 @@ fn open_router(context: &zmq::Context, listen: &str) -> Result<Socket, OpenError
 
 fn router_options(router: &Socket, address: SocketAddr) -> zmq::Result<()> {
     common_options(router)?;
-    router.set_rcvhwm(HIGH_WATER)?;
+    router.set_rcvhwm(INBOUND_HIGH_WATER)?;
     router.set_sndhwm(1)?;
     // The latest connection of a name has it.
     router.set_router_handover(true)?;
@@ -426,6 +435,9 @@ fn dealer_options(dealer: &Socket, names: &Names) -> zmq::Result<()> {
     common_options(dealer)?;
     dealer.set_identity(names.own.as_bytes())?;
     dealer.set_immediate(true)?;
+    dealer.set_heartbeat_ivl(HEARTBEAT_MILLIS)?;
+    dealer.set_heartbeat_timeout(HEARTBEAT_TIMEOUT_MILLIS)?;
+    dealer.set_heartbeat_ttl(HEARTBEAT_TIMEOUT_MILLIS)?;
     dealer.set_sndhwm(HIGH_WATER)?;
     dealer.set_rcvhwm(1)?;
     dealer.set_sndbuf(SEND_BUFFER)?;
@@ -442,9 +454,6 @@ fn common_options(socket: &Socket) -> zmq::Result<()> {
     socket.set_linger(0)?;
     socket.set_maxmsgsize(MAX_FRAME as i64)?;
     socket.set_handshake_ivl(HANDSHAKE_MILLIS)?;
-    socket.set_heartbeat_ivl(HEARTBEAT_MILLIS)?;
-    socket.set_heartbeat_timeout(HEARTBEAT_TIMEOUT_MILLIS)?;
-    socket.set_heartbeat_ttl(HEARTBEAT_TIMEOUT_MILLIS)?;
     socket.set_tcp_keepalive(1)?;
     socket.set_tcp_keepalive_idle(30)?;
     socket.set_tcp_keepalive_intvl(5)?;

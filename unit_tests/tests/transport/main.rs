@@ -228,13 +228,14 @@ fn memory_survives_a_peer_that_never_reads() {
     run(a_peer_that_never_reads_costs_no_more_than_this(Place::memory(), 16 << 20));
 }
 
-/// 64 frames at each end, 8 MiB of backlog, and what the kernels keep for a connection.
+/// 64 frames at the sending end and 1024 at the other, 8 MiB of backlog, and what the kernels keep for
+/// a connection.
 #[test]
 fn zeromq_survives_a_peer_that_never_reads() {
     let settings = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_rmem").expect("Linux");
     let most = settings.split_whitespace().last().and_then(|number| number.parse().ok());
     let kernels: u64 = most.expect("three numbers");
-    let bound = (64 + 64) * (64 << 10) + (8 << 20) + kernels + (2 << 20);
+    let bound = (64 + 1_024) * (64 << 10) + (8 << 20) + kernels + (2 << 20);
     run(a_peer_that_never_reads_costs_no_more_than_this(Place::zeromq(), bound));
 }
 
@@ -416,6 +417,7 @@ fn zeromq_keeps_order_across_a_reconnect() {
             number += 1;
         }
         let newer = number;
+        assert!(newer > 64, "the old connection leaves frames unread");
         let mut taken = 0;
         while taken < 50 {
             taken += u32::from(a.send(B, Lane::Log, numbered(number)) == Sent::Queued);
@@ -430,7 +432,6 @@ fn zeromq_keeps_order_across_a_reconnect() {
             assert!(number_of(&frame) > last, "{} after {last}", number_of(&frame));
             last = number_of(&frame);
         }
-        assert!(b.counts().unnamed > 0, "the old connection left frames unread");
     });
 }
 

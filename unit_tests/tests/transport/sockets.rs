@@ -143,6 +143,103 @@ fn an_oversize_frame_is_cut_off() {
     });
 }
 
+const ZMTP_PING: &[u8] = b"\x04\x07\x04PING\0\0";
+
+/// A connection that will be reset when it is closed, since bytes wait unread: those of a PONG.
+fn doomed(address: SocketAddr, name: &[u8]) -> TcpStream {
+    let mut stream = zmtp_dealer(address, name);
+    stream.write_all(ZMTP_PING).expect("written");
+    assert!(stream.peek(&mut [0]).expect("a byte") > 0);
+    stream
+}
+
+/// ZeroMQ aborts the process if a PING or PONG is to leave on a connection that was reset after its
+/// frames found no room: so there is room for what a node that slept for some seconds has to read.
+#[test]
+fn a_connection_that_is_reset_before_anybody_reads_ends_no_process() {
+    run(async {
+        let place = Place::zeromq();
+        let (mut a, mut b) = place.open_both().await;
+        let mut stream = doomed(zeromq_ports(&place).address(1), b"somebody");
+        let frames = [&b"\x00\x05frame".repeat(100)[..], ZMTP_PING].concat();
+        stream.write_all(&frames.repeat(10)).expect("written");
+        drop(stream);
+        tokio::time::sleep(A_WHILE).await;
+        for _ in 0..1_000 {
+            assert_eq!(next(&mut *b).await, b"frame", "what came before the reset is there");
+        }
+        self::stream(&mut *a, &mut *b, Lane::Log, 100).await;
+    });
+}
+
+/// The same where a later connection has the name: there is no room for what comes late.
+#[test]
+fn a_connection_that_is_reset_after_another_took_its_name_ends_no_process() {
+    run(async {
+        let place = Place::zeromq();
+        let (mut a, mut b) = place.open_both().await;
+        let address = zeromq_ports(&place).address(1);
+        let mut old = doomed(address, b"somebody");
+        let mut later = zmtp_dealer(address, b"somebody");
+        later.write_all(b"\x00\x05later").expect("written");
+        assert_eq!(next(&mut *b).await, b"later");
+        old.write_all(b"\x00\x04late").expect("written");
+        assert_eq!(next_within(&mut *b, A_WHILE).await, None);
+        drop(old);
+        assert_eq!(next_within(&mut *b, A_WHILE).await, None);
+        self::stream(&mut *a, &mut *b, Lane::Log, 100).await;
+    });
+}
+
+/// Frames that waited unread when another connection took their name over are not heard after
+/// newer ones.
+#[test]
+fn frames_of_a_name_that_was_taken_over_never_come_between_newer_ones() {
+    run(async {
+        let place = Place::zeromq();
+        let (_a, mut b) = place.open_both().await;
+        let address = zeromq_ports(&place).address(1);
+        let mut old = zmtp_dealer(address, b"somebody");
+        old.write_all(&b"\x00\x03old".repeat(10)).expect("written");
+        assert_eq!(next(&mut *b).await, b"old");
+        drop(old);
+        tokio::time::sleep(A_WHILE / 10).await; // nobody reads at B
+        let mut new = zmtp_dealer(address, b"somebody");
+        new.write_all(&b"\x00\x03new".repeat(10)).expect("written");
+        tokio::time::sleep(A_WHILE / 10).await;
+        let mut heard = Vec::new();
+        while let Some(frame) = next_within(&mut *b, A_WHILE).await {
+            heard.push(frame);
+        }
+        assert!(heard.ends_with(&vec![b"new".to_vec(); 10]), "{heard:?}");
+        let counts = b.counts();
+        assert!(heard.len() + counts.unnamed as usize == 19, "{heard:?} {counts:?}");
+    });
+}
+
+/// ZeroMQ 4.3.4 aborts the process if it is to send a heartbeat over a connection that was reset
+/// while it was full. A node that is busy for a moment must not die of that.
+#[test]
+fn connections_that_are_reset_while_full_do_no_harm() {
+    run(async {
+        let place = Place::zeromq();
+        let (mut a, mut b) = place.open_both().await;
+        let address = zeromq_ports(&place).address(1);
+        let full: Vec<TcpStream> = (0..8)
+            .map(|number| {
+                let mut stream = doomed(address, format!("peer {number}").as_bytes());
+                stream.write_all(&b"\x00\x07unheard".repeat(2_000)).expect("written");
+                stream
+            })
+            .collect();
+        tokio::time::sleep(A_WHILE / 10).await; // nobody reads at B
+        drop(full);
+        tokio::time::sleep(A_WHILE).await;
+        while next_within(&mut *b, PACE).await.is_some_and(|frame| frame == b"unheard") {}
+        stream(&mut *a, &mut *b, Lane::Log, 1_000).await;
+    });
+}
+
 /// ZeroMQ never reconnects to what once broke the protocol; the transport does.
 #[test]
 fn another_service_on_a_peers_port_for_a_moment_does_no_lasting_harm() {

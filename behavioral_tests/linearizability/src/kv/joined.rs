@@ -24,7 +24,7 @@
 use std::collections::HashSet;
 
 use super::meaning::Value;
-use super::order::{Order, order};
+use super::order::{Inference, Order};
 use super::partition::Component;
 use super::parts::{Key, Whole};
 use crate::bits::Bits;
@@ -117,9 +117,8 @@ pub struct Joined<'a> {
 }
 
 impl<'a> Joined<'a> {
-    pub fn new(component: &'a Component) -> Joined<'a> {
+    pub fn new(component: &'a Component, order: Order) -> Joined<'a> {
         let entries = &component.entries;
-        let order = order(component);
         let mut by_deadline: Vec<usize> = order.chains.iter().flatten().copied().collect();
         by_deadline.sort_by_key(|index| entries[*index].span.deadline);
         let objects: Vec<_> =
@@ -143,12 +142,8 @@ impl<'a> Joined<'a> {
     }
 
     pub fn search(&mut self, budget: &mut Budget) -> Result<Found, Exhausted> {
-        for key in 0..self.objects.len() {
-            let root = self.at[key];
-            if !self.objects[key].is_completable(root, budget)? {
-                return Ok(Found::BadKey(key));
-            }
-            self.objects[key].moves(root, budget)?;
+        if let Some(key) = self.bad_key(budget)? {
+            return Ok(Found::BadKey(key));
         }
         let mut frames: Vec<Frame> = Vec::new();
         loop {
@@ -174,12 +169,76 @@ impl<'a> Joined<'a> {
         }
     }
 
-    /// Takes the last frame's next choice.
-    fn take(&mut self, frames: &mut [Frame], budget: &mut Budget) -> Result<(), Exhausted> {
-        let frame = frames.last_mut().expect("a frame was pushed");
-        let choice = &frame.choices[frame.taken];
+    /// A key whose own operations have no order. Without one, all keys have their moves ready.
+    fn bad_key(&mut self, budget: &mut Budget) -> Result<Option<usize>, Exhausted> {
+        for key in 0..self.objects.len() {
+            let root = self.objects[key].root();
+            if !self.objects[key].is_completable(root, budget)? {
+                return Ok(Some(key));
+            }
+            self.objects[key].moves(root, budget)?;
+        }
+        Ok(None)
+    }
+
+    /// Looks for an order without ever going back, in a moment: each time it takes what must be done
+    /// first of that which contradicts nothing, and learns what this entails. `false` says nothing:
+    /// it may have taken a wrong turn.
+    pub fn rush(
+        &mut self,
+        inference: &mut Inference<'_>,
+        budget: &mut Budget,
+    ) -> Result<bool, Exhausted> {
+        if self.bad_key(budget)?.is_some() {
+            return Ok(false);
+        }
+        while let Some(first) = self.first() {
+            budget.spend()?;
+            let Some(choice) = self.prefer(inference, first) else { return Ok(false) };
+            self.advance(&choice, budget)?;
+        }
+        Ok(true)
+    }
+
+    /// Back to where nothing has taken effect.
+    pub fn begin_again(&mut self) {
+        self.at = self.objects.iter().map(Object::root).collect();
+        self.positions.fill(0);
+        self.earliest = 0;
+    }
+
+    fn prefer(&self, inference: &mut Inference<'_>, first: usize) -> Option<Choice> {
+        let entries = &self.component.entries;
+        let free = |head: usize, order: &Order| match self.held_by(order, head, first) {
+            None => match self.held(head) {
+                Held::Nothing(mut choices) => choices.pop(),
+                Held::By(_) | Held::ByAllItsKeys => None,
+            },
+            Some(_) => None,
+        };
+        let mut heads: Vec<usize> =
+            (0..self.order.chains.len()).filter_map(|chain| self.head(chain)).collect();
+        heads.sort_by_key(|head| entries[*head].span.deadline);
+        let (reads, writes): (Vec<usize>, Vec<usize>) =
+            heads.into_iter().partition(|head| entries[*head].ways[0].only_reads());
+        reads
+            .into_iter()
+            .find_map(|read| free(read, inference.order()))
+            .or_else(|| {
+                writes.into_iter().find_map(|write| {
+                    free(write, inference.order()).filter(|_| inference.take(write))
+                })
+            })
+            .or_else(|| {
+                // Only what has an unknown outcome is left to try.
+                let (choices, _) = self.stubborn(first, first);
+                choices.into_iter().find(|choice| self.order.places[choice.entry].is_none())
+            })
+    }
+
+    /// Lets an operation take effect.
+    fn advance(&mut self, choice: &Choice, budget: &mut Budget) -> Result<(), Exhausted> {
         let keys = &self.component.entries[choice.entry].keys;
-        frame.before = keys.iter().map(|key| self.at[*key]).collect();
         for (key, next) in keys.iter().zip(&choice.next) {
             self.at[*key] = *next;
             self.objects[*key].moves(*next, budget)?;
@@ -188,6 +247,15 @@ impl<'a> Joined<'a> {
             self.positions[connection] += 1;
         }
         Ok(())
+    }
+
+    /// Takes the last frame's next choice.
+    fn take(&mut self, frames: &mut [Frame], budget: &mut Budget) -> Result<(), Exhausted> {
+        let frame = frames.last_mut().expect("a frame was pushed");
+        let choice = &frame.choices[frame.taken];
+        let keys = &self.component.entries[choice.entry].keys;
+        frame.before = keys.iter().map(|key| self.at[*key]).collect();
+        self.advance(choice, budget)
     }
 
     /// Goes back from a dead end to the next step whose alternatives can help, and takes one.
@@ -261,11 +329,16 @@ impl<'a> Joined<'a> {
             .is_some_and(|(connection, place)| self.positions[connection] > place)
     }
 
-    fn turn(&mut self, budget: &mut Budget) -> Result<Turn, Exhausted> {
+    /// Of the operations that returned and are to come, the one with the earliest deadline.
+    fn first(&mut self) -> Option<usize> {
         while self.by_deadline.get(self.earliest).is_some_and(|entry| self.is_done(*entry)) {
             self.earliest += 1;
         }
-        let Some(&first) = self.by_deadline.get(self.earliest) else { return Ok(Turn::Complete) };
+        self.by_deadline.get(self.earliest).copied()
+    }
+
+    fn turn(&mut self, budget: &mut Budget) -> Result<Turn, Exhausted> {
+        let Some(first) = self.first() else { return Ok(Turn::Complete) };
         let known = self.dead.iter().find(|(reason, views)| views.contains(&self.view(reason)));
         if let Some((reason, _)) = known {
             return Ok(Turn::DeadEnd(reason.clone()));
@@ -274,7 +347,7 @@ impl<'a> Joined<'a> {
             (0..self.order.chains.len()).filter_map(|one| self.head(one)).collect();
         for &head in &heads {
             let entry = &self.component.entries[head];
-            if self.held_by(head, first).is_none() && entry.ways[0].only_reads() {
+            if self.held_by(&self.order, head, first).is_none() && entry.ways[0].only_reads() {
                 // Possible now and changing nothing: any completion can begin with it.
                 if let Held::Nothing(choices) = self.held(head) {
                     return Ok(Turn::Try(choices, Reason::default()));
@@ -325,7 +398,7 @@ impl<'a> Joined<'a> {
             if let Some((connection, _)) = self.order.places[member] {
                 reason.connections.insert(connection);
             }
-            if let Some(other) = self.held_by(member, first) {
+            if let Some(other) = self.held_by(&self.order, member, first) {
                 wanted.push(other);
             } else {
                 let held = self.held(member);
@@ -349,13 +422,13 @@ impl<'a> Joined<'a> {
 
     /// The next of a chain of which more must come before the operation; `first` is the operation
     /// with the earliest deadline of those to come.
-    fn held_by(&self, member: usize, first: usize) -> Option<usize> {
+    fn held_by(&self, order: &Order, member: usize, first: usize) -> Option<usize> {
         let entries = &self.component.entries;
         if self.order.places[member].is_none() {
             let is_late = Some(entries[member].span.invoked) > entries[first].span.deadline;
             return is_late.then_some(first);
         }
-        let before = self.order.before(member).iter().zip(&self.positions);
+        let before = order.before(member).iter().zip(&self.positions);
         let chain = before.enumerate().find(|(_, (before, at))| **before as usize > **at)?.0;
         self.head(chain)
     }

@@ -7,6 +7,7 @@ mod joined;
 mod keyspace;
 mod meaning;
 mod order;
+mod origin;
 mod partition;
 mod parts;
 mod reply;
@@ -20,6 +21,7 @@ use std::fmt;
 use crate::object::{Budget, Exhausted};
 use crate::{Event, Verdict, report};
 use joined::{Found, Joined};
+use order::Inference;
 use partition::{Component, components};
 
 /// Commands that take effect together, in order, with their replies. An answer that promises "no
@@ -47,6 +49,9 @@ pub struct Checked {
 
 /// Steps for one component at most. A search that needs more has met a history too entangled.
 const BUDGET: u64 = 4_000_000;
+
+/// Steps for each operation of a search that never goes back.
+const RUSH: u64 = 100;
 
 /// Judges a history that began with no key. Operations on several keys join them into one
 /// component, and components are judged one by one: the order of one connection's operations on
@@ -85,7 +90,15 @@ fn worst(verdicts: impl Iterator<Item = Verdict>) -> Verdict {
 }
 
 fn judge(component: &Component, history: &[Event<Operation>], budget: u64) -> Verdict {
-    let mut joined = Joined::new(component);
+    let mut inference = Inference::new(component);
+    let mut joined = Joined::new(component, inference.order().clone());
+    if component.keys.len() > 1 {
+        let rush = budget.min(RUSH * component.entries.len() as u64);
+        if let Ok(true) = joined.rush(&mut inference, &mut Budget(rush)) {
+            return Verdict::Linearizable;
+        }
+        joined.begin_again();
+    }
     match joined.search(&mut Budget(budget)) {
         Ok(Found::Order) => Verdict::Linearizable,
         Ok(found) => Verdict::NotLinearizable(explain(component, &joined, &found, history)),

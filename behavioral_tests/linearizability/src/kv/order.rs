@@ -5,13 +5,16 @@
 
 use std::collections::HashMap;
 
-use super::flow::{Leaves, Needs, leaves, needs};
-use super::meaning::Value;
+use super::origin::{Flow, Origin};
 use super::partition::{Component, Entry};
+
+/// Rows as they were: of `before` or of `after`, whose, and what they held.
+type Trail = Vec<(bool, usize, Vec<u32>)>;
 
 /// The order of a component's operations that returned. They lie on *chains*, each wholly ordered:
 /// the connections, and where one began after another had ended, both on one chain. What comes
 /// before an operation is then told by one place for each chain.
+#[derive(Clone)]
 pub struct Order {
     pub chains: Vec<Vec<usize>>,
     /// Of each entry that returned, its chain and its place there.
@@ -62,14 +65,13 @@ impl Order {
         place < self.before(other)[chain] as usize
     }
 
-    /// Adds that one comes before the other, and all that follows. Whether it was not known.
-    fn add(&mut self, one: usize, other: usize) -> bool {
+    /// Adds that one comes before the other, and what follows by transitivity. Tells which entries
+    /// got more after them, and which more before them.
+    fn add(&mut self, one: usize, other: usize, trail: &mut Trail) -> (Vec<usize>, Vec<usize>) {
+        let (mut earlier, mut later) = (Vec::new(), Vec::new());
         let (Some(place), Some(other_place)) = (self.places[one], self.places[other]) else {
-            return false;
+            return (earlier, later);
         };
-        if self.is_before(one, other) || one == other {
-            return false;
-        }
         let width = self.chains.len();
         let mut ends = self.before(one).to_vec();
         ends[place.0] = ends[place.0].max(place.1 as u32 + 1);
@@ -78,32 +80,36 @@ impl Order {
         for chain in 0..width {
             for place in (0..ends[chain] as usize).rev() {
                 let entry = self.chains[chain][place];
+                let row = &mut self.after[entry * width..][..width];
                 // Those earlier on the chain know all that this one knows.
-                if !lower(&mut self.after[entry * width..][..width], &begins) {
+                if row.iter().zip(&begins).all(|(row, begin)| row <= begin) {
                     break;
                 }
+                trail.push((false, entry, row.to_vec()));
+                row.iter_mut().zip(&begins).for_each(|(row, begin)| *row = (*row).min(*begin));
+                earlier.push(entry);
             }
             for place in begins[chain] as usize..self.chains[chain].len() {
                 let entry = self.chains[chain][place];
-                if !raise(&mut self.before[entry * width..][..width], &ends) {
+                let row = &mut self.before[entry * width..][..width];
+                if row.iter().zip(&ends).all(|(row, end)| row >= end) {
                     break;
                 }
+                trail.push((true, entry, row.to_vec()));
+                row.iter_mut().zip(&ends).for_each(|(row, end)| *row = (*row).max(*end));
+                later.push(entry);
             }
         }
-        true
+        (earlier, later)
     }
-}
 
-fn lower(places: &mut [u32], to: &[u32]) -> bool {
-    let is_lower = places.iter().zip(to).any(|(place, to)| to < place);
-    places.iter_mut().zip(to).for_each(|(place, to)| *place = (*place).min(*to));
-    is_lower
-}
-
-fn raise(places: &mut [u32], to: &[u32]) -> bool {
-    let is_higher = places.iter().zip(to).any(|(place, to)| to > place);
-    places.iter_mut().zip(to).for_each(|(place, to)| *place = (*place).max(*to));
-    is_higher
+    fn take_back(&mut self, trail: Trail) {
+        let width = self.chains.len();
+        for (is_before, entry, row) in trail.into_iter().rev() {
+            let rows = if is_before { &mut self.before } else { &mut self.after };
+            rows[entry * width..][..width].copy_from_slice(&row);
+        }
+    }
 }
 
 /// Connections laid end to end, as few chains as possible.
@@ -131,160 +137,172 @@ fn chains(entries: &[Entry]) -> Vec<Vec<usize>> {
     chains
 }
 
-/// A read of a value, or a write that tells what it found.
-struct Read {
-    entry: usize,
-    values: Vec<Value>,
+/// What an operation is to one of its keys.
+#[derive(Clone, Default)]
+struct Role {
+    is_write: bool,
+    /// Those that certainly read what it wrote.
+    readers: Vec<usize>,
+    /// Where what it read certainly came from.
+    origin: Option<Origin>,
 }
 
-struct Write {
-    entry: usize,
-    leaves: Leaves,
+/// Orders that each other bring forth, until none is new.
+pub struct Inference<'a> {
+    component: &'a Component,
+    order: Order,
+    /// For each entry, as many as it has keys.
+    roles: Vec<Vec<Role>>,
+    flows: Vec<Flow>,
 }
 
-/// What one key's operations need and leave.
-struct Flow {
-    reads: Vec<Read>,
-    /// By `invoked`.
-    writes: Vec<Write>,
-    /// For each write, the latest deadline of it and those before it.
-    ended: Vec<u64>,
-    by_value: HashMap<Value, Vec<usize>>,
-    others: Vec<usize>,
-}
+/// Two orders contradict one another.
+struct Contradiction;
 
-/// Where a value read came from.
-enum Origin {
-    Beginning,
-    Write(usize),
-    Open,
-}
-
-/// The order that times, connections and values tell.
-pub fn order(component: &Component) -> Order {
-    let entries = &component.entries;
-    let mut order = Order::by_time(entries);
-    let flows: Vec<Flow> = (0..component.keys.len()).map(|key| flow(component, key)).collect();
-    let mut is_growing = true;
-    while is_growing {
-        is_growing = false;
-        for flow in &flows {
-            for read in &flow.reads {
-                let origin = flow.origin(read, entries, &order);
-                is_growing |= flow.settle(read.entry, &origin, entries, &mut order);
-            }
+impl<'a> Inference<'a> {
+    /// All that times, connections and values tell.
+    pub fn new(component: &'a Component) -> Inference<'a> {
+        let entries = &component.entries;
+        let roles = entries.iter().map(|entry| vec![Role::default(); entry.keys.len()]).collect();
+        let mut inference =
+            Inference { component, order: Order::by_time(entries), roles, flows: Vec::new() };
+        // What tells of one key only, the search over that key finds out itself.
+        if component.keys.len() > 1 {
+            let mut flows: Vec<Flow> =
+                (0..component.keys.len()).map(|key| Flow::new(component, key)).collect();
+            inference.infer(&mut flows);
+            inference.flows = flows;
         }
+        inference
     }
-    order
-}
 
-fn flow(component: &Component, key: usize) -> Flow {
-    let name = &component.keys[key];
-    let (mut reads, mut writes) = (Vec::new(), Vec::new());
-    for (index, entry) in component.entries.iter().enumerate() {
-        if !entry.keys.contains(&key) {
-            continue;
-        }
-        let part = entry.ways[0].part(name);
-        if let Needs::OneOf(values) = needs(&part)
-            && entry.span.deadline.is_some()
-        {
-            reads.push(Read { entry: index, values });
-        }
-        let leaves = if entry.ways.len() == 1 { leaves(&part) } else { Leaves::Unclear };
-        if leaves != Leaves::Same {
-            writes.push(Write { entry: index, leaves });
-        }
+    /// What is known by now.
+    pub fn order(&self) -> &Order {
+        &self.order
     }
-    writes.sort_by_key(|write| component.entries[write.entry].span.invoked);
-    let mut latest = 0;
-    let ended = writes.iter().map(|write| {
-        latest = latest.max(component.entries[write.entry].span.deadline.unwrap_or(0));
-        latest
-    });
-    let ended = ended.collect();
-    let mut by_value: HashMap<Value, Vec<usize>> = HashMap::new();
-    let mut others = Vec::new();
-    for (place, write) in writes.iter().enumerate() {
-        match &write.leaves {
-            Leaves::Value(value) => by_value.entry(value.clone()).or_default().push(place),
-            _ => others.push(place),
-        }
-    }
-    Flow { reads, writes, ended, by_value, others }
-}
 
-impl Flow {
-    /// The only write that the read can have seen, if there is only one.
-    fn origin(&self, read: &Read, entries: &[Entry], order: &Order) -> Origin {
-        let mut origin = None;
-        let mut add = |new: Origin| {
-            let is_second = origin.is_some();
-            origin = Some(if is_second { Origin::Open } else { new });
-            is_second
-        };
-        let deadline = entries[read.entry].span.deadline.unwrap_or(u64::MAX);
-        for value in &read.values {
-            if value.is_none()
-                && !self.writes.iter().any(|one| order.is_before(one.entry, read.entry))
-            {
-                add(Origin::Beginning);
-            }
-            let known = self.by_value.get(value).into_iter().flatten();
-            let others = self.others.iter().filter(|one| self.writes[**one].leaves.may_be(value));
-            for &place in known.chain(others) {
-                let write = self.writes[place].entry;
-                let is_late = write == read.entry
-                    || order.is_before(read.entry, write)
-                    || entries[write].span.invoked > deadline;
-                if !is_late
-                    && !self.is_overwritten(write, read.entry, entries, order)
-                    && add(Origin::Write(write))
-                {
-                    return Origin::Open;
+    fn infer(&mut self, flows: &mut [Flow]) {
+        for (key, flow) in flows.iter().enumerate() {
+            let writes: Vec<usize> = flow.writes().collect();
+            writes.into_iter().for_each(|write| self.role(write, key).is_write = true);
+        }
+        let mut is_growing = true;
+        while is_growing {
+            is_growing = false;
+            for (key, flow) in flows.iter_mut().enumerate() {
+                for read in flow.take_reads() {
+                    match flow.origin(&read, &self.component.entries, &self.order) {
+                        Origin::Open => flow.leave(read),
+                        origin => {
+                            is_growing = true;
+                            let others: Vec<usize> = flow.around(&read, &origin, self.component);
+                            // The search will come upon what contradicts itself.
+                            if self.settle(read.entry, key, origin, &others).is_err() {
+                                return;
+                            }
+                        }
+                    }
                 }
             }
         }
-        origin.unwrap_or(Origin::Open)
     }
 
-    /// Whether another write certainly came after this one and before the read.
-    fn is_overwritten(&self, write: usize, read: usize, entries: &[Entry], order: &Order) -> bool {
-        self.between(Some(write), read, entries)
-            .any(|other| order.is_before(write, other) && order.is_before(other, read))
+    fn role(&mut self, entry: usize, key: usize) -> &mut Role {
+        let place =
+            self.component.entries[entry].keys.binary_search(&key).expect("one of its keys");
+        &mut self.roles[entry][place]
     }
 
-    /// The other writes whose order to these two is not told by time alone, and some more.
-    fn between<'a>(
-        &'a self,
-        write: Option<usize>,
+    /// No write comes between a read and its origin.
+    fn settle(
+        &mut self,
         read: usize,
-        entries: &'a [Entry],
-    ) -> impl Iterator<Item = usize> + 'a {
-        let begun = write.map_or(0, |write| entries[write].span.invoked);
-        let deadline = entries[read].span.deadline.unwrap_or(u64::MAX);
-        let first = self.ended.partition_point(|ended| *ended < begun);
-        let end = self.writes.partition_point(|one| entries[one.entry].span.invoked <= deadline);
-        let found = self.writes.get(first..end).unwrap_or(&[]).iter().map(|one| one.entry);
-        found.filter(move |other| *other != read && Some(*other) != write)
-    }
-
-    /// No write comes between a read and its origin. Whether that told more.
-    fn settle(&self, read: usize, origin: &Origin, entries: &[Entry], order: &mut Order) -> bool {
-        let write = match origin {
-            Origin::Open => return false,
-            Origin::Beginning => None,
-            Origin::Write(write) => Some(*write),
-        };
-        let mut is_new = write.is_some_and(|write| order.add(write, read));
-        for other in self.between(write, read, entries) {
-            let comes_after = write.is_none_or(|write| order.is_before(write, other));
+        key: usize,
+        origin: Origin,
+        others: &[usize],
+    ) -> Result<(), Contradiction> {
+        self.role(read, key).origin = Some(origin);
+        let mut trail = Trail::new();
+        if let Origin::Write(write) = origin {
+            self.role(write, key).readers.push(read);
+            self.add(write, read, &mut trail)?;
+        }
+        for &other in others {
+            let comes_after = match origin {
+                Origin::Write(write) => self.order.is_before(write, other),
+                Origin::Beginning | Origin::Open => true,
+            };
             if comes_after {
-                is_new |= order.add(read, other);
-            } else if order.is_before(other, read) {
-                is_new |= write.is_some_and(|write| order.add(other, write));
+                self.add(read, other, &mut trail)?;
+            } else if self.order.is_before(other, read)
+                && let Origin::Write(write) = origin
+            {
+                self.add(other, write, &mut trail)?;
             }
         }
-        is_new
+        Ok(())
+    }
+
+    /// Adds an order and all that it brings forth.
+    fn add(&mut self, one: usize, other: usize, trail: &mut Trail) -> Result<(), Contradiction> {
+        let mut queue = vec![(one, other)];
+        while let Some((one, other)) = queue.pop() {
+            if self.order.is_before(one, other) {
+                continue;
+            }
+            let is_contradiction = one == other || self.order.is_before(other, one);
+            let (earlier, later) = self.order.add(one, other, trail);
+            if is_contradiction {
+                return Err(Contradiction);
+            }
+            self.consequences(&earlier, &later, &mut queue);
+        }
+        Ok(())
+    }
+
+    /// What follows for reads and their origins if all of `earlier` may have come to lie before all
+    /// of `later`.
+    fn consequences(&self, earlier: &[usize], later: &[usize], queue: &mut Vec<(usize, usize)>) {
+        let mut by_key: HashMap<usize, Vec<(usize, &Role)>> = HashMap::new();
+        for &entry in earlier {
+            let keys = self.component.entries[entry].keys.iter().zip(&self.roles[entry]);
+            keys.filter(|(_, role)| role.is_write)
+                .for_each(|(key, role)| by_key.entry(*key).or_default().push((entry, role)));
+        }
+        for &then in later {
+            for (key, role) in self.component.entries[then].keys.iter().zip(&self.roles[then]) {
+                for &(first, earlier) in by_key.get(key).into_iter().flatten() {
+                    if first == then || !self.order.is_before(first, then) {
+                        continue;
+                    }
+                    if role.is_write {
+                        let readers = earlier.readers.iter().filter(|reader| **reader != then);
+                        queue.extend(readers.map(|reader| (*reader, then)));
+                    }
+                    match role.origin {
+                        Some(Origin::Write(write)) if write != first => queue.push((first, write)),
+                        Some(Origin::Beginning) => queue.push((then, first)),
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lets the operation take effect before all others that may write its keys, if that contradicts
+    /// nothing.
+    pub fn take(&mut self, entry: usize) -> bool {
+        let keys = self.component.entries[entry].keys.iter().zip(&self.roles[entry]);
+        let written = keys.filter(|(_, role)| role.is_write).map(|(key, _)| &self.flows[*key]);
+        let entries = &self.component.entries;
+        let others: Vec<usize> = written.flat_map(|flow| flow.beside(entry, entries)).collect();
+        let mut trail = Trail::new();
+        let fits = others.into_iter().all(|other| {
+            self.order.is_before(other, entry) || self.add(entry, other, &mut trail).is_ok()
+        });
+        if !fits {
+            self.order.take_back(trail);
+        }
+        fits
     }
 }

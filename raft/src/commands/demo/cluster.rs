@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
+use raft::chaos::links::Links;
 use raft::client::Client;
 
 use super::founding::{self, Pace};
@@ -21,6 +22,8 @@ const POLL: Duration = Duration::from_millis(2);
 pub struct Cluster {
     /// Node N is the one at N - 1.
     pub nodes: Vec<Node>,
+    /// Over which they talk to each other.
+    pub links: Links,
     /// How fast it is.
     pub pace: Pace,
     /// The highest commit index that any node has told.
@@ -42,9 +45,10 @@ impl Cluster {
         };
         let guard = Guard::start()?;
         let folder = keep.unwrap_or(guard.folder());
-        let nodes = founding::found(folder, ports.first(), nodes, pace)?;
+        let (nodes, links) = founding::found(folder, guard.folder(), ports.first(), nodes, pace)?;
         let connections = nodes.iter().map(|_| None).collect();
-        let mut cluster = Cluster { nodes, pace, committed: 0, connections, guard, _ports: ports };
+        let mut cluster =
+            Cluster { nodes, links, pace, committed: 0, connections, guard, _ports: ports };
         for node in &mut cluster.nodes {
             node.start(&mut cluster.guard)?;
         }
@@ -76,11 +80,32 @@ impl Cluster {
         views
     }
 
-    /// Who leads: of several that think so, the one of the highest term.
+    /// Who leads: of several that think so, one that a majority hears, and the one of the highest
+    /// term.
     pub fn leader(&mut self) -> Option<(usize, View)> {
+        let heard = self.heard();
         let views = self.views().into_iter().enumerate();
         let leaders = views.filter_map(|(at, view)| Some((at + 1, view?)));
-        leaders.filter(|(_, view)| view.leads()).max_by_key(|(_, view)| view.term)
+        let leaders = leaders.filter(|(_, view)| view.leads());
+        leaders.max_by_key(|(number, view)| (heard.contains(number), view.term))
+    }
+
+    /// The nodes that are awake and that a majority, themselves included, hears and is heard by.
+    pub fn heard(&self) -> Vec<usize> {
+        let awake = self.nodes.iter().filter(|node| node.is_awake()).map(|node| node.number);
+        let awake: Vec<usize> = awake.collect();
+        let connects = |one, other| one == other || self.links.connects(one, other);
+        let hears = |node: usize| awake.iter().filter(|other| connects(node, **other)).count();
+        awake.iter().copied().filter(|node| hears(*node) >= self.majority()).collect()
+    }
+
+    /// How many nodes are awake.
+    pub fn awake(&self) -> usize {
+        self.nodes.iter().filter(|node| node.is_awake()).count()
+    }
+
+    fn majority(&self) -> usize {
+        self.nodes.len() / 2 + 1
     }
 
     /// What is known to be committed, by all that was ever told.
@@ -89,23 +114,28 @@ impl Cluster {
         self.committed
     }
 
-    /// If fewer nodes are awake than an election needs: says so.
+    /// If nobody can be elected, for too few nodes are awake or hear each other: says so.
     pub fn lacks_majority(&self) -> Option<String> {
-        let awake = self.nodes.iter().filter(|node| node.is_awake()).count();
-        let needed = self.nodes.len() / 2 + 1;
-        let all = self.nodes.len();
-        (awake < needed).then(|| {
-            format!("no leader is possible: {awake} of {all} nodes awake, {needed} needed")
-        })
+        let (awake, all, needed) = (self.awake(), self.nodes.len(), self.majority());
+        if awake < needed {
+            Some(format!("no leader is possible: {awake} of {all} nodes awake, {needed} needed"))
+        } else if self.heard().is_empty() {
+            Some(format!(
+                "no leader is possible: nowhere do {needed} of {all} nodes hear each other"
+            ))
+        } else {
+            None
+        }
     }
 
-    /// Waits until a node leads and has committed what its log held when it was first seen to lead.
+    /// Waits until a node that a majority hears leads and has committed what its log held when it was first seen to lead.
     /// Returns how long after `since` it was first seen to lead.
     pub fn wait_for_leader(&mut self, since: Instant) -> anyhow::Result<(usize, View, Duration)> {
         let end = Instant::now() + self.pace.patience();
+        let heard = self.heard();
         let mut seen: Option<(usize, View, Duration)> = None;
         loop {
-            match self.leader() {
+            match self.leader().filter(|(number, _)| heard.contains(number)) {
                 Some((number, view)) => {
                     let same = |known: &&(usize, View, Duration)| {
                         known.0 == number && known.1.term == view.term
@@ -123,10 +153,10 @@ impl Cluster {
         }
     }
 
-    /// Waits until every node that is awake has applied the log up to `index`.
+    /// Waits until every node that is awake and can hear of it has applied the log up to `index`.
     pub fn wait_until_applied(&mut self, index: u64) -> anyhow::Result<()> {
         let end = Instant::now() + self.pace.patience();
-        while !self.all_awake(|view| view.applied >= index) {
+        while !self.all_heard(|view| view.applied >= index) {
             self.wait_a_little(end, &format!("not every node has applied entry {index}"))?;
         }
         Ok(())
@@ -136,16 +166,17 @@ impl Cluster {
     fn wait_until_all_follow(&mut self) -> anyhow::Result<()> {
         let (_, leader, _) = self.wait_for_leader(Instant::now())?;
         let end = Instant::now() + self.pace.patience();
-        while !self.all_awake(|view| view.term >= leader.term && view.commit >= leader.last) {
+        while !self.all_heard(|view| view.term >= leader.term && view.commit >= leader.last) {
             self.wait_a_little(end, "not every node follows the leader")?;
         }
         Ok(())
     }
 
-    fn all_awake(&mut self, holds: impl Fn(&View) -> bool) -> bool {
+    fn all_heard(&mut self, holds: impl Fn(&View) -> bool) -> bool {
         let views = self.views();
+        let heard = self.heard();
         let mut pairs = self.nodes.iter().zip(&views);
-        pairs.all(|(node, view)| !node.is_awake() || view.as_ref().is_some_and(&holds))
+        pairs.all(|(node, view)| !heard.contains(&node.number) || view.as_ref().is_some_and(&holds))
     }
 
     /// Fails when a node has died or the time is over.
@@ -160,11 +191,15 @@ impl Cluster {
         Ok(())
     }
 
+    /// Kills these nodes, as near to one moment as can be.
+    pub fn kill_at_once(&mut self, numbers: &[usize]) -> anyhow::Result<()> {
+        numbers.iter().try_for_each(|number| self.node(*number).shoot())?;
+        numbers.iter().try_for_each(|number| self.node(*number).kill())
+    }
+
     /// Kills all nodes and removes the guard's folder.
     pub fn end(mut self) -> anyhow::Result<()> {
-        for node in &mut self.nodes {
-            node.kill()?;
-        }
+        self.kill_at_once(&(1..=self.nodes.len()).collect::<Vec<_>>())?;
         self.guard.release()
     }
 }

@@ -1,9 +1,16 @@
-//! Founds a demonstration's cluster as `raft init` does. Must never write over anything.
+//! Founds a demonstration's cluster as `raft init` does, and puts links between its nodes. Must never
+//! write over anything.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
+use anyhow::Context;
+use raft::chaos::configuration;
+use raft::chaos::links::Links;
+
 use super::node::Node;
+use super::ports::PEER_OFFSET;
 use crate::commands::init;
 
 /// How fast a cluster is.
@@ -43,14 +50,28 @@ impl Pace {
     }
 }
 
-/// Writes configurations and data folders for so many nodes.
-pub fn found(folder: &Path, first_port: u16, nodes: u16, pace: Pace) -> anyhow::Result<Vec<Node>> {
+/// Writes configurations and data folders for so many nodes into `folder`, as `raft init` does, and
+/// opens the links between them. The files that the nodes are started with, whose peers are behind
+/// the links' proxies, lie in `aside`: they are of no use later.
+pub fn found(
+    folder: &Path,
+    aside: &Path,
+    first_port: u16,
+    nodes: u16,
+    pace: Pace,
+) -> anyhow::Result<(Vec<Node>, Links)> {
+    let ports = first_port..first_port + nodes;
     let addresses: Vec<(String, u16)> =
-        (0..nodes).map(|number| ("127.0.0.1".to_owned(), first_port + number)).collect();
-    init::found_cluster(folder, &addresses)?;
-    let nodes = addresses
-        .iter()
-        .zip(1..)
-        .map(|((host, port), number)| Node::new(number, format!("{host}:{port}"), folder, pace));
-    Ok(nodes.collect())
+        ports.clone().map(|port| ("127.0.0.1".to_owned(), port)).collect();
+    let founded = init::found_cluster(folder, &addresses)?;
+    let peers: Vec<SocketAddr> =
+        ports.map(|port| (Ipv4Addr::LOCALHOST, port + PEER_OFFSET).into()).collect();
+    let links = Links::between_all(&peers).context("cannot open the links between the nodes")?;
+    let mut nodes = Vec::new();
+    for (founded, number) in founded.nodes.into_iter().zip(1..) {
+        let config = aside.join(format!("n{number}.links.toml"));
+        configuration::write_behind(&founded.file, number, &links, &config)?;
+        nodes.push(Node::new(number, founded.client, folder, config, pace));
+    }
+    Ok((nodes, links))
 }

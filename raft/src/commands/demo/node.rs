@@ -7,14 +7,18 @@ use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, bail, ensure};
 use raft::config;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use super::founding::Pace;
 use super::guard::Guard;
 
+/// A node that is asked to stop does so within this time.
+const STOP: Duration = Duration::from_secs(6);
 /// How many of a dead node's last words are shown.
 const LAST_WORDS: usize = 3;
 
@@ -25,7 +29,7 @@ pub struct Node {
     pub number: usize,
     /// Where clients reach it, `HOST:PORT`.
     pub address: String,
-    /// Its configuration file.
+    /// Its configuration file, in which its peers are behind the links' proxies.
     pub config: PathBuf,
     /// What it says on stderr, all its lives in one file.
     pub log: PathBuf,
@@ -36,10 +40,9 @@ pub struct Node {
 }
 
 impl Node {
-    /// A node that does not run yet.
-    pub fn new(number: usize, address: String, folder: &Path, pace: Pace) -> Node {
-        let file = |ending| folder.join(format!("n{number}.{ending}"));
-        let (config, log) = (file("toml"), file("log"));
+    /// A node that does not run yet, founded in `folder`.
+    pub fn new(number: usize, address: String, folder: &Path, config: PathBuf, pace: Pace) -> Node {
+        let log = folder.join(format!("n{number}.log"));
         let settings = pace.settings();
         Node { number, address, config, log, settings, process: None, paused: false }
     }
@@ -102,6 +105,27 @@ impl Node {
         process.kill().with_context(|| format!("cannot kill node {}", self.number))?;
         process.wait().with_context(|| format!("cannot wait for node {}", self.number))?;
         Ok(())
+    }
+
+    /// Begins to kill it: `kill` waits for the end.
+    pub fn shoot(&self) -> anyhow::Result<()> {
+        self.signal(Signal::KILL).map(drop)
+    }
+
+    /// Asks it to stop, and waits for that.
+    pub fn stop(&mut self) -> anyhow::Result<()> {
+        self.signal(Signal::TERM)?;
+        let Some(mut process) = self.process.take() else { return Ok(()) };
+        let start = Instant::now();
+        while start.elapsed() < STOP {
+            if let Some(status) = process.try_wait().context("cannot wait for a node")? {
+                ensure!(status.success(), "{}", self.obituary(status));
+                return Ok(());
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        self.process = Some(process);
+        bail!("node {} does not stop within {} s of SIGTERM", self.number, STOP.as_secs());
     }
 
     /// Stops its process, as a long pause of the whole machine would.

@@ -103,7 +103,8 @@ fn candidates(typed: &str) -> (usize, Vec<String>) {
     let start = typed.rfind(' ').map_or(0, |space| space + 1);
     let known: &[&[&str]] = match typed[..start].trim() {
         "" => &[&WORDS, &COMMANDS],
-        "kill" | "pause" => &[&["leader"]],
+        "kill" | "pause" | "isolate" | "slow" => &[&["leader"]],
+        "load" => &[&["on", "off"]],
         _ => &[],
     };
     let known = known.iter().copied().flatten();
@@ -137,6 +138,8 @@ mod tests {
     fn completes_words_and_the_leader() {
         assert_eq!(candidates("inc").1, ["incr ", "incrby "]);
         assert_eq!(candidates("kill l"), (5, vec!["leader ".to_owned()]));
+        assert_eq!(candidates("isolate l"), (8, vec!["leader ".to_owned()]));
+        assert_eq!(candidates("load o").1, ["on ", "off "]);
         assert_eq!(candidates("get l").1, [""; 0]);
     }
 

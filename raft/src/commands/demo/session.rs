@@ -1,9 +1,12 @@
 //! What each line does. Must never send a command twice unless it certainly was not sent the first
-//! time.
+//! time. What is done to links is in `cuts`, what is done under load and judged in `trial`.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, bail};
+use raft::chaos::history::{Connection, History};
+use raft::chaos::load::Load;
 use raft::client::{CallError, Client, Reply, reason};
 use raft::render;
 
@@ -28,18 +31,32 @@ pub struct Session {
     /// The cluster.
     pub cluster: Cluster,
     /// To the cluster: one connection to one node, as long as that works.
-    connection: Option<(usize, Client)>,
+    connection: Option<(usize, Connection)>,
     /// Where the last write over it stands.
     position: Option<String>,
     /// To each node, for `at`: what `READONLY` does there stays there.
-    direct: Vec<Option<Client>>,
+    direct: Vec<Option<Connection>>,
+    /// What lines, load and chaos asked and heard.
+    pub(super) history: Arc<History>,
+    /// What counts in the background.
+    pub(super) load: Option<Load>,
+    /// How many loads there were: each has keys of its own.
+    pub(super) loads: usize,
 }
 
 impl Session {
     /// A session with a cluster that runs.
     pub fn new(cluster: Cluster) -> Session {
         let direct = cluster.nodes.iter().map(|_| None).collect();
-        Session { cluster, connection: None, position: None, direct }
+        Session {
+            cluster,
+            connection: None,
+            position: None,
+            direct,
+            history: History::new(),
+            load: None,
+            loads: 0,
+        }
     }
 
     /// Runs a line to its end. An error is a line that failed.
@@ -57,6 +74,14 @@ impl Session {
             Line::Restart(number) => self.restart(number).map(Answer::Text),
             Line::Pause(target) => self.pause(target).map(Answer::Text),
             Line::Resume(number) => self.resume(number).map(Answer::Text),
+            Line::Partition(groups) => self.partition(&groups).map(Answer::Text),
+            Line::Isolate(target) => self.isolate(target).map(Answer::Text),
+            Line::Slow(target, delay) => self.slow(target, delay).map(Answer::Text),
+            Line::Heal => self.heal().map(Answer::Text),
+            Line::Load(true) => self.load_on().map(Answer::Text),
+            Line::Load(false) => self.load_off().map(Answer::Text),
+            Line::Chaos(time) => self.chaos(time).map(Answer::Text),
+            Line::Verify => Ok(self.verify()),
             Line::Help => Ok(Answer::Text(HELP.to_owned())),
         }
     }
@@ -113,23 +138,26 @@ impl Session {
         }
     }
 
-    /// Which nodes to ask: the one that is connected, else the leader; then the others.
+    /// Which nodes to ask: those that a majority hears before the others; of them first the one that
+    /// is connected, else the leader.
     fn order(&mut self) -> Vec<usize> {
+        let heard = self.cluster.heard();
         let connected = self.connection.as_ref().map(|(number, _)| *number);
+        let connected = connected.filter(|number| heard.contains(number));
         let first = connected.or_else(|| self.cluster.leader().map(|(number, _)| number));
         let awake = self.cluster.nodes.iter().filter(|node| node.is_awake());
         let mut order: Vec<usize> = awake.map(|node| node.number).collect();
-        order.sort_by_key(|number| Some(*number) != first);
+        order.sort_by_key(|number| (!heard.contains(number), Some(*number) != first));
         order
     }
 
     /// The connection for client commands, made to this node if there is none to it.
-    fn connect(&mut self, number: usize) -> Result<&mut Client, CallError> {
+    fn connect(&mut self, number: usize) -> Result<&mut Connection, CallError> {
         if self.connection.as_ref().is_none_or(|(connected, _)| *connected != number) {
             let address = &self.cluster.nodes[number - 1].address;
             let patience = self.cluster.pace.client_patience();
-            let client = Client::connect(address, patience).map_err(CallError::NotSent)?;
-            self.connection = Some((number, client));
+            let connection = Connection::open(&self.history, address, patience);
+            self.connection = Some((number, connection.map_err(CallError::NotSent)?));
             self.position = None;
         }
         Ok(&mut self.connection.as_mut().expect("just made").1)
@@ -138,7 +166,7 @@ impl Session {
     /// Where the last command stands in the log, if it was a write and the node knows.
     fn position(&mut self) -> Option<String> {
         let (_, connection) = self.connection.as_mut()?;
-        let position = match connection.call(&["raft.position"]) {
+        let position = match connection.call(&[b"raft.position".to_vec()]) {
             Ok(Reply::Bulk(position)) => Some(render::plain(&String::from_utf8_lossy(&position))),
             _ => None,
         };
@@ -155,7 +183,7 @@ impl Session {
         let slot = &mut self.direct[number - 1];
         let mut connection = match slot.take() {
             Some(connection) => connection,
-            None => Client::connect(&address, patience)
+            None => Connection::open(&self.history, &address, patience)
                 .map_err(|error| anyhow!("node {number}: {}", reason(&error)))?,
         };
         match connection.call(words) {
@@ -180,7 +208,7 @@ impl Session {
 
     fn status(&mut self) -> String {
         let views = self.cluster.views();
-        show::status(&self.cluster.nodes, &views)
+        show::status(&self.cluster.nodes, &views, &self.cluster.links)
     }
 
     fn log(&mut self, count: usize) -> anyhow::Result<String> {
@@ -239,7 +267,9 @@ impl Session {
             return Ok(format!("{first}; {lack}"));
         }
         self.cluster.wait_until_applied(committed)?;
-        Ok(format!("{first}; all that run have applied entry {committed}"))
+        let cut_off = self.cluster.heard().len() < self.cluster.awake();
+        let heard = if cut_off { " and are not cut off" } else { "" };
+        Ok(format!("{first}; all that run{heard} have applied entry {committed}"))
     }
 
     fn pause(&mut self, target: Target) -> anyhow::Result<String> {
@@ -269,7 +299,11 @@ impl Session {
     }
 
     /// Who leads now, and how long nobody did.
-    fn succession(&mut self, start: Instant, leader_stays: bool) -> anyhow::Result<String> {
+    pub(super) fn succession(
+        &mut self,
+        start: Instant,
+        leader_stays: bool,
+    ) -> anyhow::Result<String> {
         if let Some(lack) = self.cluster.lacks_majority() {
             return Ok(lack);
         }
@@ -283,7 +317,7 @@ impl Session {
     }
 
     /// Forgets connections to a node that will not answer on them.
-    fn disconnect(&mut self, number: usize) {
+    pub(super) fn disconnect(&mut self, number: usize) {
         self.direct[number - 1] = None;
         if self.connection.as_ref().is_some_and(|(connected, _)| *connected == number) {
             self.connection = None;
@@ -291,7 +325,8 @@ impl Session {
     }
 }
 
-fn resolve(target: Target, leader: Option<usize>) -> anyhow::Result<usize> {
+/// The number of the node that is meant.
+pub fn resolve(target: Target, leader: Option<usize>) -> anyhow::Result<usize> {
     match target {
         Target::Node(number) => Ok(number),
         Target::Leader => leader.ok_or_else(|| anyhow!("nobody leads now")),

@@ -3,27 +3,55 @@
 use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
+use raft::chaos::links::Links;
 use raft::client::Reply;
 
 use super::node::Node;
 use super::view::View;
 
-/// The table of nodes.
-pub fn status(nodes: &[Node], views: &[Option<View>]) -> String {
+/// The table of nodes; what is wrong with their links in a column of its own, if anything is.
+pub fn status(nodes: &[Node], views: &[Option<View>], links: &Links) -> String {
+    let faults: Vec<String> =
+        nodes.iter().map(|node| links_of(node.number, nodes, links)).collect();
+    let mut header = vec!["node", "role", "term", "commit", "applied", "last", "process"];
+    let any = faults.iter().any(|fault| !fault.is_empty());
+    header.extend(any.then_some("links"));
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header(["node", "role", "term", "commit", "applied", "last", "process"]);
-    for (node, view) in nodes.iter().zip(views) {
-        table.add_row(row(node, view.as_ref()));
+    table.set_header(header);
+    for ((node, view), fault) in nodes.iter().zip(views).zip(faults) {
+        let row = row(node, view.as_ref());
+        table.add_row(row.into_iter().chain(any.then_some(fault)));
     }
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
-        if column.index > 1 {
+        if (2..7).contains(&column.index) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
     let lines = table.lines().map(|line| line.trim_end().to_owned());
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// `cut off`, `cut from 1 3`, `200 ms later`; nothing if all is well.
+fn links_of(number: usize, nodes: &[Node], links: &Links) -> String {
+    let others = nodes.iter().map(|node| node.number).filter(|other| *other != number);
+    let others: Vec<usize> = others.collect();
+    let cut: Vec<usize> =
+        others.iter().copied().filter(|other| !links.connects(number, *other)).collect();
+    let delay = others.iter().map(|other| links.condition(number, *other).delay).max();
+    let delay = delay.filter(|delay| !delay.is_zero());
+    let mut faults = Vec::new();
+    match cut[..] {
+        [] => {}
+        _ if cut.len() == others.len() => faults.push("cut off".to_owned()),
+        _ => {
+            let cut: Vec<String> = cut.iter().map(usize::to_string).collect();
+            faults.push(format!("cut from {}", cut.join(" ")));
+        }
+    }
+    faults.extend(delay.map(|delay| format!("{} later", duration(delay))));
+    faults.join(", ")
 }
 
 fn row(node: &Node, view: Option<&View>) -> [String; 7] {
