@@ -33,6 +33,7 @@ enum Flow {
 /// One append under way.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct InFlight {
+    previous: LogIndex,
     last: LogIndex,
     bytes: usize,
 }
@@ -101,9 +102,14 @@ impl Progress {
                 self.next = meet.index.next().min(rejected).max(self.matched.next());
                 self.flow = Flow::Probe { asked: None };
             }
-            Flow::Probe { .. } => {} // answers an earlier probe
             // An append was lost on the way, and those behind it could not match.
-            Flow::Replicate { .. } => self.probe(),
+            Flow::Replicate { in_flight, .. }
+                if in_flight.iter().any(|append| append.previous == rejected) =>
+            {
+                self.probe();
+            }
+            // Answers an earlier probe, or what was under way before one.
+            Flow::Probe { .. } | Flow::Replicate { .. } => {}
         }
         self.check();
     }
@@ -141,11 +147,11 @@ impl Progress {
         let previous_term = replica.log.term_at(previous_index).expect("next ≤ last + 1");
         let previous = LogPosition { term: previous_term, index: previous_index };
         let entries = replica.log.slice(self.next, limit).to_vec();
-        self.note_sent(now, &entries);
+        self.note_sent(now, previous_index, &entries);
         Some(AppendEntries { previous, entries, commit: replica.commit_index })
     }
 
-    fn note_sent(&mut self, now: Time, entries: &[messages::Entry]) {
+    fn note_sent(&mut self, now: Time, previous: LogIndex, entries: &[messages::Entry]) {
         match &mut self.flow {
             Flow::Probe { asked } => *asked = Some(now),
             Flow::Replicate { in_flight, news } => {
@@ -154,7 +160,7 @@ impl Progress {
                 }
                 if let Some(last) = entries.last() {
                     let bytes = entries.iter().map(|entry| entry.size()).sum();
-                    in_flight.push_back(InFlight { last: last.position.index, bytes });
+                    in_flight.push_back(InFlight { previous, last: last.position.index, bytes });
                     self.next = last.position.index.next();
                 }
             }
