@@ -2,9 +2,8 @@
 //! its disk, and the node then starts on its own: so logs that real runs made are damaged in every
 //! way, and no quorum is lost by it. Must never ask more of a start than the disk can still tell.
 //!
-//! Known limits, which no single disk can tell from a crash: the batches that no later one proves
-//! may be cut off as a torn tail (and with the newest segment all that lies in it); a superblock
-//! whose newest slot has its content of two starts ago again is not damaged in that way here.
+//! A known limit, which no single disk can tell from a crash: the batches that no later one proves
+//! may be cut off as a torn tail, and with the newest segment all that lies in it.
 
 use rand::RngExt;
 use servers::storage::{self, Expected, OpenError, Opened, Options};
@@ -133,7 +132,6 @@ fn damage(disk: &SimulatedDisk, kind: Kind, random: &mut SplitMix64) -> Vec<Exte
             })]
         }
         Kind::ZeroedSector => vec![disk.corrupt_sector(name, sector, |bytes| bytes.fill(0))],
-        Kind::StaleSector if name == SUPERBLOCK => Vec::new(),
         Kind::StaleSector => disk.age(name, random.random()).into_iter().collect(),
         Kind::SwappedSectors => disk.swap((name, sector), other).into(),
         _ if random.random_bool(0.3) => vec![disk.lose(name)],

@@ -14,17 +14,15 @@ pub enum Needs {
     OneOf(Vec<Value>),
 }
 
-/// What a key holds after an operation, if that wrote at all.
+/// What a key holds after an operation.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Leaves {
     /// What it held before.
     Same,
     /// This, whatever it held before.
     Value(Value),
-    /// A value with this end, and of this length if that is known.
-    Tail(Vec<u8>, Option<usize>),
-    /// So much more than it held before.
-    More(i64),
+    /// A value of this length with this end.
+    Tail(Vec<u8>, usize),
     /// More than is told here.
     Unclear,
 }
@@ -36,22 +34,10 @@ impl Leaves {
             Leaves::Same => false,
             Leaves::Value(left) => left == value,
             Leaves::Tail(end, length) => {
-                let fits =
-                    |length: usize| value.as_ref().is_some_and(|value| value.len() == length);
-                length.is_none_or(fits) && value.as_ref().is_some_and(|value| value.ends_with(end))
+                value.as_ref().is_some_and(|value| value.len() == *length && value.ends_with(end))
             }
-            Leaves::More(amount) => !before_more(value, *amount).is_empty(),
             Leaves::Unclear => true,
         }
-    }
-}
-
-/// What a key can have held if it holds this after an increase.
-pub fn before_more(value: &Value, amount: i64) -> Vec<Value> {
-    let text = value.as_deref().and_then(|value| std::str::from_utf8(value).ok());
-    match text.and_then(|text| text.parse().ok()).map(|sum| before_sum(sum, amount)) {
-        Some(Needs::OneOf(values)) => values,
-        Some(Needs::Unclear) | None => Vec::new(),
     }
 }
 
@@ -83,11 +69,6 @@ fn before_sum(sum: i64, amount: i64) -> Needs {
 
 /// What the operation leaves.
 pub fn leaves(part: &Part) -> Leaves {
-    let may_not_write =
-        |step: &Step| matches!(step, Step { command: Command::SetNx(..), reply: None });
-    if part.steps().len() > 1 && part.steps().iter().any(may_not_write) {
-        return Leaves::Unclear;
-    }
     part.steps().iter().fold(Leaves::Same, after)
 }
 
@@ -100,26 +81,19 @@ fn after(before: Leaves, step: &Step) -> Leaves {
     if step.only_reads() {
         return before;
     }
-    // What two steps leave together is only told where the second hides the first.
-    if !matches!(before, Leaves::Same) && !matches!(step.command, Command::Set(..)) {
-        return Leaves::Unclear;
-    }
     match (&step.command, &step.reply) {
         (Command::Set(_, value) | Command::GetSet(_, value), _)
-        | (Command::SetNx(_, value), Some(Reply::Integer(1)) | None) => {
+        | (Command::SetNx(_, value), Some(Reply::Integer(1))) => {
             Leaves::Value(Some(value.as_slice().into()))
         }
         (Command::Del(_) | Command::GetDel(_), _) => Leaves::Value(None),
         (Command::Incr(_) | Command::IncrBy(..), Some(Reply::Integer(sum))) => {
             Leaves::Value(Some(sum.to_string().into_bytes().into()))
         }
-        (Command::Incr(_), None) => Leaves::More(1),
-        (Command::IncrBy(_, amount), None) => Leaves::More(*amount),
-        (Command::Append(_, tail), None) => Leaves::Tail(tail.clone(), None),
         (Command::Append(_, tail), Some(Reply::Integer(length))) => {
             match usize::try_from(*length) {
                 Ok(length) if length == tail.len() => Leaves::Value(Some(tail.as_slice().into())),
-                Ok(length) => Leaves::Tail(tail.clone(), Some(length)),
+                Ok(length) => Leaves::Tail(tail.clone(), length),
                 Err(_) => Leaves::Unclear,
             }
         }

@@ -2,13 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::flow::{Leaves, Needs, before_more, leaves, needs};
+use super::flow::{Leaves, Needs, leaves, needs};
 use super::meaning::Value;
 use super::order::Order;
 use super::partition::{Component, Entry};
-
-/// Increases of unknown outcome that are followed back one after the other.
-const CHAIN: usize = 4;
 
 /// A read of a value, or a write that tells what it found.
 pub struct Read {
@@ -118,7 +115,7 @@ impl Flow {
                 add(Origin::Beginning);
             }
             let known = self.by_value.get(value).into_iter().flatten();
-            let others = self.others.iter().filter(|one| self.can_leave(**one, value, CHAIN));
+            let others = self.others.iter().filter(|one| self.writes[**one].leaves.may_be(value));
             for &place in known.chain(others) {
                 let write = self.writes[place].entry;
                 let is_late = write == read.entry
@@ -133,21 +130,6 @@ impl Flow {
             }
         }
         origin.unwrap_or(Origin::Open)
-    }
-
-    /// Whether the write can have left the value. An increase must have found what another can have
-    /// left, and so on along a chain; what a long chain can leave is not asked.
-    fn can_leave(&self, place: usize, value: &Value, chain: usize) -> bool {
-        let Leaves::More(amount) = self.writes[place].leaves else {
-            return self.writes[place].leaves.may_be(value);
-        };
-        chain == 0
-            || before_more(value, amount).iter().any(|found| {
-                let others = self.others.iter().filter(|other| **other != place);
-                found.is_none()
-                    || self.by_value.contains_key(found)
-                    || others.into_iter().any(|other| self.can_leave(*other, found, chain - 1))
-            })
     }
 
     /// Whether another write certainly came after this one and before the read.

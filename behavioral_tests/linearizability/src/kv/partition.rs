@@ -49,7 +49,7 @@ impl Component {
                 || ways.any(|way| match leaves(&way.part(&self.keys[key])) {
                     Leaves::Value(value) => seen.contains(&(key, value)),
                     Leaves::Same => false,
-                    Leaves::Tail(..) | Leaves::More(_) | Leaves::Unclear => true,
+                    Leaves::Tail(..) | Leaves::Unclear => true,
                 })
         };
         let kept = self.entries.iter().filter(|entry| {
