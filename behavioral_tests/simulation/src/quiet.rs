@@ -21,6 +21,8 @@ const TIMEOUTS_TO_ELECT: u64 = 10;
 /// Frames to and from a peer for each heartbeat, and for each request: what is usual, with room.
 const FRAMES_PER_HEARTBEAT: u64 = 6;
 const FRAMES_PER_REQUEST: u64 = 12;
+/// An entry may need an append of its own: that, its reply, and each once more.
+const FRAMES_PER_ENTRY: u64 = 4;
 
 impl<W: Workload> World<W> {
     /// Liveness: when trouble ends, a leader is elected, what is asked is answered, and all nodes
@@ -35,6 +37,7 @@ impl<W: Workload> World<W> {
         self.await_leader()?;
         let begun = self.now;
         let before = (self.clients.outcomes, self.report.frames);
+        let behind = self.entries_behind();
         let wanted = self.clients.outcomes.done + 4 * self.trouble.clients as u64;
         // The longest wait of a request, then some traffic.
         self.happen_until(8_000_000, |world| {
@@ -43,7 +46,7 @@ impl<W: Workload> World<W> {
         if self.clients.outcomes.done < wanted {
             return Err("liveness: eight quiet seconds, and clients were not answered".to_string());
         }
-        self.check_frames(begun, before)?;
+        self.check_frames(begun, before, behind)?;
         self.settle()?;
         self.check_disks()
     }
@@ -201,15 +204,30 @@ impl<W: Workload> World<W> {
         Ok(())
     }
 
-    /// A quiet cluster sends a few frames for each request and heartbeat.
-    fn check_frames(&self, begun: u64, before: (Outcomes, u64)) -> Result<(), Violation> {
+    /// What nodes have not committed yet of the longest log, all together.
+    fn entries_behind(&self) -> u64 {
+        let replicas = || self.nodes.iter().filter_map(Node::replica);
+        let last = replicas().map(|replica| replica.log().last().index.0).max().unwrap_or(0);
+        replicas().map(|replica| last - replica.commit_index().0).sum()
+    }
+
+    /// A quiet cluster sends a few frames for each request and heartbeat, and for each entry that a
+    /// node must catch up with.
+    fn check_frames(
+        &self,
+        begun: u64,
+        before: (Outcomes, u64),
+        behind: u64,
+    ) -> Result<(), Violation> {
         let peers = self.nodes.len() as u64 - 1;
         let heartbeats = (self.now - begun) / (self.trouble.election / 6) + 1;
         let asked = self.clients.outcomes.total() - before.0.total();
         let frames = self.report.frames - before.1;
-        if frames > peers * (FRAMES_PER_HEARTBEAT * heartbeats + FRAMES_PER_REQUEST * asked) {
+        let usual = FRAMES_PER_HEARTBEAT * heartbeats + FRAMES_PER_REQUEST * asked;
+        if frames > peers * usual + FRAMES_PER_ENTRY * behind {
             return Err(format!(
-                "storm: {frames} frames for {heartbeats} heartbeats and {asked} requests"
+                "storm: {frames} frames for {heartbeats} heartbeats, {asked} requests and {behind} \
+                 entries to catch up with"
             ));
         }
         Ok(())
