@@ -84,14 +84,14 @@ fn a_good_machine_passes() {
 fn a_reply_that_depends_on_chance_is_found() {
     let count = Arc::new(AtomicU64::new(0));
     let failed = failure(Flaw::Chance(count));
-    assert!(failed.failure.violation.contains("answer: "), "{failed}");
+    assert!(failed.failure.violation.contains("state-machine safety: "), "{failed}");
 }
 
 #[test]
 fn a_state_that_depends_on_chance_is_found() {
     let count = Arc::new(AtomicU64::new(0));
     let failed = failure(Flaw::HiddenChance(count));
-    assert!(failed.failure.violation.contains("converge"), "{failed}");
+    assert!(failed.failure.violation.contains("machine differs"), "{failed}");
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn a_dozen_seeds_hold() {
     assert!(total.elections > 50, "{total:?}");
     assert!(total.crashes > 50, "{total:?}");
     assert!(total.faults.of(Kind::Halves) > 3, "{total:?}");
-    assert!(total.faults.of(Kind::Pause) > 10, "{total:?}");
+    assert!(total.faults.of(Kind::Pause) > 1, "{total:?}");
     assert!(total.judged.good > 1_000, "{total:?}");
     assert!(total.outcomes.done > 1_000, "{total:?}");
 }
