@@ -128,8 +128,8 @@ impl Cluster {
         }
     }
 
-    /// Waits until a node that a majority hears leads and has committed what its log held when it was first seen to lead.
-    /// Returns how long after `since` it was first seen to lead.
+    /// Waits until a node that a majority hears leads, and has committed what its log held when it
+    /// was first seen to lead. Returns how long after `since` that was.
     pub fn wait_for_leader(&mut self, since: Instant) -> anyhow::Result<(usize, View, Duration)> {
         let end = Instant::now() + self.pace.patience();
         let heard = self.heard();
