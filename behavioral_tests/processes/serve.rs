@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use common::cluster::Info;
 use common::{PATIENCE, Ports, Process, init, raft};
 use raft::client::{Client, Reply};
 use rustix::process::Signal;
@@ -341,7 +342,11 @@ fn a_second_signal_ends_it_at_once() {
     node.log_where(|line| line.contains(" ready: "));
     let mut waits = cluster.client(1);
     waits.send(&["SET", "a", "1"]).expect("sent"); // alone of three: it waits for a leader
-    ask(&mut cluster.client(1), &["PING"]);
+    let mut watches = cluster.client(1);
+    let start = Instant::now();
+    while Info::ask(&mut watches).number("raft_waiting_clients") == 0 {
+        assert!(start.elapsed() < PATIENCE, "the write never came in");
+    }
     node.signal(Signal::TERM);
     node.log_where(|line| line.contains("SIGTERM: stopping"));
     node.signal(Signal::TERM);

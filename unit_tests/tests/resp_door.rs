@@ -393,6 +393,7 @@ fn info_says_what_is_so() {
         "raft_applied_index:4",
         "raft_last_index:6",
         "raft_members:3",
+        "raft_waiting_clients:0",
         "raft_refused_frames:4",
         "raft_refused_requests:0",
     ] {

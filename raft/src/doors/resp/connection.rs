@@ -190,15 +190,23 @@ impl<B: Backend> Connection<B> {
     /// Has a batch executed, and reads ahead meanwhile so that what arrives is stamped.
     async fn submit(&mut self, batch: Batch) -> io::Result<Outcome> {
         let backend = Rc::clone(&self.backend);
+        let door = Rc::clone(&self.place.door);
         let mut outcome = pin!(backend.submit(batch));
-        loop {
+        door.waiting.update(|waiting| waiting + 1);
+        let answer = loop {
             let reads = !self.ended && self.ahead.bytes < MAX_AHEAD;
             tokio::select! {
                 biased;
-                outcome = &mut outcome => return Ok(outcome),
-                read = poll_fn(|cx| self.poll_read(cx, true)), if reads => read?,
+                outcome = &mut outcome => break Ok(outcome),
+                read = poll_fn(|cx| self.poll_read(cx, true)), if reads => {
+                    if let Err(error) = read {
+                        break Err(error);
+                    }
+                }
             }
-        }
+        };
+        door.waiting.update(|waiting| waiting - 1);
+        answer
     }
 
     /// Writes all replies of the batch, in order, into `out`.

@@ -104,6 +104,7 @@ fn raft(node: &Node, status: &Status, text: &mut String) -> std::fmt::Result {
     write!(text, "raft_applied_index:{}\r\n", status.applied_index)?;
     write!(text, "raft_last_index:{}\r\n", status.last.index)?;
     write!(text, "raft_members:{}\r\n", status.peers.len() + 1)?;
+    write!(text, "raft_waiting_clients:{}\r\n", node.door.waiting())?;
     write!(text, "raft_refused_frames:{}\r\n", status.refused_frames)?;
     write!(text, "raft_refused_requests:{}\r\n", node.door.refused())
 }

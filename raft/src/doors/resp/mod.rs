@@ -91,6 +91,7 @@ pub struct Door {
     settings: Settings,
     started: Time,
     connected: Cell<usize>,
+    waiting: Cell<usize>,
     last_id: Cell<u64>,
     refused: Cell<u64>,
     stopping: Cell<bool>,
@@ -105,6 +106,7 @@ impl Door {
             started: (settings.clock)(),
             settings,
             connected: Cell::new(0),
+            waiting: Cell::new(0),
             last_id: Cell::new(0),
             refused: Cell::new(0),
             stopping: Cell::new(false),
@@ -116,6 +118,11 @@ impl Door {
     /// Connections at this moment.
     pub fn connected(&self) -> usize {
         self.connected.get()
+    }
+
+    /// Connections whose requests the cluster has not answered yet.
+    pub fn waiting(&self) -> usize {
+        self.waiting.get()
     }
 
     /// Requests that broke the protocol or a limit.
