@@ -78,9 +78,8 @@ struct Frame {
     choices: Vec<Choice>,
     /// The choice that was taken last; those after it are left.
     taken: usize,
-    /// The configurations of its keys before it, and how far `earliest` was.
+    /// The configurations of its keys before it.
     before: Vec<Id>,
-    earliest: usize,
     reason: Reason,
 }
 
@@ -107,12 +106,11 @@ pub struct Joined<'a> {
     pub objects: Vec<Object<Key>>,
     /// What holds in every completion.
     order: Order,
-    by_deadline: Vec<usize>,
-    /// Where the search is: configurations of the keys, positions of the connections, and how many
-    /// of `by_deadline` are certainly done.
+    /// Of each connection, by position: which of its operations from there on has the earliest deadline.
+    earliest: Vec<Vec<usize>>,
+    /// Where the search is: configurations of the keys, and positions of the connections.
     at: Vec<Id>,
     positions: Vec<usize>,
-    earliest: usize,
     dead: Vec<(Reason, HashSet<Vec<u32>>)>,
     stuck: Stuck,
 }
@@ -121,18 +119,18 @@ impl<'a> Joined<'a> {
     pub fn new(component: &'a Component) -> Joined<'a> {
         let entries = &component.entries;
         let order = infer(component);
-        let mut by_deadline: Vec<usize> = order.chains.iter().flatten().copied().collect();
-        by_deadline.sort_by_key(|index| entries[*index].span.deadline);
+        let earliest =
+            order.chains.iter().map(|chain| suffix_minima(chain, |one| entries[one].span.deadline));
+        let earliest = earliest.collect();
         let objects: Vec<_> =
             (0..component.keys.len()).map(|key| object(component, &order, key)).collect();
         Joined {
             component,
             at: objects.iter().map(Object::root).collect(),
             positions: vec![0; order.chains.len()],
-            earliest: 0,
+            earliest,
             objects,
             order,
-            by_deadline,
             dead: Vec::new(),
             stuck: Stuck::default(),
         }
@@ -140,7 +138,7 @@ impl<'a> Joined<'a> {
 
     /// How many operations returned.
     pub fn returned(&self) -> usize {
-        self.by_deadline.len()
+        self.order.chains.iter().map(Vec::len).sum()
     }
 
     pub fn search(&mut self, budget: &mut Budget) -> Result<Found, Exhausted> {
@@ -156,12 +154,7 @@ impl<'a> Joined<'a> {
             match self.turn(budget)? {
                 Turn::Complete => return Ok(Found::Order),
                 Turn::Try(choices, reason) => {
-                    frames.push(Frame {
-                        earliest: self.earliest,
-                        choices,
-                        reason,
-                        ..Frame::default()
-                    });
+                    frames.push(Frame { choices, reason, ..Frame::default() });
                     self.take(&mut frames, budget)?;
                 }
                 Turn::DeadEnd(reason) => {
@@ -221,7 +214,6 @@ impl<'a> Joined<'a> {
             keys.iter().zip(&frame.before).for_each(|(key, before)| self.at[*key] = *before);
             let connection = self.order.places[choice.entry].map(|(connection, _)| connection);
             connection.into_iter().for_each(|connection| self.positions[connection] -= 1);
-            self.earliest = frame.earliest;
             let is_guilty = keys.iter().any(|key| reason.keys.contains(*key))
                 || connection.is_some_and(|one| reason.connections.contains(one));
             if !is_guilty {
@@ -273,17 +265,11 @@ impl<'a> Joined<'a> {
         self.order.chains[connection].get(self.positions[connection]).copied()
     }
 
-    fn is_done(&self, entry: usize) -> bool {
-        self.order.places[entry]
-            .is_some_and(|(connection, place)| self.positions[connection] > place)
-    }
-
     /// Of the operations that returned and are to come, the one with the earliest deadline.
-    fn first(&mut self) -> Option<usize> {
-        while self.by_deadline.get(self.earliest).is_some_and(|entry| self.is_done(*entry)) {
-            self.earliest += 1;
-        }
-        self.by_deadline.get(self.earliest).copied()
+    fn first(&self) -> Option<usize> {
+        let left = self.earliest.iter().zip(&self.positions);
+        let left = left.filter_map(|(line, position)| line.get(*position));
+        left.copied().min_by_key(|entry| self.component.entries[*entry].span.deadline)
     }
 
     fn turn(&mut self, budget: &mut Budget) -> Result<Turn, Exhausted> {
@@ -404,6 +390,17 @@ impl<'a> Joined<'a> {
         let bars = |key: &usize| (0..entry.ways.len()).all(|way| next(*key, way).is_none());
         entry.keys.iter().find(|key| bars(key)).map_or(Held::ByAllItsKeys, |key| Held::By(*key))
     }
+}
+
+/// For each place, the one from there on with the smallest key.
+fn suffix_minima<K: Ord>(line: &[usize], key: impl Fn(usize) -> K) -> Vec<usize> {
+    let mut minima = line.to_vec();
+    for place in (1..minima.len()).rev() {
+        if key(minima[place]) < key(minima[place - 1]) {
+            minima[place - 1] = minima[place];
+        }
+    }
+    minima
 }
 
 /// A key's part of the component.
