@@ -2,7 +2,7 @@
 //! likes.
 
 use behavioral_tests::keys::Keys;
-use raft::simulation::{Kind, Report, Seeds};
+use raft::simulation::{BATCH, Failed, Kind, Plan, Report, Seeds};
 
 /// Inputs into servers for each seed.
 const STEPS: u64 = 8_000;
@@ -33,4 +33,31 @@ fn a_seed_always_does_the_same() {
         report(21..22).digest,
         "and another seed does something else"
     );
+}
+
+#[test]
+fn a_plan_says_how_many_nodes_there_are_and_can_be_read_again() {
+    let seeds = Seeds { nodes: Some(3), steps: STEPS, ..Seeds::new(20..21) };
+    let plan = seeds.plan(20);
+    assert_eq!(plan.to_string(), "--seed 20 --steps 8000 --nodes 3");
+    assert_eq!(plan.to_string().parse::<Plan>(), Ok(plan));
+    let other = Seeds { nodes: Some(5), ..seeds.clone() };
+    let digest = |seeds: &Seeds| seeds.run(Keys::default).expect("it holds").digest;
+    assert_ne!(digest(&seeds), digest(&other));
+    let refused = "--seed 1 --nodes 8".parse::<Plan>();
+    assert_eq!(refused, Err("a cluster has 1 to 7 nodes, not 8".into()));
+}
+
+#[test]
+fn a_batch_that_never_came_into_a_situation_fails() {
+    let narrow = report(1..2); // one seed never comes into all of them
+    let batch = Seeds::new(1..1 + BATCH);
+    let Err(Failed::Missed(marks, _)) = batch.judge(narrow.clone()) else { panic!("it passed") };
+    assert!(!marks.is_empty());
+    let some = Seeds::new(1..BATCH);
+    let tamed = Seeds { without: vec![Kind::Loss], ..batch.clone() };
+    let alike = Seeds { nodes: Some(3), ..batch };
+    for seeds in [some, tamed, alike] {
+        assert_eq!(seeds.judge(narrow.clone()).expect("nothing is asked of these"), narrow);
+    }
 }

@@ -40,8 +40,8 @@
 //! [`Workload`] is for more: requests that build on earlier answers, and checks of your own.
 
 pub use simulation::checks::Violation;
-pub use simulation::coverage::{Mark, NOT_YET};
-pub use simulation::seeds::{Failed, FailedSeed, STEPS, Seeds, kinds, running};
+pub use simulation::coverage::{BATCH, Mark, NOT_YET};
+pub use simulation::seeds::{Failed, FailedSeed, STEPS, Seeds, kinds, nodes, running};
 pub use simulation::shrink::shrink;
 pub use simulation::tally::{Named, Tally};
 pub use simulation::trace::take as take_trace;

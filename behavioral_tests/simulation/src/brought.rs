@@ -74,8 +74,8 @@ impl<M: StateMachine> Simulation<M> {
     /// # Errors
     /// As [`Simulation::run`]; or the plan cannot be read.
     pub fn repeat(&self, plan: &str) -> Result<Report, Failed> {
-        let Plan { seed, steps, without } = plan.parse().map_err(Failed::Plan)?;
-        self.run_as(&Seeds { steps, without, ..Seeds::new(seed..seed + 1) })
+        let Plan { seed, steps, without, nodes } = plan.parse().map_err(Failed::Plan)?;
+        self.run_as(&Seeds { steps, without, nodes, ..Seeds::new(seed..seed + 1) })
     }
 
     /// Runs with settings of one's own.

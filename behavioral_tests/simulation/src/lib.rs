@@ -63,6 +63,8 @@ pub struct Plan {
     pub steps: u64,
     /// Kinds of trouble left out.
     pub without: Vec<Kind>,
+    /// How many nodes the cluster has, instead of as many as the seed draws: at least one.
+    pub nodes: Option<usize>,
 }
 
 /// A plan that failed.
@@ -91,7 +93,7 @@ impl Failure {
 impl Plan {
     /// A seed with all its trouble.
     pub fn new(seed: u64, steps: u64) -> Plan {
-        Plan { seed, steps, without: Vec::new() }
+        Plan { seed, steps, without: Vec::new(), nodes: None }
     }
 }
 

@@ -4,7 +4,7 @@
 use std::any::Any;
 use std::fmt;
 use std::num::NonZero;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::str::FromStr;
 use std::sync::Mutex;
@@ -20,6 +20,9 @@ use crate::{Failure, Plan, Report, Workload, run, run_traced};
 /// Inputs that the servers of a seed take, unless said otherwise.
 pub const STEPS: u64 = 20_000;
 
+/// How many nodes a simulated cluster can have.
+const NODES: RangeInclusive<usize> = 1..=7;
+
 /// Which seeds to run, and how.
 #[derive(Clone, Debug)]
 pub struct Seeds {
@@ -29,6 +32,8 @@ pub struct Seeds {
     pub steps: u64,
     /// Kinds of trouble left out of all of them.
     pub without: Vec<Kind>,
+    /// How many nodes all of them have, instead of as many as each draws: at least one.
+    pub nodes: Option<usize>,
     /// Seeds run at the same time; each uses one core.
     pub threads: usize,
     /// Whether a smaller plan is looked for when one fails.
@@ -61,12 +66,12 @@ impl Seeds {
     /// These seeds (half-open) with [`STEPS`] each, on all cores.
     pub fn new(range: Range<u64>) -> Seeds {
         let threads = thread::available_parallelism().map_or(1, NonZero::get);
-        Seeds { range, steps: STEPS, without: Vec::new(), threads, shrinking: true }
+        Seeds { range, steps: STEPS, without: Vec::new(), nodes: None, threads, shrinking: true }
     }
 
     /// The plan for one of the seeds.
     pub fn plan(&self, seed: u64) -> Plan {
-        Plan { seed, steps: self.steps, without: self.without.clone() }
+        Plan { seed, steps: self.steps, without: self.without.clone(), nodes: self.nodes }
     }
 
     /// Runs them. An assert that fails is a failure like any other, unless panics end the process;
@@ -131,11 +136,15 @@ impl Seeds {
         outcome
     }
 
-    /// A batch that is large enough must have come into every situation.
-    fn judge(&self, total: Report) -> Result<Report, Failed> {
+    /// A batch that is large enough, of all kinds of trouble, must have come into every situation.
+    ///
+    /// # Errors
+    /// The situations that it missed.
+    pub fn judge(&self, total: Report) -> Result<Report, Failed> {
         let seeds = self.range.end.saturating_sub(self.range.start);
         let missed = total.coverage.missed();
-        if seeds < BATCH || !self.without.is_empty() || missed.is_empty() {
+        let is_whole = seeds >= BATCH && self.without.is_empty() && self.nodes.is_none();
+        if !is_whole || missed.is_empty() {
             return Ok(total);
         }
         Err(Failed::Missed(missed, Box::new(total)))
@@ -160,6 +169,9 @@ impl fmt::Display for Plan {
     /// As options of the program `simulate`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "--seed {} --steps {}", self.seed, self.steps)?;
+        if let Some(nodes) = self.nodes {
+            write!(f, " --nodes {nodes}")?;
+        }
         let names: Vec<&str> = self.without.iter().map(|kind| kind.name()).collect();
         if names.is_empty() { Ok(()) } else { write!(f, " --without {}", names.join(",")) }
     }
@@ -179,11 +191,24 @@ impl FromStr for Plan {
                 "--seed" => plan.seed = number()?,
                 "--steps" => plan.steps = number()?,
                 "--without" => plan.without = kinds(value)?,
-                _ => return Err(format!("expected --seed, --steps or --without, not {option}")),
+                "--nodes" => plan.nodes = Some(nodes(value)?),
+                _ => {
+                    let known = "--seed, --steps, --nodes or --without";
+                    return Err(format!("expected {known}, not {option}"));
+                }
             }
         }
         Ok(plan)
     }
+}
+
+/// Reads how many nodes a cluster is to have.
+///
+/// # Errors
+/// Not a number from 1 to 7.
+pub fn nodes(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|nodes| NODES.contains(nodes));
+    number.ok_or_else(|| format!("a cluster has 1 to 7 nodes, not {text}"))
 }
 
 /// Reads names of kinds of trouble with commas between them.

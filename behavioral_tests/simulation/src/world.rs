@@ -115,7 +115,8 @@ impl<W: Workload> World<W> {
     pub fn new(workload: W, plan: &Plan, traced: bool) -> World<W> {
         let mut random = SplitMix64::new(plan.seed);
         let drawn = Trouble::draw(&mut random);
-        let trouble = plan.without.iter().fold(drawn, |trouble, kind| trouble.without(*kind));
+        let mut trouble = plan.without.iter().fold(drawn, |trouble, kind| trouble.without(*kind));
+        trouble.nodes = plan.nodes.unwrap_or(trouble.nodes);
         let cluster = Cluster::draw(&mut random, trouble.nodes);
         let nodes = cluster
             .ids()

@@ -1,6 +1,6 @@
 //! Runs the key-value store in simulated clusters: `simulate --seeds 1..301` (half-open), or `simulate
 //! --seed 17` with its last events; `--steps N` inputs into servers each,
-//! `--without KIND,...` trouble left out, `--brief` without a smaller plan.
+//! `--nodes N` in each cluster, `--without KIND,...` trouble left out, `--brief` without a smaller plan.
 //! Exits 1 if a seed fails, and prints how to repeat it, and a smaller plan that fails as well.
 
 use std::cell::Cell;
@@ -10,11 +10,11 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow, bail};
 use behavioral_tests::keys::Keys;
 use raft::simulation::{
-    Failed, FailedSeed, Failure, NOT_YET, Named, Plan, Report, Seeds, kinds, run_traced, running,
-    shrink, take_trace,
+    Failed, FailedSeed, Failure, NOT_YET, Named, Plan, Report, Seeds, kinds, nodes, run_traced,
+    running, shrink, take_trace,
 };
 
-const USAGE: &str = "usage: simulate [--seeds A..B | --seed N] [--steps N] [--without KIND,...] [--threads N] [--brief]";
+const USAGE: &str = "usage: simulate [--seeds A..B | --seed N] [--steps N] [--nodes N] [--without KIND,...] [--threads N] [--brief]";
 
 struct Options {
     seeds: Seeds,
@@ -54,6 +54,7 @@ fn options() -> Result<Options> {
             }
             "--steps" => seeds.steps = value.parse()?,
             "--without" => seeds.without = kinds(&value).map_err(|error| anyhow!(error))?,
+            "--nodes" => seeds.nodes = Some(nodes(&value).map_err(|error| anyhow!(error))?),
             "--threads" => seeds.threads = value.parse()?,
             _ => bail!("unknown option {word}"),
         }
