@@ -52,8 +52,9 @@ fn a_plan_says_how_many_nodes_there_are_and_can_be_read_again() {
 fn a_batch_that_never_came_into_a_situation_fails() {
     let narrow = report(1..2); // one seed never comes into all of them
     let batch = Seeds::new(1..1 + BATCH);
-    let Err(Failed::Missed(marks, _)) = batch.judge(narrow.clone()) else { panic!("it passed") };
-    assert!(!marks.is_empty());
+    let Err(Failed::Missed(missed, _)) = batch.judge(narrow.clone()) else { panic!("it passed") };
+    assert!(missed.contains(&"cluster of seven"), "a situation: {missed:?}");
+    assert!(missed.contains(&"slow-frames"), "a kind of trouble: {missed:?}");
     let some = Seeds::new(1..BATCH);
     let tamed = Seeds { without: vec![Kind::Loss], ..batch.clone() };
     let alike = Seeds { nodes: Some(3), ..batch };

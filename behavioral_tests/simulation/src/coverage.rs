@@ -170,9 +170,4 @@ impl Coverage {
             Refusal::OldTerm => {}
         }
     }
-
-    /// Situations that never came up.
-    pub fn missed(&self) -> Vec<Mark> {
-        self.iter().filter(|(_, count)| *count == 0).map(|(mark, _)| mark).collect()
-    }
 }

@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use crate::coverage::{BATCH, Mark};
+use crate::coverage::BATCH;
 use crate::shrink::shrink;
 use crate::tally::Named;
 use crate::trouble::Kind;
@@ -47,8 +47,8 @@ pub enum Failed {
     Plan(String),
     /// A seed failed.
     Seed(Box<FailedSeed>),
-    /// All seeds passed, and together they never came into these situations.
-    Missed(Vec<Mark>, Box<Report>),
+    /// All seeds passed, and together they never came into these situations, or met this trouble.
+    Missed(Vec<&'static str>, Box<Report>),
 }
 
 /// A seed that failed.
@@ -136,13 +136,14 @@ impl Seeds {
         outcome
     }
 
-    /// A batch that is large enough, of all kinds of trouble, must have come into every situation.
+    /// A batch that is large enough, of all kinds of trouble, must have met every kind and come into
+    /// every situation.
     ///
     /// # Errors
     /// The situations that it missed.
     pub fn judge(&self, total: Report) -> Result<Report, Failed> {
         let seeds = self.range.end.saturating_sub(self.range.start);
-        let missed = total.coverage.missed();
+        let missed: Vec<_> = total.coverage.missed().chain(total.faults.missed()).collect();
         let is_whole = seeds >= BATCH && self.without.is_empty() && self.nodes.is_none();
         if !is_whole || missed.is_empty() {
             return Ok(total);
@@ -253,8 +254,7 @@ impl fmt::Display for Failed {
         match self {
             Failed::Plan(error) => error.fmt(f),
             Failed::Seed(seed) => seed.fmt(f),
-            Failed::Missed(marks, _) => {
-                let names: Vec<&str> = marks.iter().map(|mark| mark.name()).collect();
+            Failed::Missed(names, _) => {
                 write!(f, "never came up in the whole batch: {}", names.join("; "))
             }
         }

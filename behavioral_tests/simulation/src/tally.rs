@@ -72,4 +72,9 @@ impl<K: Named> Tally<K> {
     pub fn iter(&self) -> impl Iterator<Item = (K, u64)> {
         K::ALL.iter().copied().map(|value| (value, self.of(value)))
     }
+
+    /// The names of those that never came up.
+    pub fn missed(&self) -> impl Iterator<Item = &'static str> {
+        self.iter().filter(|(_, count)| *count == 0).map(|(value, _)| value.name())
+    }
 }

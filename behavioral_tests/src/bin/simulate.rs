@@ -69,8 +69,8 @@ fn simulate(options: &Options) -> ExitCode {
     let seeds = &options.seeds;
     let (report, failed) = match seeds.run(Keys::default) {
         Ok(report) => (Some(report), None),
-        Err(Failed::Missed(marks, report)) => {
-            (Some((*report).clone()), Some(Failed::Missed(marks, report)))
+        Err(Failed::Missed(names, report)) => {
+            (Some((*report).clone()), Some(Failed::Missed(names, report)))
         }
         Err(failed) => (None, Some(failed)),
     };
