@@ -10,7 +10,7 @@ use crate::folder::Folder;
 use crate::program;
 
 // Which program is run, and where its data lies.
-#[expect(
+#[allow(
     missing_docs,
     reason = "it would stand in the help of each tool, instead of the tool's own"
 )]
