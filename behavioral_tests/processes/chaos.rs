@@ -1,19 +1,11 @@
 //! A short run of the tool `chaos`, with the faults that need nothing but the processes and their links,
 //! and when it calls a run bad.
 
-#[allow(dead_code, reason = "other faults need other programs, and rights")]
-#[path = "../src/chaos/mod.rs"]
-mod chaos;
-mod common;
-#[allow(dead_code, reason = "counts use the rest")]
-#[path = "../src/nodes.rs"]
-mod nodes;
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use chaos::{Ends, Plan, Report, kinds};
-use common::Ports;
+use behavioral_tests::chaos::{self, Ends, Plan, Report, kinds};
+use behavioral_tests::ports::Ports;
 use linearizability::Verdict;
 use linearizability::kv::Checked;
 use raft::chaos::history::Findings;

@@ -1,15 +1,8 @@
 //! No acknowledged count is lost when leaders, and then all nodes, are killed: the small brother of
 //! the tool `no_lost_counts`, which has the same workload.
 
-mod common;
-#[path = "../src/counts/mod.rs"]
-mod counts;
-#[allow(dead_code, reason = "the chaos tool uses the rest")]
-#[path = "../src/nodes.rs"]
-mod nodes;
-
-use common::Ports;
-use counts::{Plan, violations};
+use behavioral_tests::counts::{self, Plan, violations};
+use behavioral_tests::ports::Ports;
 
 #[test]
 fn two_killed_leaders_and_two_kills_of_all_lose_no_count() {

@@ -3,6 +3,8 @@
 //! clients and the system do.
 
 pub mod chaos;
+pub mod cluster_options;
+pub mod command_line;
 pub mod counts;
 pub mod defects;
 pub mod folder;

@@ -125,6 +125,12 @@ impl Fixture {
         }
     }
 
+    /// A crash that does to each thing not synced yet what is said of its number, from 0.
+    fn crash(&self, fate: impl Fn(usize) -> Fate) {
+        let mut numbers = 0..;
+        self.disk.crash(|| fate(numbers.next().expect("an endless range")));
+    }
+
     /// After recovery all is durable, and the log goes on.
     fn check_usable(&mut self) {
         self.wal = None;
@@ -201,11 +207,7 @@ fn any_subset_of_the_last_flights_sectors_is_cut_and_never_damage() {
         let mut recovered = [0; 8];
         for subset in 0..1_u32 << things {
             let mut crashed = fixture.fork();
-            let mut thing = 0;
-            crashed.disk.crash(|| {
-                thing += 1;
-                if subset >> (thing - 1) & 1 == 1 { Fate::Kept } else { Fate::Lost }
-            });
+            crashed.crash(|number| if subset >> number & 1 == 1 { Fate::Kept } else { Fate::Lost });
             crashed.reopen();
             recovered[crashed.promised - fixture.promised] += 1;
             crashed.disk.crash(|| Fate::Lost);
@@ -227,11 +229,7 @@ fn a_sector_may_be_torn_at_any_byte() {
             for bytes in (0..512).step_by(3) {
                 for others in [Fate::Kept, Fate::Lost] {
                     let mut crashed = fixture.fork();
-                    let mut thing = 0;
-                    crashed.disk.crash(|| {
-                        thing += 1;
-                        if thing - 1 == torn { Fate::Torn(bytes) } else { others }
-                    });
+                    crashed.crash(|number| if number == torn { Fate::Torn(bytes) } else { others });
                     crashed.reopen();
                 }
             }
@@ -315,11 +313,7 @@ fn what_was_cut_never_comes_back() {
         let promised = fixture.contents.len();
         fixture.append(bytes); // its first sector is lost; for some length it ends with a page
         fixture.append(20); // kept
-        let mut thing = 0;
-        fixture.disk.crash(|| {
-            thing += 1;
-            if thing == 1 { Fate::Lost } else { Fate::Kept }
-        });
+        fixture.crash(|number| if number == 0 { Fate::Lost } else { Fate::Kept });
         // Recovery zeroes both, but its sync fails: zeros can be read, the old bytes are durable.
         fixture.disk.fail_sync();
         assert!(matches!(fixture.open(), Err(OpenError::Io(_))));
@@ -347,23 +341,15 @@ fn records_of_a_lost_batch_are_not_mixed_into_a_later_one() {
         };
         let hard_state = HardState { term: Term(2), voted_for: None };
         fixture.stage(hard_state, batch(1)).expect("a healthy disk");
-        let mut thing = 0;
-        fixture.disk.crash(|| {
-            thing += 1;
-            if thing == 1 { Fate::Lost } else { Fate::Kept }
-        });
+        fixture.crash(|number| if number == 0 { Fate::Lost } else { Fate::Kept });
         // The zeros over it can be read, but the old bytes are durable: the sync failed.
         fixture.disk.fail_sync();
         assert!(matches!(fixture.open(), Err(OpenError::Io(_))));
         fixture.reopen();
         fixture.stage(hard_state, batch(2)).expect("a healthy disk");
-        for kept in 1..=fixture.disk.unsynced() {
+        for kept in 0..fixture.disk.unsynced() {
             let mut crashed = fixture.fork();
-            let mut thing = 0;
-            crashed.disk.crash(|| {
-                thing += 1;
-                if thing == kept { Fate::Kept } else { Fate::Lost }
-            });
+            crashed.crash(|number| if number == kept { Fate::Kept } else { Fate::Lost });
             crashed.reopen();
         }
     }
@@ -377,11 +363,8 @@ fn what_follows_a_cut_is_zeroed_on_the_disk() {
     for bytes in [700, 30, 1000] {
         fixture.append(bytes);
     }
-    let mut thing = 0;
-    fixture.disk.crash(|| {
-        thing += 1;
-        if thing == 1 { Fate::Lost } else { Fate::Kept } // the first batch's first sector
-    });
+    // Lost: the first batch's first sector.
+    fixture.crash(|number| if number == 0 { Fate::Lost } else { Fate::Kept });
     let cut = fixture.reopen().cut.expect("a cut");
     assert!(cut.bytes > 0);
     assert_eq!(cut.removed.len(), 1, "the segment begun in the flight");

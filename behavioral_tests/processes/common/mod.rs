@@ -16,10 +16,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-#[path = "../../src/ports.rs"]
-mod ports;
-
-pub use ports::Ports;
+pub use behavioral_tests::ports::Ports;
 
 /// How long anything may take on a machine that is busy with other tests.
 pub const PATIENCE: Duration = Duration::from_secs(30);

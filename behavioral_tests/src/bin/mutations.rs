@@ -8,35 +8,47 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
+use behavioral_tests::command_line;
 use behavioral_tests::defects::selection::{Selection, commits};
 use behavioral_tests::defects::workspace::Workspace;
 use behavioral_tests::defects::{self, run};
+use structopt::StructOpt;
+use structopt::clap::AppSettings;
 
-const USAGE: &str =
-    "usage: mutations [--only NAME,NAME | --sample COUNT [--turn N]] | --build NAME | --list
-    --only      only these defects
-    --sample    so many by rotation; the turn is the number of commits, unless given
-    --build     build `raft` with this defect; the last line is its path
-    --list      what there is, and what is not yet";
 /// The workspace.
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-enum Task {
-    Run(Selection),
-    Build(String),
-    List,
+/// One value of an option, for all that clap knows: `Vec` would make it several.
+type Names = Vec<String>;
+
+/// Whether the tests still find known faults: all of them, unless some are chosen
+#[derive(Debug, StructOpt)]
+#[structopt(
+    name = "mutations",
+    setting = AppSettings::DisableVersion,
+    after_help = "EXAMPLES:\n    mutations --only storm,no-sync\n    mutations --sample 6"
+)]
+struct Options {
+    /// Only these defects
+    #[structopt(long, value_name = "NAME,...", group = "task", parse(from_str = names))]
+    only: Option<Names>,
+    /// So many defects by rotation
+    #[structopt(long, value_name = "COUNT", group = "task")]
+    sample: Option<usize>,
+    /// Whose turn the rotation has come to [default: the number of commits]
+    #[structopt(long, value_name = "N", requires = "sample")]
+    turn: Option<u64>,
+    /// Builds `raft` with this defect; the last line is its path
+    #[structopt(long, value_name = "NAME", group = "task")]
+    build: Option<String>,
+    /// Lists the defects that there are, and those that are not yet
+    #[structopt(long, group = "task")]
+    list: bool,
 }
 
 fn main() -> ExitCode {
-    let task = match task() {
-        Ok(task) => task,
-        Err(error) => {
-            eprintln!("mutations: {error:#}\n{USAGE}");
-            return ExitCode::from(2);
-        }
-    };
-    match perform(task) {
+    match perform(command_line::read()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -46,53 +58,33 @@ fn main() -> ExitCode {
     }
 }
 
-fn task() -> Result<Task> {
-    let mut task = None;
-    let mut turn = None;
-    let mut words = std::env::args().skip(1);
-    while let Some(word) = words.next() {
-        let mut value = || words.next().with_context(|| format!("{word} wants a value"));
-        let chosen = match word.as_str() {
-            "--only" => {
-                let names = value()?.split(',').map(str::to_owned).collect();
-                Task::Run(Selection::Only(names))
+fn names(text: &str) -> Names {
+    text.split(',').map(str::to_owned).collect()
+}
+
+impl Options {
+    fn selection(self, root: &Path) -> Result<Selection> {
+        Ok(match (self.only, self.sample) {
+            (Some(names), _) => Selection::Only(names),
+            (None, Some(count)) => {
+                let turn = self.turn.map_or_else(|| commits(root), Ok)?;
+                Selection::Sample { count, turn }
             }
-            "--sample" => {
-                let count = value()?.parse().context("--sample wants a number")?;
-                Task::Run(Selection::Sample { count, turn: 0 })
-            }
-            "--turn" => {
-                turn = Some(value()?.parse().context("--turn wants a number")?);
-                continue;
-            }
-            "--build" => Task::Build(value()?),
-            "--list" => Task::List,
-            _ => bail!("unknown option {word}"),
-        };
-        if task.replace(chosen).is_some() {
-            bail!("{word} does not go with what is before it");
-        }
-    }
-    match (task.unwrap_or(Task::Run(Selection::All)), turn) {
-        (Task::Run(Selection::Sample { count, .. }), Some(turn)) => {
-            Ok(Task::Run(Selection::Sample { count, turn }))
-        }
-        (Task::Run(Selection::Sample { count, .. }), None) => {
-            Ok(Task::Run(Selection::Sample { count, turn: commits(Path::new(ROOT))? }))
-        }
-        (_, Some(_)) => bail!("--turn goes with --sample"),
-        (task, None) => Ok(task),
+            (None, None) => Selection::All,
+        })
     }
 }
 
 /// Whether all was as it should be.
-fn perform(task: Task) -> Result<bool> {
+fn perform(options: Options) -> Result<bool> {
     let root = Path::new(ROOT).canonicalize()?;
     let all = defects::load(&root)?;
-    match task {
-        Task::List => list(&root, &all).map(|()| true),
-        Task::Build(name) => build(&root, all, name).map(|()| true),
-        Task::Run(selection) => seed(&root, all, &selection),
+    if options.list {
+        list(&root, &all).map(|()| true)
+    } else if let Some(name) = options.build {
+        build(&root, all, name).map(|()| true)
+    } else {
+        seed(&root, all, &options.selection(&root)?)
     }
 }
 
@@ -143,4 +135,46 @@ fn seed(root: &Path, all: Vec<defects::Defect>, selection: &Selection) -> Result
         begun.elapsed().as_secs_f64()
     );
     Ok(tally.missed + tally.broken == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(words: &[&str]) -> Result<Options, structopt::clap::Error> {
+        Options::from_iter_safe([&["mutations"], words].concat())
+    }
+
+    fn selection(words: &[&str]) -> Selection {
+        read(words).expect("options").selection(Path::new(ROOT)).expect("a selection")
+    }
+
+    #[test]
+    fn all_are_seeded_unless_some_are_chosen() {
+        assert_eq!(selection(&[]), Selection::All);
+        let some = Selection::Only(vec!["storm".into(), "no-sync".into()]);
+        assert_eq!(selection(&["--only", "storm,no-sync"]), some);
+        assert_eq!(selection(&["--only", ""]), Selection::Only(vec![String::new()]));
+    }
+
+    #[test]
+    fn a_turn_belongs_to_a_sample_and_is_the_number_of_commits_otherwise() {
+        let sixth = Selection::Sample { count: 6, turn: 3 };
+        assert_eq!(selection(&["--sample", "6", "--turn", "3"]), sixth);
+        assert_eq!(selection(&["--turn", "3", "--sample", "6"]), sixth);
+        let turn = commits(Path::new(ROOT)).expect("git counts");
+        assert_eq!(selection(&["--sample", "6"]), Selection::Sample { count: 6, turn });
+        for words in [&["--turn", "3"][..], &["--turn", "3", "--list"], &["--sample", "six"]] {
+            assert!(read(words).is_err(), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn two_tasks_at_once_are_refused() {
+        let tasks =
+            [&["--only", "storm"][..], &["--sample", "6"], &["--build", "storm"], &["--list"]];
+        for (one, two) in tasks.iter().flat_map(|one| tasks.iter().map(move |two| (one, two))) {
+            assert!(read(&[*one, *two].concat()).is_err(), "{one:?} {two:?}");
+        }
+    }
 }

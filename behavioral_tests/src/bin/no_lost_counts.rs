@@ -3,33 +3,33 @@
 //! once, or, every other time, the leader a moment after the others. Builds `raft` first, or takes
 //! `--raft PATH`. Exits 1 if a check fails, and keeps the data.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, ensure};
+use behavioral_tests::cluster_options::ClusterOptions;
+use behavioral_tests::command_line;
 use behavioral_tests::counts::{self, Plan, Report};
-use behavioral_tests::folder::Folder;
 use behavioral_tests::ports::Ports;
-use behavioral_tests::program;
+use structopt::StructOpt;
+use structopt::clap::AppSettings;
 
-const USAGE: &str = "usage: no_lost_counts [--counts N] [--raft PATH] [--data DIR]";
-
-#[derive(Default)]
+/// Whether a cluster of processes loses a count while its nodes are killed
+#[derive(StructOpt)]
+#[structopt(
+    name = "no_lost_counts",
+    setting = AppSettings::DisableVersion,
+    after_help = "EXAMPLE:\n    no_lost_counts --counts 20000"
+)]
 struct Options {
-    counts: Option<u64>,
-    raft: Option<PathBuf>,
-    data: Option<PathBuf>,
+    /// Ends when so many counts are acknowledged
+    #[structopt(long, value_name = "N", default_value = "100000")]
+    counts: u64,
+    #[structopt(flatten)]
+    cluster: ClusterOptions,
 }
 
 fn main() -> ExitCode {
-    let options = match options() {
-        Ok(options) => options,
-        Err(error) => {
-            eprintln!("no_lost_counts: {error:#}\n{USAGE}");
-            return ExitCode::from(2);
-        }
-    };
-    match run(&options) {
+    match run(&command_line::read()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("no_lost_counts: {error:#}");
@@ -38,34 +38,16 @@ fn main() -> ExitCode {
     }
 }
 
-fn options() -> Result<Options> {
-    let mut options = Options::default();
-    let mut words = std::env::args().skip(1);
-    while let Some(word) = words.next() {
-        let value = words.next().with_context(|| format!("{word} wants a value"))?;
-        match word.as_str() {
-            "--counts" => options.counts = Some(value.parse().context("--counts wants a number")?),
-            "--raft" => options.raft = Some(PathBuf::from(value)),
-            "--data" => options.data = Some(PathBuf::from(value)),
-            _ => bail!("unknown option {word}"),
-        }
-    }
-    Ok(options)
-}
-
 fn run(options: &Options) -> Result<()> {
-    let program = options.raft.clone().map_or_else(program::build, Ok)?;
-    let folder = options
-        .data
-        .clone()
-        .map_or_else(|| Folder::temporary("no_lost_counts-"), |path| Ok(Folder::Given(path)))?;
+    let program = options.cluster.program()?;
+    let folder = options.cluster.folder("no_lost_counts-")?;
     let ports = Ports::claim();
     let plan = Plan {
         program,
         folder: folder.path().to_owned(),
         addresses: (0..3).map(|node| format!("127.0.0.1:{}", ports.port(node))).collect(),
         settings: &[],
-        counts: options.counts.unwrap_or(100_000),
+        counts: options.counts,
         clients: 8,
         leader_kills: 10,
         kills_of_all: 5,

@@ -1,72 +1,94 @@
-//! Runs the key-value store in simulated clusters: `simulate --seeds 1..301` (half-open), or `simulate
-//! --seed 17` with its last events; `--steps N` inputs into servers each,
-//! `--nodes N` in each cluster, `--without KIND,...` trouble left out, `--brief` without a smaller plan.
-//! Exits 1 if a seed fails, and prints how to repeat it, and a smaller plan that fails as well.
+//! Runs the key-value store in simulated clusters: many seeds, or one with its last events. Exits 1 if
+//! a seed fails, and prints how to repeat it, and a smaller plan that fails as well; what it prints is
+//! what this program takes.
 
 use std::cell::Cell;
+use std::ops::Range;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
-use anyhow::{Context, Result, anyhow, bail};
+use behavioral_tests::command_line;
 use behavioral_tests::keys::Keys;
 use raft::simulation::{
-    Failed, FailedSeed, Failure, NOT_YET, Named, Plan, Report, Seeds, kinds, nodes, run_traced,
-    running, shrink, take_trace,
+    Failed, FailedSeed, Failure, Kind, NOT_YET, Named, Plan, Report, Seeds, kinds, nodes,
+    run_traced, running, shrink, take_trace,
 };
+use structopt::StructOpt;
+use structopt::clap::AppSettings;
 
-const USAGE: &str = "usage: simulate [--seeds A..B | --seed N] [--steps N] [--nodes N] [--without KIND,...] [--threads N] [--brief]";
+/// One value of an option, for all that clap knows: `Vec` would make it several.
+type Kinds = Vec<Kind>;
 
+/// Runs the key-value store in simulated clusters, each of which follows from its seed
+#[derive(Debug, StructOpt)]
+#[structopt(
+    name = "simulate",
+    setting = AppSettings::DisableVersion,
+    after_help = "EXAMPLES:\n    simulate --seeds 1..301\n    simulate --seed 17 --steps 4000 --without loss,crash"
+)]
 struct Options {
-    seeds: Seeds,
-    /// One seed only: with its trace.
-    alone: bool,
+    /// Which seeds, without the last [default: 1..101]
+    #[structopt(long, value_name = "A..B", conflicts_with = "seed", parse(try_from_str = range))]
+    seeds: Option<Range<u64>>,
+    /// One seed only, with its last events
+    #[structopt(long, value_name = "N", parse(try_from_str = seed))]
+    seed: Option<u64>,
+    /// Inputs that the servers of each take
+    #[structopt(long, value_name = "N", default_value = "20000")]
+    steps: u64,
+    /// Nodes of each cluster, instead of as many as each draws
+    #[structopt(long, value_name = "N", parse(try_from_str = nodes))]
+    nodes: Option<usize>,
+    /// Kinds of trouble that are left out
+    #[structopt(long, value_name = "KIND,...", parse(try_from_str = kinds))]
+    without: Option<Kinds>,
+    /// Seeds run at the same time [default: one a core]
+    #[structopt(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Looks for no smaller plan when a seed fails
+    #[structopt(long)]
+    brief: bool,
+}
+
+impl Options {
+    fn seeds(self) -> Seeds {
+        let alone = self.seed.map(|seed| seed..seed + 1);
+        let usual = Seeds::new(alone.or(self.seeds).unwrap_or(1..101));
+        Seeds {
+            steps: self.steps,
+            without: self.without.unwrap_or_default(),
+            nodes: self.nodes,
+            threads: self.threads.unwrap_or(usual.threads),
+            shrinking: !self.brief,
+            ..usual
+        }
+    }
+}
+
+fn range(text: &str) -> Result<Range<u64>, String> {
+    let ends = text.split_once("..");
+    let range = ends.and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
+    let range = range.filter(|range| range.start <= range.end);
+    range.ok_or_else(|| format!("'{text}': expected A..B, such as 1..301"))
+}
+
+/// The last of all numbers ends no range.
+fn seed(text: &str) -> Result<u64, String> {
+    let seed = text.parse().ok().filter(|seed| *seed < u64::MAX);
+    seed.ok_or_else(|| format!("'{text}': expected a number below {}", u64::MAX))
 }
 
 fn main() -> ExitCode {
-    match options() {
-        Ok(options) => simulate(&options),
-        Err(error) => {
-            eprintln!("simulate: {error:#}\n{USAGE}");
-            ExitCode::from(2)
-        }
-    }
+    let options: Options = command_line::read();
+    let is_alone = options.seed.is_some();
+    simulate(&options.seeds(), is_alone)
 }
 
-fn options() -> Result<Options> {
-    let mut options = Options { seeds: Seeds::new(1..101), alone: false };
-    let mut words = std::env::args().skip(1);
-    while let Some(word) = words.next() {
-        if word == "--brief" {
-            options.seeds.shrinking = false;
-            continue;
-        }
-        let value = words.next().with_context(|| format!("{word} wants a value"))?;
-        let seeds = &mut options.seeds;
-        match word.as_str() {
-            "--seeds" => {
-                let (from, to) = value.split_once("..").context("--seeds wants A..B")?;
-                seeds.range = from.parse()?..to.parse()?;
-            }
-            "--seed" => {
-                let seed = value.parse()?;
-                seeds.range = seed..seed + 1;
-                options.alone = true;
-            }
-            "--steps" => seeds.steps = value.parse()?,
-            "--without" => seeds.without = kinds(&value).map_err(|error| anyhow!(error))?,
-            "--nodes" => seeds.nodes = Some(nodes(&value).map_err(|error| anyhow!(error))?),
-            "--threads" => seeds.threads = value.parse()?,
-            _ => bail!("unknown option {word}"),
-        }
-    }
-    Ok(options)
-}
-
-fn simulate(options: &Options) -> ExitCode {
-    let shrinking = options.seeds.shrinking;
+/// A seed that is alone comes with its trace.
+fn simulate(seeds: &Seeds, is_alone: bool) -> ExitCode {
+    let shrinking = seeds.shrinking;
     std::panic::set_hook(Box::new(move |panic| on_panic(&panic.to_string(), shrinking)));
     let begun = Instant::now();
-    let seeds = &options.seeds;
     let (report, failed) = match seeds.run(Keys::default) {
         Ok(report) => (Some(report), None),
         Err(Failed::Missed(names, report)) => {
@@ -75,7 +97,7 @@ fn simulate(options: &Options) -> ExitCode {
         Err(failed) => (None, Some(failed)),
     };
     if let Some(report) = report {
-        if options.alone {
+        if is_alone {
             print_trace(seeds);
         }
         print_report(seeds, &report, begun.elapsed().as_secs_f64());
@@ -162,4 +184,48 @@ fn print_report(seeds: &Seeds, report: &Report, seconds: f64) {
     println!("\nsituations");
     report.coverage.iter().for_each(|(mark, count)| println!("  {count:>9}  {}", mark.name()));
     NOT_YET.iter().for_each(|(mark, feature)| println!("  {:>9}  {mark} ({feature})", "not yet"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Seeds, structopt::clap::Error> {
+        let words = ["simulate"].into_iter().chain(line.split_whitespace());
+        Options::from_iter_safe(words).map(Options::seeds)
+    }
+
+    #[test]
+    fn what_is_not_said_is_as_for_any_batch() {
+        let (read, usual) = (read("").expect("options"), Seeds::new(1..101));
+        assert_eq!(format!("{read:?}"), format!("{usual:?}"));
+    }
+
+    #[test]
+    fn a_failed_plan_is_repeated_by_its_own_words() {
+        let plain = Plan::new(17, 4_000);
+        let bare = Plan { without: Kind::ALL.into(), nodes: Some(3), ..plain.clone() };
+        for plan in [plain, bare] {
+            let seeds = read(&format!("{plan} --brief")).expect("options");
+            assert_eq!((seeds.range.clone(), seeds.shrinking), (17..18, false));
+            assert_eq!(seeds.plan(17), plan);
+        }
+    }
+
+    #[test]
+    fn seeds_that_cannot_be_run_are_refused() {
+        assert_eq!(read("--seeds 1..301 --threads 2").expect("options").range, 1..301);
+        for line in [
+            "--seeds 7",
+            "--seeds 1..x",
+            "--seeds 9..1",
+            "--seed 18446744073709551615",
+            "--seed 1 --seeds 1..3",
+            "--nodes 8",
+            "--without weather",
+            "--without loss crash",
+        ] {
+            assert!(read(line).is_err(), "{line}");
+        }
+    }
 }

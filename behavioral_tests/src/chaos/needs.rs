@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::env;
+use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
@@ -63,7 +64,7 @@ pub fn lacks_own_mounts(kinds: &BTreeSet<&str>) -> bool {
 ///
 /// # Errors
 /// There is no right to, or the program cannot be run; on success it does not return.
-pub fn enter_own_mounts(arguments: &[String]) -> Result<()> {
+pub fn enter_own_mounts(arguments: &[OsString]) -> Result<()> {
     let probe = unshare().args(["mount", "-t", "tmpfs", "tmpfs", "/dev/shm"]).output();
     let probe = probe.context("cannot run unshare")?;
     if !probe.status.success() {

@@ -4,10 +4,15 @@
 //! shortest first; one that meets a case for the first time goes before all others. Must never remove a file: some are there for what they once found.
 
 use std::path::{Path, PathBuf};
-use std::{env, fs, io};
+use std::{fs, io};
 
 use states::random::SplitMix64;
-use unit_tests::properties::{self, Marks, Target};
+use structopt::StructOpt;
+use structopt::clap::AppSettings;
+use unit_tests::properties::{Marks, TARGETS, Target};
+
+#[path = "../../../behavioral_tests/src/command_line.rs"]
+mod command_line;
 
 /// Inputs to search.
 const SEARCHED: usize = 20_000;
@@ -16,17 +21,32 @@ const MOST: usize = 120;
 /// Bytes of a file.
 const LONGEST: usize = 4096;
 
+/// Makes the corpus of a property: of random inputs, or of what a fuzzer found
+#[derive(StructOpt)]
+#[structopt(
+    name = "corpus",
+    setting = AppSettings::DisableVersion,
+    after_help = "EXAMPLE:\n    corpus wal_open unit_tests/fuzz/corpus/wal_open"
+)]
+struct Options {
+    /// The property
+    #[structopt(value_name = "TARGET", parse(try_from_str = target))]
+    target: &'static Target,
+    /// Folders of inputs to try, instead of random ones
+    #[structopt(value_name = "FOLDER", parse(from_os_str))]
+    folders: Vec<PathBuf>,
+}
+
+fn target(name: &str) -> Result<&'static Target, String> {
+    let names = || TARGETS.each_ref().map(|target| target.name).join(", ");
+    let target = TARGETS.iter().find(|target| target.name == name);
+    target.ok_or_else(|| format!("no property is '{name}'; there are {}", names()))
+}
+
 fn main() -> io::Result<()> {
-    let mut arguments = env::args().skip(1);
-    let name = arguments.next().unwrap_or_default();
-    let Some(target) = properties::TARGETS.iter().find(|target| target.name == name) else {
-        let names: Vec<&str> = properties::TARGETS.iter().map(|target| target.name).collect();
-        eprintln!("usage: corpus TARGET [FOLDER...], of {}", names.join(", "));
-        std::process::exit(64);
-    };
+    let Options { target, folders } = command_line::read();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target.name);
     fs::create_dir_all(&folder)?;
-    let folders: Vec<PathBuf> = arguments.map(PathBuf::from).collect();
     let met = read(&folder)?.iter().map(|input| (target.check)(input)).collect();
     let mut corpus = Corpus { target, folder, met };
     let tried: Vec<(Vec<u8>, Marks)> = candidates(target, &folders)?

@@ -108,6 +108,12 @@ fn truncate(choices: &mut Choices, files: &mut Files, name: &str) -> &'static st
     "another length"
 }
 
+/// What the file held at one of the syncs before.
+fn earlier<'a>(choices: &mut Choices, log: &'a WrittenLog, name: &str) -> Option<&'a Vec<u8>> {
+    let old = choices.below(log.history.len().max(1));
+    log.history.get(old)?.get(name)
+}
+
 /// A write to one sector was lost, though a sync had returned: an earlier version of it is there.
 fn stale_sector(
     choices: &mut Choices,
@@ -115,9 +121,9 @@ fn stale_sector(
     files: &mut Files,
     name: &str,
 ) -> &'static str {
-    let old = choices.below(log.history.len().max(1));
-    let old = log.history.get(old).and_then(|files| files.get(name));
-    let (Some(old), Some(bytes)) = (old, files.get_mut(name)) else { return "nothing older" };
+    let (Some(old), Some(bytes)) = (earlier(choices, log, name), files.get_mut(name)) else {
+        return "nothing older";
+    };
     let range = sector_of(place(choices, bytes), bytes.len());
     if let Some(sector) = old.get(range.clone()) {
         bytes[range].copy_from_slice(sector);
@@ -131,10 +137,7 @@ fn stale_file(
     files: &mut Files,
     name: &str,
 ) -> &'static str {
-    let old = choices.below(log.history.len().max(1));
-    let Some(old) = log.history.get(old).and_then(|files| files.get(name)) else {
-        return "nothing older";
-    };
+    let Some(old) = earlier(choices, log, name) else { return "nothing older" };
     files.insert(name.to_owned(), old.clone());
     "a stale segment"
 }

@@ -1,58 +1,54 @@
-//! Explores small worlds: `explore --config M1 [--depth N] [--states N] [--threads N]`, or all of them
-//! without `--config`. Exits 1 if a rule is broken, and prints the way there as a golden script; or if
-//! a run that no option cut short did not meet what its setting must.
+//! Explores small worlds, one or all of them. Exits 1 if a rule is broken, and prints the way there as
+//! a golden script; or if a run that no option cut short did not meet what its setting must.
 
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
-use anyhow::{Context, Result, bail};
 use models::{Explored, Limits, RULES, SETTINGS, Setting};
+use structopt::StructOpt;
+use structopt::clap::AppSettings;
 
-const USAGE: &str = "usage: explore [--config NAME] [--depth N] [--states N] [--threads N]";
+#[path = "../../../src/command_line.rs"]
+mod command_line;
 
+/// Explores small worlds exhaustively, within bounds
+#[derive(StructOpt)]
+#[structopt(
+    name = "explore",
+    setting = AppSettings::DisableVersion,
+    after_help = WORLDS.as_str()
+)]
 struct Options {
-    setting: Option<&'static Setting>,
+    /// One world only
+    #[structopt(long, value_name = "NAME", parse(try_from_str = setting))]
+    config: Option<&'static Setting>,
+    /// Stops at so many actions from the beginning
+    #[structopt(long, value_name = "N")]
     depth: Option<usize>,
+    /// Stops at so many states, repeats included [default: the world's own bound]
+    #[structopt(long, value_name = "N")]
     states: Option<usize>,
+    /// How many threads explore
+    #[structopt(long, value_name = "N", default_value = "2")]
     threads: usize,
 }
 
+static WORLDS: LazyLock<String> = LazyLock::new(|| {
+    let world = |one: &Setting| format!("\n    {:<3} {}", one.name, one.about);
+    let worlds: String = SETTINGS.iter().map(world).collect();
+    format!("WORLDS:{worlds}\n\nEXAMPLE:\n    explore --config M2 --threads 4")
+});
+
+fn setting(name: &str) -> Result<&'static Setting, String> {
+    Setting::named(name).ok_or_else(|| format!("no world is '{name}'; --help names all"))
+}
+
 fn main() -> ExitCode {
-    match options() {
-        Ok(options) => run(&options),
-        Err(error) => {
-            eprintln!("explore: {error:#}\n{USAGE}");
-            for setting in SETTINGS {
-                eprintln!("  {:<3} {}", setting.name, setting.about);
-            }
-            ExitCode::from(2)
-        }
-    }
-}
-
-fn options() -> Result<Options> {
-    let mut options = Options { setting: None, depth: None, states: None, threads: 2 };
-    let mut words = std::env::args().skip(1);
-    while let Some(word) = words.next() {
-        let value = words.next().with_context(|| format!("{word} wants a value"))?;
-        match word.as_str() {
-            "--config" => {
-                let setting = Setting::named(&value);
-                options.setting = Some(setting.with_context(|| format!("no world is {value}"))?);
-            }
-            "--depth" => options.depth = Some(value.parse()?),
-            "--states" => options.states = Some(value.parse()?),
-            "--threads" => options.threads = value.parse()?,
-            _ => bail!("unknown option {word}"),
-        }
-    }
-    Ok(options)
-}
-
-fn run(options: &Options) -> ExitCode {
+    let options: Options = command_line::read();
     print_panics();
     println!("checked: {}", RULES.map(|rule| rule.to_string()).join(" · "));
     let settings =
-        SETTINGS.iter().filter(|one| options.setting.is_none_or(|only| only.name == one.name));
+        SETTINGS.iter().filter(|one| options.config.is_none_or(|only| only.name == one.name));
     for setting in settings {
         let states = options.states.unwrap_or(setting.states);
         let limits = Limits { depth: options.depth, states, threads: options.threads };
@@ -64,7 +60,7 @@ fn run(options: &Options) -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
-    if options.setting.is_none() {
+    if options.config.is_none() {
         println!("\nnot yet: M4 (membership) and M5 (snapshots), as the rules have neither");
     }
     ExitCode::SUCCESS
