@@ -1,12 +1,16 @@
 //! The command line. Only what is asked for and how it is read; no defaults that depend on a file,
 //! no work.
 
+mod bench;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use raft::units;
 use structopt::StructOpt;
 use structopt::clap::AppSettings;
+
+pub use bench::{Bench, Loading};
 
 /// How far a node's port for peers lies above its port for clients.
 pub const PEER_PORT_OFFSET: u16 = 10_000;
@@ -27,6 +31,7 @@ pub enum Options {
     CheckConfig(CheckConfig),
     Status(Status),
     Inspect(Inspect),
+    Bench(Bench),
     Guard(Guard),
 }
 

@@ -1,5 +1,6 @@
 //! The subcommands, one file each. None ends the process: each returns to `main`.
 
+pub mod bench;
 pub mod check_config;
 pub mod cli;
 pub mod demo;

@@ -1,0 +1,109 @@
+//! The command line of `raft bench`.
+
+use std::time::Duration;
+
+use raft::bench::requests::{MOST_KEYS, Operation};
+use raft::units;
+use structopt::StructOpt;
+
+/// Loads servers of the Redis protocol, ours or others, and measures them
+#[derive(Debug, StructOpt)]
+#[structopt(
+    after_help = "EXAMPLES:\n    raft bench --at 127.0.0.1:7001 --op set --clients 50 --time 10\n    raft bench --at 127.0.0.1:6379 --op get --pipeline 16 --pid 4711 -o json"
+)]
+pub struct Bench {
+    #[structopt(flatten)]
+    pub loading: Loading,
+    /// Addresses to load, all of them [default: $RAFT_AT, else 127.0.0.1:7001]
+    #[structopt(long, value_name = "HOST:PORT,...")]
+    pub at: Option<String>,
+    /// Processes of the servers, whose CPU and memory are measured
+    #[structopt(long, value_name = "PID,...", use_delimiter = true)]
+    pub pid: Vec<u32>,
+    /// The form of the output
+    #[structopt(short = "o", value_name = "FORM", default_value = "table", possible_values = &["table", "json"])]
+    pub output: String,
+}
+
+// What is sent, and how much of it. (A doc comment here would be the help of the subcommand.)
+#[derive(Clone, Debug, StructOpt)]
+pub struct Loading {
+    /// What is asked: set, incr or get
+    #[structopt(long = "op", value_name = "OPERATION", default_value = "set", parse(try_from_str = operation))]
+    pub operation: Operation,
+    /// Connections
+    #[structopt(long, value_name = "N", default_value = "50", parse(try_from_str = count))]
+    pub clients: usize,
+    /// Requests that a connection may have under way
+    #[structopt(long, value_name = "P", default_value = "1", parse(try_from_str = count))]
+    pub pipeline: usize,
+    /// Bytes of a value
+    #[structopt(long, value_name = "BYTES", default_value = "64", parse(try_from_str = size))]
+    pub size: usize,
+    /// Different keys, drawn uniformly
+    #[structopt(long, value_name = "K", default_value = "10000", parse(try_from_str = keys))]
+    pub keys: u64,
+    /// How long it is measured, in seconds or as in 1m
+    #[structopt(long, value_name = "S", default_value = "10", parse(try_from_str = time))]
+    pub time: Duration,
+    /// How long it runs before that [default: a fifth of --time, at most 2 s]
+    #[structopt(long, value_name = "S", parse(try_from_str = warm_up))]
+    pub warm_up: Option<Duration>,
+    /// Requests a second, sent when they are due, whatever the servers do; latencies count from then
+    #[structopt(long, value_name = "R", parse(try_from_str = rate))]
+    pub rate: Option<f64>,
+    /// What keys are drawn from
+    #[structopt(long, value_name = "NUMBER", default_value = "1")]
+    pub seed: u64,
+}
+
+fn operation(text: &str) -> Result<Operation, String> {
+    let all = [Operation::Set, Operation::Incr, Operation::Get];
+    let found = all.into_iter().find(|operation| operation.name().eq_ignore_ascii_case(text));
+    found.ok_or_else(|| format!("'{text}': expected set, incr or get"))
+}
+
+/// A million connections, or requests of one, are more than any machine has.
+fn count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count @ 1..=1_000_000) => Ok(count),
+        _ => Err(format!("'{text}': expected a number from 1 to 1000000")),
+    }
+}
+
+/// Redis's own limit.
+fn size(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(size @ 0..=536_870_912) => Ok(size),
+        _ => Err(format!("'{text}': expected a number of bytes from 0 to 536870912")),
+    }
+}
+
+fn keys(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(keys) if (1..=MOST_KEYS).contains(&keys) => Ok(keys),
+        _ => Err(format!("'{text}': expected a number from 1 to {MOST_KEYS}")),
+    }
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    warm_up(text).ok().filter(|time| !time.is_zero()).ok_or_else(|| expected_time(text))
+}
+
+fn warm_up(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let time = seconds.or_else(|| units::duration(text).ok());
+    let day = Duration::from_secs(86_400);
+    time.filter(|time| *time <= day).ok_or_else(|| expected_time(text))
+}
+
+fn expected_time(text: &str) -> String {
+    format!("'{text}': expected a time such as 10, 2.5 or 1m, of a day at most")
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if (0.001..=1e9).contains(&rate) => Ok(rate),
+        _ => Err(format!("'{text}': expected a number of requests a second, above 0")),
+    }
+}
