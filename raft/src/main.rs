@@ -34,7 +34,7 @@ fn dispatch(options: Options) -> anyhow::Result<()> {
         Options::Status(options) => commands::status::status(options),
         Options::Inspect(options) => commands::inspect::inspect(options),
         Options::Bench(options) => commands::bench::bench(options),
-        Options::Guard(_) => commands::demo::guard::guard(),
+        Options::Guard(options) => commands::local::guard::guard(options),
     }
 }
 

@@ -171,10 +171,14 @@ pub struct Status {
     pub watch: bool,
 }
 
-/// For `raft demo` alone: what it leaves behind when it is killed, this removes
+/// For `raft demo` and `raft bench` alone: what they leave behind when they are killed, this removes
 #[derive(Debug, StructOpt)]
 #[structopt(setting = AppSettings::Hidden)]
-pub struct Guard {}
+pub struct Guard {
+    /// The folder to make a temporary one in
+    #[structopt(value_name = "DIR", parse(from_os_str))]
+    pub within: Option<PathBuf>,
+}
 
 /// The log of a stopped node, entry by entry, or what is damaged in it
 #[derive(Debug, StructOpt)]

@@ -8,6 +8,7 @@ mod hosting;
 pub mod init;
 pub mod inspect;
 mod listen;
+pub mod local;
 pub mod run;
 pub mod serve;
 mod signals;
