@@ -48,7 +48,7 @@ impl Connection {
         Ok(Connection {
             stream: mio::net::TcpStream::from_std(stream),
             pipeline,
-            replies: Replies::new(),
+            replies: Replies::default(),
             slots: requests.slots(slots),
             filled: 0,
             sent: 0,

@@ -5,10 +5,12 @@
 //! - [`generator`]: keeps the load up over [`connection`]s, which send [`requests`] and skip
 //!   [`replies`]; `schedule`: when requests are due in an open loop;
 //! - [`latencies`]: how long requests took; [`findings`]: all that was found;
+//! - [`fill`]: writes what is asked for;
 //! - [`machine`]: who used the processors meanwhile.
 
 pub mod connection;
 mod descriptors;
+pub mod fill;
 pub mod findings;
 pub mod generator;
 pub mod latencies;

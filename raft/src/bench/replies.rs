@@ -51,12 +51,14 @@ pub struct Replies {
     text: Vec<u8>,
 }
 
-impl Replies {
+impl Default for Replies {
     /// Before the first reply.
-    pub fn new() -> Replies {
+    fn default() -> Replies {
         Replies { place: Place::Kind, open: 1, within: false, line: 0, text: Vec::new() }
     }
+}
 
+impl Replies {
     /// Takes what was read, and tells of each reply that it completes.
     pub fn feed(
         &mut self,
@@ -133,8 +135,14 @@ impl Replies {
             b'-' if self.line == 1 => Place::Length { array, negative: true, number },
             b'\r' => Place::Length { array, negative, number },
             b'\n' if number > MOST_BYTES || (negative && number != 1) => return Err(Garbage),
-            b'\n' if negative => return Ok(self.value(Outcome::Nothing, completed)),
-            b'\n' if array => return Ok(self.array(number, completed)),
+            b'\n' if negative => {
+                self.value(Outcome::Nothing, completed);
+                return Ok(());
+            }
+            b'\n' if array => {
+                self.array(number, completed);
+                return Ok(());
+            }
             b'\n' => Place::Bytes(number + 2),
             _ => return Err(Garbage),
         };
@@ -176,7 +184,7 @@ mod tests {
 
     /// What is told of these bytes when they come in pieces that end at `cuts`.
     fn told(bytes: &[u8], cuts: &[usize]) -> Result<Vec<String>, Garbage> {
-        let mut replies = Replies::new();
+        let mut replies = Replies::default();
         let mut told = Vec::new();
         let mut begin = 0;
         for end in cuts.iter().copied().chain([bytes.len()]) {

@@ -1,5 +1,6 @@
 //! The command line of `raft bench`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use raft::bench::requests::{MOST_KEYS, Operation};
@@ -9,7 +10,7 @@ use structopt::StructOpt;
 /// Loads servers of the Redis protocol, ours or others, and measures them
 #[derive(Debug, StructOpt)]
 #[structopt(
-    after_help = "EXAMPLES:\n    raft bench --at 127.0.0.1:7001 --op set --clients 50 --time 10\n    raft bench --at 127.0.0.1:6379 --op get --pipeline 16 --pid 4711 -o json"
+    after_help = "EXAMPLES:\n    raft bench --at 127.0.0.1:7001 --op set --clients 50 --time 10\n    raft bench --at 127.0.0.1:6379 --op get --pipeline 16 --pid 4711 -o json\n    raft bench --cluster 3 --clients 256"
 )]
 pub struct Bench {
     #[structopt(flatten)]
@@ -20,9 +21,28 @@ pub struct Bench {
     /// Processes of the servers, whose CPU and memory are measured
     #[structopt(long, value_name = "PID,...", use_delimiter = true)]
     pub pid: Vec<u32>,
+    /// Founds, loads and removes a cluster of N nodes instead
+    #[structopt(long, value_name = "N", conflicts_with_all = &["at", "pid"], parse(try_from_str = nodes))]
+    pub cluster: Option<u16>,
+    /// Loads all nodes of that cluster, not only the leader
+    #[structopt(long, requires = "cluster")]
+    pub spread: bool,
+    #[structopt(flatten)]
+    pub hosting: Hosting,
     /// The form of the output
     #[structopt(short = "o", value_name = "FORM", default_value = "table", possible_values = &["table", "json"])]
     pub output: String,
+}
+
+// Where clusters are founded, and what they talk over.
+#[derive(Clone, Debug, StructOpt)]
+pub struct Hosting {
+    /// Clusters are founded in a folder within DIR, which must not be on tmpfs [default: the system's]
+    #[structopt(long, value_name = "DIR", parse(from_os_str))]
+    pub data: Option<PathBuf>,
+    /// What their nodes talk over: zeromq or tcp
+    #[structopt(long, value_name = "TRANSPORT", possible_values = &TRANSPORTS)]
+    pub transport: Option<String>,
 }
 
 // What is sent, and how much of it. (A doc comment here would be the help of the subcommand.)
@@ -55,6 +75,16 @@ pub struct Loading {
     /// What keys are drawn from
     #[structopt(long, value_name = "NUMBER", default_value = "1")]
     pub seed: u64,
+}
+
+/// As the configuration file names them.
+pub const TRANSPORTS: [&str; 2] = ["zeromq", "tcp"];
+
+fn nodes(text: &str) -> Result<u16, String> {
+    match text.parse() {
+        Ok(nodes @ 1..=9) => Ok(nodes),
+        _ => Err(format!("'{text}': expected a number of nodes from 1 to 9")),
+    }
 }
 
 fn operation(text: &str) -> Result<Operation, String> {

@@ -14,6 +14,8 @@ const BUSY_GENERATOR: f64 = 0.9;
 /// The findings of a load. The fields are the JSON: names, units and meanings do not change.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
+    /// The cluster that was founded for this.
+    cluster: Option<String>,
     operation: &'static str,
     addresses: Vec<String>,
     clients: usize,
@@ -60,11 +62,12 @@ struct Servers {
 
 impl Report {
     /// Of one load.
-    pub fn new(load: &Load, findings: &Findings) -> Report {
+    pub fn new(load: &Load, findings: &Findings, cluster: Option<String>) -> Report {
         let micros = |share| in_micros(findings.latencies.quantile(share));
         let usage = findings.usage;
         let known = usage.filter(|usage| usage.servers.is_some());
         Report {
+            cluster,
             operation: load.operation.name(),
             addresses: load.addresses.iter().map(ToString::to_string).collect(),
             clients: load.clients,
@@ -107,6 +110,7 @@ impl Report {
     /// For people.
     pub fn text(&self) -> String {
         let mut lines = vec![self.headline()];
+        lines.extend(self.cluster.clone());
         let mut line = |name: &str, text: String| lines.push(format!("{name:<11} {text}"));
         line(
             "operations",
