@@ -10,7 +10,7 @@ use raft::units;
 use structopt::StructOpt;
 use structopt::clap::AppSettings;
 
-pub use bench::{Bench, Hosting, Loading, TRANSPORTS};
+pub use bench::{Bench, Compare, Failover, Fault, Hosting, Kind, Loading, TRANSPORTS};
 
 /// How far a node's port for peers lies above its port for clients.
 pub const PEER_PORT_OFFSET: u16 = 10_000;

@@ -6,7 +6,8 @@
 //!   [`replies`]; `schedule`: when requests are due in an open loop;
 //! - [`latencies`]: how long requests took; [`findings`]: all that was found;
 //! - [`fill`]: writes what is asked for;
-//! - [`machine`]: who used the processors meanwhile.
+//! - [`probe`]: how soon writes are taken again after a fault;
+//! - [`machine`]: who used the processors meanwhile; [`rounds`]: two servers against each other.
 
 pub mod connection;
 mod descriptors;
@@ -15,8 +16,10 @@ pub mod findings;
 pub mod generator;
 pub mod latencies;
 pub mod machine;
+pub mod probe;
 pub mod replies;
 pub mod requests;
+pub mod rounds;
 mod schedule;
 
 use std::net::SocketAddr;

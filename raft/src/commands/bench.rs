@@ -1,8 +1,12 @@
 //! `raft bench`: loads servers and prints what was measured. What measures is in `raft::bench`.
 
+mod compare;
+mod failover;
 mod folder;
 mod hosted;
+mod redis;
 mod report;
+mod table;
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
@@ -18,16 +22,24 @@ use raft::print;
 use self::hosted::Hosted;
 use self::report::Report;
 use super::signals;
-use crate::options;
+use crate::options::{self, Kind};
 
 /// The longest warm-up that nobody asked for.
 const WARM_UP: Duration = Duration::from_secs(2);
 
 /// Runs the subcommand.
-pub fn bench(options: options::Bench) -> anyhow::Result<()> {
+pub fn bench(mut options: options::Bench) -> anyhow::Result<()> {
+    match options.kind.take() {
+        Some(Kind::Compare(options)) => compare::compare(options),
+        Some(Kind::Failover(options)) => failover::failover(options),
+        None => one_load(&options),
+    }
+}
+
+fn one_load(options: &options::Bench) -> anyhow::Result<()> {
     let ended = match options.cluster {
-        Some(nodes) => own_cluster(&options, nodes)?,
-        None => others(&options)?,
+        Some(nodes) => own_cluster(options, nodes)?,
+        None => others(options)?,
     };
     match ended {
         Some(trouble) => Err(Failure::new(exit::UNAVAILABLE, trouble).into()),

@@ -29,12 +29,84 @@ pub struct Bench {
     pub spread: bool,
     #[structopt(flatten)]
     pub hosting: Hosting,
+    #[structopt(subcommand)]
+    pub kind: Option<Kind>,
     /// The form of the output
     #[structopt(short = "o", value_name = "FORM", default_value = "table", possible_values = &["table", "json"])]
     pub output: String,
 }
 
-// Where clusters are founded, and what they talk over.
+/// What else can be measured.
+#[derive(Debug, StructOpt)]
+pub enum Kind {
+    Compare(Compare),
+    Failover(Failover),
+}
+
+/// Our cluster beside a redis-server that syncs every write, in turns
+#[derive(Debug, StructOpt)]
+#[structopt(after_help = "EXAMPLE:\n    raft bench compare --quick")]
+pub struct Compare {
+    /// Three short rounds: under three minutes
+    #[structopt(long)]
+    pub quick: bool,
+    /// Rounds [default: 5, or 3]
+    #[structopt(long, value_name = "N", parse(try_from_str = count))]
+    pub rounds: Option<usize>,
+    /// What our nodes talk over, a cluster for each [default: zeromq]
+    #[structopt(long, value_name = "TRANSPORT,...", use_delimiter = true, possible_values = &TRANSPORTS)]
+    pub transport: Vec<String>,
+    /// Loads all our nodes, not only the leader
+    #[structopt(long)]
+    pub spread: bool,
+    /// Servers keep their logs in a folder within DIR, which must not be on tmpfs [default: the system's]
+    #[structopt(long, value_name = "DIR", parse(from_os_str))]
+    pub data: Option<PathBuf>,
+    /// The form of the output
+    #[structopt(short = "o", value_name = "FORM", default_value = "table", possible_values = &["table", "json"])]
+    pub output: String,
+}
+
+/// How long writes are not taken when the leader dies or hangs
+#[derive(Debug, StructOpt)]
+#[structopt(after_help = "EXAMPLE:\n    raft bench failover --times 50 --fault pause")]
+pub struct Failover {
+    /// How many times
+    #[structopt(long, value_name = "N", default_value = "10", parse(try_from_str = count))]
+    pub times: usize,
+    /// What is done to the leader: kill (SIGKILL) or pause (SIGSTOP)
+    #[structopt(long, value_name = "FAULT", default_value = "kill", parse(try_from_str = fault))]
+    pub fault: Fault,
+    /// The number of nodes
+    #[structopt(long, value_name = "N", default_value = "3", parse(try_from_str = nodes))]
+    pub cluster: u16,
+    #[structopt(flatten)]
+    pub hosting: Hosting,
+    /// The form of the output
+    #[structopt(short = "o", value_name = "FORM", default_value = "table", possible_values = &["table", "json"])]
+    pub output: String,
+}
+
+/// What is done to a leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// SIGKILL.
+    Kill,
+    /// SIGSTOP.
+    Pause,
+}
+
+impl Fault {
+    /// As the command line names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Fault::Kill => "kill",
+            Fault::Pause => "pause",
+        }
+    }
+}
+
+// Where clusters are founded, and what they talk over. (No doc comment: see `Loading`.)
 #[derive(Clone, Debug, StructOpt)]
 pub struct Hosting {
     /// Clusters are founded in a folder within DIR, which must not be on tmpfs [default: the system's]
@@ -85,6 +157,11 @@ fn nodes(text: &str) -> Result<u16, String> {
         Ok(nodes @ 1..=9) => Ok(nodes),
         _ => Err(format!("'{text}': expected a number of nodes from 1 to 9")),
     }
+}
+
+fn fault(text: &str) -> Result<Fault, String> {
+    let found = [Fault::Kill, Fault::Pause].into_iter().find(|fault| fault.name() == text);
+    found.ok_or_else(|| format!("'{text}': expected kill or pause"))
 }
 
 fn operation(text: &str) -> Result<Operation, String> {

@@ -17,7 +17,8 @@ pub const USUAL_TRANSPORT: &str = "zeromq";
 pub struct Hosted {
     /// Its nodes.
     pub cluster: Cluster,
-    transport: &'static str,
+    /// What they talk over.
+    pub transport: &'static str,
     place: Place,
 }
 

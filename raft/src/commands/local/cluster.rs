@@ -2,6 +2,7 @@
 //! they agree on. Must never take a node's word for another's.
 
 use std::path::Path;
+use std::process::Child;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -66,6 +67,16 @@ impl Cluster {
     /// The node of this number, from 1.
     pub fn node(&mut self, number: usize) -> &mut Node {
         &mut self.nodes[number - 1]
+    }
+
+    /// The temporary folder, which goes when the cluster ends.
+    pub fn folder(&self) -> &Path {
+        self.guard.folder()
+    }
+
+    /// Puts another process under the same guard; it must not have been waited for.
+    pub fn watch(&mut self, process: &Child) -> anyhow::Result<()> {
+        self.guard.watch(process)
     }
 
     /// Starts a node that does not run.
@@ -170,7 +181,7 @@ impl Cluster {
     }
 
     /// Waits until one node leads and all others are of its term and have heard from it.
-    fn wait_until_all_follow(&mut self) -> anyhow::Result<()> {
+    pub fn wait_until_all_follow(&mut self) -> anyhow::Result<()> {
         let (_, leader, _) = self.wait_for_leader(Instant::now())?;
         let end = Instant::now() + self.pace.patience();
         while !self.all_heard(|view| view.term >= leader.term && view.commit >= leader.last) {

@@ -5,5 +5,5 @@ pub mod cluster;
 pub mod founding;
 pub mod guard;
 pub mod node;
-mod ports;
+pub mod ports;
 pub mod view;
