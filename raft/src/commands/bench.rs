@@ -4,8 +4,10 @@ mod compare;
 mod failover;
 mod folder;
 mod hosted;
+mod plots;
 mod redis;
 mod report;
+mod sweep;
 mod table;
 
 use std::net::{SocketAddr, ToSocketAddrs};

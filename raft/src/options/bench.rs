@@ -59,6 +59,9 @@ pub struct Compare {
     /// Loads all our nodes, not only the leader
     #[structopt(long)]
     pub spread: bool,
+    /// Draws throughput and p99 over clients, and over requests in flight, as SVGs in DIR
+    #[structopt(long, value_name = "DIR", parse(from_os_str))]
+    pub plots: Option<PathBuf>,
     /// Servers keep their logs in a folder within DIR, which must not be on tmpfs [default: the system's]
     #[structopt(long, value_name = "DIR", parse(from_os_str))]
     pub data: Option<PathBuf>,

@@ -14,6 +14,7 @@ use raft::print;
 use super::folder::Place;
 use super::hosted::{Hosted, USUAL_TRANSPORT};
 use super::redis::Redis;
+use super::sweep;
 use super::table::{self, Row};
 use crate::commands::signals;
 use crate::options;
@@ -69,6 +70,12 @@ pub fn compare(options: options::Compare) -> anyhow::Result<()> {
         _ => table::text(&rows),
     };
     print::line(text)?;
+    if let (Some(folder), Ok(())) = (&options.plots, &measured) {
+        let written = sweep::draw(&mut servers, folder)?;
+        if options.output == "table" {
+            print::line(written)?;
+        }
+    }
     let is_alone = servers.redis.is_none();
     servers.end()?;
     measured?;
@@ -149,8 +156,21 @@ impl Servers {
         }
     }
 
+    /// Every cluster, then Redis if it is there.
+    pub fn all(&self) -> Vec<Option<usize>> {
+        let clusters = (0..self.clusters.len()).map(Some);
+        clusters.chain(self.redis.as_ref().map(|_| None)).collect()
+    }
+
+    /// What people call it.
+    pub fn name(&self, server: Option<usize>) -> String {
+        server.map_or("redis-server, appendfsync always".into(), |number| {
+            format!("raft, 3 nodes over {}", self.clusters[number].transport)
+        })
+    }
+
     /// Loads one server.
-    fn sample(
+    pub fn sample(
         &mut self,
         cluster: Option<usize>,
         row: (Operation, usize, usize),
@@ -171,7 +191,7 @@ impl Servers {
             processes: self.processes(cluster),
         };
         let findings = generator::run(&load)?;
-        let name = cluster.map_or("redis-server", |number| self.clusters[number].transport);
+        let name = self.name(cluster);
         let what = || format!("{name}, {} of {clients} × {pipeline}", operation.name());
         if let Some(trouble) = findings.trouble() {
             return Err(Failure::new(exit::UNAVAILABLE, format!("{}: {trouble}", what())).into());
