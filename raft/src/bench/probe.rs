@@ -123,3 +123,42 @@ impl Probe {
         done
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+
+    /// A server that answers every request with this.
+    fn server(reply: &'static [u8]) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("bound");
+        thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                thread::spawn(move || {
+                    while stream.read(&mut [0; 1_024]).is_ok_and(|count| count > 0) {
+                        let _ = stream.write_all(reply);
+                    }
+                });
+            }
+        });
+        address
+    }
+
+    fn acknowledged(servers: &[SocketAddr], patience: Duration) -> Option<Instant> {
+        let probe = Probe::open(servers, 1).expect("they take connections");
+        probe.first_acknowledged(patience).expect("sockets can be waited for")
+    }
+
+    #[test]
+    fn an_error_is_no_acknowledgement() {
+        let refuses = server(b"-CLUSTERDOWN no leader\r\n");
+        let patience = Duration::from_millis(50);
+        assert_eq!(acknowledged(&[refuses], patience), None);
+        let takes = server(b"+OK\r\n");
+        assert!(acknowledged(&[refuses, takes], Duration::from_secs(30)).is_some());
+    }
+}
