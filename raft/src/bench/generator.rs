@@ -134,7 +134,7 @@ impl<'a> Generator<'a> {
     fn start(&mut self) {
         if self.schedule.is_none() {
             for number in 0..self.connections.len() {
-                self.pump(number);
+                self.pump(number, self.now());
             }
         }
     }
@@ -200,14 +200,13 @@ impl<'a> Generator<'a> {
             tally.answered(due, now, outcome);
         });
         match read {
-            Ok(()) => self.pump(number),
+            Ok(()) => self.pump(number, read_at.unwrap_or_else(|| self.now())),
             Err(lost) => self.lose(number, lost),
         }
     }
 
-    /// Sends what a connection may send.
-    fn pump(&mut self, number: usize) {
-        let now = self.now();
+    /// Sends what a connection may send now.
+    fn pump(&mut self, number: usize, now: u64) {
         let Some(connection) = &mut self.connections[number] else { return };
         loop {
             if let Some(schedule) = &mut self.schedule {

@@ -232,13 +232,12 @@ mod tests {
     }
 
     #[test]
-    fn this_process_is_alive_and_is_no_foreign_work() {
-        assert!(is_alive(std::process::id()));
-        let own = Processes::default();
-        let all = Processes { servers: vec![std::process::id()], aside: vec![] };
-        assert!(Others::take(&own).ticks <= Others::take(&all).ticks + 1_000_000);
-        let reading = Reading::take(&all).expect("Linux");
+    fn a_process_that_is_gone_has_no_figures() {
+        assert!(is_alive(std::process::id()) && !is_alive(u32::MAX));
+        let servers = |id| Processes { servers: vec![id], aside: vec![] };
+        let reading = Reading::take(&servers(std::process::id())).expect("Linux");
         assert!(reading.servers.expect("alive").pages > 0);
+        assert_eq!(Reading::take(&servers(u32::MAX)).expect("Linux").servers, None);
     }
 
     fn reading(at: Instant, ticks: (u64, u64, u64), generator: u64, servers: u64) -> Reading {

@@ -51,6 +51,10 @@ fn one_load(options: &options::Bench) -> anyhow::Result<()> {
 
 /// Loads servers that run; returns what was wrong with them.
 fn others(options: &options::Bench) -> anyhow::Result<Option<String>> {
+    if options.hosting.data.is_some() || options.hosting.transport.is_some() {
+        let text = "--transport and --data are for --cluster, which founds one";
+        return Err(Failure::new(exit::USAGE, text).into());
+    }
     let cluster = Cluster::new(options.at.as_deref())?;
     let addresses = resolve(cluster.addresses())?;
     if let Some(gone) = options.pid.iter().find(|id| !machine::is_alive(**id)) {

@@ -6,10 +6,12 @@ use std::time::Duration;
 use raft::bench::requests::{MOST_KEYS, Operation};
 use raft::units;
 use structopt::StructOpt;
+use structopt::clap::AppSettings;
 
 /// Loads servers of the Redis protocol, ours or others, and measures them
 #[derive(Debug, StructOpt)]
 #[structopt(
+    setting = AppSettings::ArgsNegateSubcommands,
     after_help = "EXAMPLES:\n    raft bench --at 127.0.0.1:7001 --op set --clients 50 --time 10\n    raft bench --at 127.0.0.1:6379 --op get --pipeline 16 --pid 4711 -o json\n    raft bench --cluster 3 --clients 256"
 )]
 pub struct Bench {
@@ -213,7 +215,9 @@ fn expected_time(text: &str) -> String {
 
 fn rate(text: &str) -> Result<f64, String> {
     match text.parse() {
-        Ok(rate) if (0.001..=1e9).contains(&rate) => Ok(rate),
-        _ => Err(format!("'{text}': expected a number of requests a second, above 0")),
+        Ok(rate) if (0.001..=1e7).contains(&rate) => Ok(rate),
+        _ => {
+            Err(format!("'{text}': expected a number of requests a second, from 0.001 to 10000000"))
+        }
     }
 }

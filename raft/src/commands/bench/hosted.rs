@@ -59,7 +59,9 @@ impl Hosted {
     pub fn description(&self) -> String {
         let (nodes, transport) = (self.cluster.nodes.len(), self.transport);
         let Place { folder, file_system, .. } = &self.place;
-        format!("{nodes} nodes over {transport}, logs on {file_system} in {}", folder.display())
+        let plural = if nodes == 1 { "node" } else { "nodes" };
+        let folder = folder.display();
+        format!("{nodes} {plural} over {transport}, logs on {file_system} in {folder}")
     }
 
     /// Stops it and removes it.
