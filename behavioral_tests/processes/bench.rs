@@ -154,6 +154,25 @@ fn without_redis_our_column_is_printed_and_how_to_install_it() {
 }
 
 #[test]
+#[ignore = "needs redis-server"]
+fn beside_redis_every_row_has_a_ratio_or_is_noisy() {
+    let output = run(&["compare", "--quick", "--rounds", "1", "-o", "json"]);
+    assert_eq!((output.status.code(), stderr(&output)), (Some(0), ""), "{output:?}");
+    let rows = json(&output);
+    let rows = rows.as_array().expect("a list");
+    assert_eq!(rows.len(), 8);
+    for row in rows {
+        let verdict = &row["verdict"];
+        assert_ne!(verdict["noisy"] == true, verdict["ratio"].is_object(), "{row}");
+        for server in ["ours", "theirs"] {
+            for figure in ["rate", "p50", "p99", "cpu"] {
+                assert!(verdict[server][figure].as_f64().expect(figure) > 0.0, "{row}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_server_that_cannot_be_reached_is_named() {
     ended(&run(&["--at", "127.0.0.1:1"]), 69, "127.0.0.1:1: connection refused");
     ended(&run(&["--at", "no.such.host.invalid:1"]), 69, "no.such.host.invalid:1: ");
