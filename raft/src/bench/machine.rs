@@ -106,7 +106,7 @@ impl Reading {
     }
 
     /// What was used since an earlier reading. `others` is what [`Others`] say.
-    pub fn since(&self, earlier: &Reading, others: f64) -> Usage {
+    pub fn since(&self, earlier: &Reading, others: Shares) -> Usage {
         let seconds = (self.at - earlier.at).as_secs_f64().max(1e-9);
         let generator = self.generator.saturating_sub(earlier.generator).as_secs_f64();
         let servers = self.servers.zip(earlier.servers).map(|(now, before)| Servers {
@@ -124,7 +124,7 @@ impl Reading {
             servers,
             // Interrupts are charged to whom they meet, or to nobody, as the kernel was built: where
             // they are in ours but not in busy, the difference falls short, and others tell.
-            foreign: ((busy - ours) / seconds).max(others).max(0.0),
+            foreign: ((busy - ours) / seconds - others.kernel).max(others.processes).max(0.0),
             stolen: stolen as f64 / all as f64,
         }
     }
@@ -135,6 +135,17 @@ impl Reading {
 pub struct Others {
     at: Instant,
     ticks: u64,
+    kernel: u64,
+}
+
+/// What others used, as shares of a core.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Shares {
+    /// Processes: foreign work.
+    pub processes: f64,
+    /// The kernel's own threads, which work for whoever writes and sends most: for us, or for processes
+    /// that are counted themselves.
+    pub kernel: f64,
 }
 
 impl Others {
@@ -148,14 +159,19 @@ impl Others {
         let ids = folders.filter_map(|folder| folder.file_name().to_str()?.parse::<u32>().ok());
         let foreign = ids.filter(|id| !ours(*id));
         let read = foreign.filter_map(|id| Process::of(&id.to_string()));
-        let ticks = read.filter(|one| !one.is_kernel).map(|one| one.own + one.children).sum();
-        Others { at: Instant::now(), ticks }
+        let (kernel, processes): (Vec<Process>, Vec<Process>) = read.partition(|one| one.is_kernel);
+        let sum = |all: &[Process]| all.iter().map(|one| one.own + one.children).sum();
+        Others { at: Instant::now(), ticks: sum(&processes), kernel: sum(&kernel) }
     }
 
-    /// Their share of a core since then.
-    pub fn since(&self, earlier: &Others) -> f64 {
+    /// Their shares of a core since then.
+    pub fn since(&self, earlier: &Others) -> Shares {
         let seconds = (self.at - earlier.at).as_secs_f64().max(1e-9);
-        in_seconds(self.ticks.saturating_sub(earlier.ticks)) / seconds
+        let share = |now: u64, before| in_seconds(now.saturating_sub(before)) / seconds;
+        Shares {
+            processes: share(self.ticks, earlier.ticks),
+            kernel: share(self.kernel, earlier.kernel),
+        }
     }
 }
 
@@ -260,7 +276,9 @@ mod tests {
         let after = |busy, stolen| {
             reading(begin + Duration::from_secs(1), (busy, stolen, all), 250, second / 2)
         };
-        let share = |busy, stolen, others| after(busy, stolen).since(&before, others);
+        let share = |busy, stolen, processes| {
+            after(busy, stolen).since(&before, Shares { processes, kernel: 0.0 })
+        };
         let quiet = share(second * 3 / 4, 0, 0.0);
         assert_eq!((quiet.generator, quiet.foreign, quiet.stolen), (0.25, 0.0, 0.0));
         assert_eq!(quiet.servers.expect("alive").cpu, Duration::from_millis(500));
@@ -268,6 +286,8 @@ mod tests {
         assert!(share(second * 95 / 100, 0, 0.0).is_noisy(), "20 % of a core were foreign");
         assert!(!share(second * 85 / 100, 0, 0.0).is_noisy(), "10 % of a core were foreign");
         assert!(share(second / 2, 0, 0.2).is_noisy(), "other processes tell of 20 %");
+        let busy_kernel = Shares { processes: 0.0, kernel: 0.2 };
+        assert!(!after(second * 95 / 100, 0).since(&before, busy_kernel).is_noisy(), "for us");
         assert!(share(second / 2, second / 10, 0.0).is_noisy(), "5 % of two cores were stolen");
         assert!(!share(second / 2, second / 20, 0.0).is_noisy(), "2.5 % were");
     }
