@@ -107,7 +107,8 @@ fn without_a_subcommand_the_help_is_an_error() {
 
 #[test]
 fn every_help_has_an_example_and_goes_to_stdout() {
-    let subcommands = ["demo", "run", "init", "serve", "cli", "check-config", "status", "inspect"];
+    let subcommands =
+        ["demo", "run", "init", "serve", "cli", "check-config", "status", "inspect", "bench"];
     let help = run(&["--help"]);
     assert_eq!(code(&help), 0);
     for subcommand in subcommands {

@@ -51,6 +51,11 @@ impl Cluster {
         }
     }
 
+    /// All addresses, in the order given.
+    pub fn addresses(&self) -> &[String] {
+        &self.addresses
+    }
+
     /// Where the next command goes first.
     pub fn address(&self) -> &str {
         match &self.client {

@@ -41,9 +41,12 @@
 //! - [`store`]: the key-value machine;
 //! - `doors`: what clients speak; `client`: a small client of the same protocol;
 //! - `chaos`: faults for a cluster of real processes, and a record of what its clients saw;
+//! - `bench`: a load for servers of the Redis protocol, and what it measures;
 //! - `config`, `cluster`, `status`: a node's settings, a cluster's founding, what a node tells;
 //! - `render`, `print`, `units`, `exit`: what the program's commands share.
 
+#[cfg(feature = "program")]
+pub mod bench;
 #[cfg(feature = "program")]
 pub mod chaos;
 #[cfg(feature = "program")]

@@ -33,7 +33,8 @@ fn dispatch(options: Options) -> anyhow::Result<()> {
         Options::CheckConfig(options) => commands::check_config::check_config(options),
         Options::Status(options) => commands::status::status(options),
         Options::Inspect(options) => commands::inspect::inspect(options),
-        Options::Guard(_) => commands::demo::guard::guard(),
+        Options::Bench(options) => commands::bench::bench(options),
+        Options::Guard(options) => commands::local::guard::guard(options),
     }
 }
 
@@ -75,7 +76,8 @@ fn usage_text(message: &str) -> String {
 }
 
 fn is_subcommand(word: &str) -> bool {
-    let names = ["demo", "run", "init", "serve", "cli", "check-config", "status", "inspect"];
+    let names =
+        ["demo", "run", "init", "serve", "cli", "check-config", "status", "inspect", "bench"];
     names.contains(&word)
 }
 

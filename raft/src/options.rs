@@ -1,12 +1,16 @@
 //! The command line. Only what is asked for and how it is read; no defaults that depend on a file,
 //! no work.
 
+mod bench;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use raft::units;
 use structopt::StructOpt;
 use structopt::clap::AppSettings;
+
+pub use bench::{Bench, Compare, Failover, Fault, Hosting, Kind, Loading, TRANSPORTS};
 
 /// How far a node's port for peers lies above its port for clients.
 pub const PEER_PORT_OFFSET: u16 = 10_000;
@@ -27,6 +31,7 @@ pub enum Options {
     CheckConfig(CheckConfig),
     Status(Status),
     Inspect(Inspect),
+    Bench(Bench),
     Guard(Guard),
 }
 
@@ -166,10 +171,14 @@ pub struct Status {
     pub watch: bool,
 }
 
-/// For `raft demo` alone: what it leaves behind when it is killed, this removes
+/// For `raft demo` and `raft bench` alone: what they leave behind when they are killed, this removes
 #[derive(Debug, StructOpt)]
 #[structopt(setting = AppSettings::Hidden)]
-pub struct Guard {}
+pub struct Guard {
+    /// The folder to make a temporary one in
+    #[structopt(value_name = "DIR", parse(from_os_str))]
+    pub within: Option<PathBuf>,
+}
 
 /// The log of a stopped node, entry by entry, or what is damaged in it
 #[derive(Debug, StructOpt)]

@@ -77,6 +77,11 @@ struct End {
 }
 
 impl Links {
+    /// No proxies: for nodes that talk to each other directly.
+    pub fn none() -> Links {
+        Links { ends: BTreeMap::new(), stop: None, thread: None }
+    }
+
     /// Listens for each link on a port of 127.0.0.1 that the system chooses, and serves all of them
     /// on one thread.
     ///
@@ -139,11 +144,12 @@ impl Links {
         *self.end(from, to).condition.borrow()
     }
 
-    /// Whether frames pass both ways between two nodes, as far as no link is cut.
+    /// Whether frames pass both ways between two nodes, as far as no link is cut: none is where there
+    /// is no proxy.
     pub fn connects(&self, one: usize, other: usize) -> bool {
-        [(one, other), (other, one)]
-            .iter()
-            .all(|(from, to)| self.condition(*from, *to).cut.is_none())
+        let both = [(one, other), (other, one)];
+        let mut proxies = both.iter().filter_map(|link| self.ends.get(link));
+        proxies.all(|end| end.condition.borrow().cut.is_none())
     }
 
     /// Cuts a link.

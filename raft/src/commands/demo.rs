@@ -1,18 +1,12 @@
 //! `raft demo`: a whole cluster in one command, each node a process of its own, and a prompt.
-//! Nothing of it may outlive it (`guard`).
+//! Nothing of it may outlive it (`local::guard`).
 
-mod cluster;
 mod cuts;
-mod founding;
-pub mod guard;
 mod line;
-mod node;
-mod ports;
 mod prompt;
 mod session;
 mod show;
 mod trial;
-mod view;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
@@ -22,10 +16,10 @@ use anyhow::Context;
 use raft::exit::{self, Failure};
 use raft::print;
 
-use self::cluster::Cluster;
-use self::founding::Pace;
 use self::prompt::Prompt;
 use self::session::{Answer, Session};
+use super::local::cluster::Cluster;
+use super::local::founding::{Founding, Pace};
 use super::signals;
 use crate::options;
 
@@ -48,7 +42,12 @@ pub fn demo(options: options::Demo) -> anyhow::Result<()> {
     let lines = lines(&options)?;
     let pace = if options.slow { Pace::Slow } else { Pace::Usual };
     signals::end_at_first().context("cannot wait for signals")?;
-    let mut session = Session::new(Cluster::start(nodes, options.keep.as_deref(), pace)?);
+    let founding = Founding { nodes, pace, transport: None, has_links: true };
+    let cluster = match &options.keep {
+        Some(folder) => Cluster::start_in(folder, founding),
+        None => Cluster::start(founding, None),
+    };
+    let mut session = Session::new(cluster?);
     let played = play(&mut session, lines);
     session.cluster.end()?;
     match played? {

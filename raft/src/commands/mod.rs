@@ -1,5 +1,6 @@
 //! The subcommands, one file each. None ends the process: each returns to `main`.
 
+pub mod bench;
 pub mod check_config;
 pub mod cli;
 pub mod demo;
@@ -7,6 +8,7 @@ mod hosting;
 pub mod init;
 pub mod inspect;
 mod listen;
+pub mod local;
 pub mod run;
 pub mod serve;
 mod signals;

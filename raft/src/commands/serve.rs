@@ -15,13 +15,13 @@ use servers::storage::{Expected, FolderDisk, Identity, Superblock};
 use tokio::runtime;
 
 use super::signals::{self, Stop};
-use super::{demo, hosting, listen};
+use super::{hosting, listen, local};
 use crate::options;
 
 /// Runs the subcommand.
 pub fn serve(options: options::Serve) -> anyhow::Result<()> {
     if let Some(parent) = options.guarded {
-        demo::guard::die_with_parent(parent)?;
+        local::guard::die_with_parent(parent)?;
     }
     let loaded = config::load(&options.config, &flags(&options))
         .map_err(|error| Failure::new(exit::CONFIGURATION, error.to_string()))?;

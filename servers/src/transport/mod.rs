@@ -40,6 +40,15 @@ pub enum Sent {
     Dropped,
 }
 
+/// What became of the connection over which a peer is sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It was lost: the peer ended, or the network did.
+    Lost(NodeId),
+    /// It stands, for the first time or again.
+    Found(NodeId),
+}
+
 /// Sends and receives whole frames. Used by one task; nothing in it blocks.
 ///
 /// A turn of that task: wait until something is readable, take frames until there is none (or as
@@ -53,6 +62,12 @@ pub trait Transport {
 
     /// The next frame that has arrived, from whomever.
     fn receive(&mut self) -> Option<Bytes>;
+
+    /// The next change of a peer's control lane, in order. To be asked for once
+    /// [`receive`](Transport::receive) has given all there is: what a peer said before it went counts.
+    fn change(&mut self) -> Option<Change> {
+        None
+    }
 
     /// Tries again what could not leave at once, control before log; to be called once a turn.
     /// Returns whether some is left, so that the caller comes back within a millisecond or so.

@@ -16,7 +16,7 @@ use rustyline::{Context, Editor, ExternalPrinter, Helper};
 
 use super::line::WORDS;
 use super::session::Session;
-use super::view::View;
+use crate::commands::local::view::View;
 
 /// How often each node is asked for its role.
 const POLL: Duration = Duration::from_millis(50);

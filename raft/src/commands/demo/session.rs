@@ -10,9 +10,9 @@ use raft::chaos::load::Load;
 use raft::client::{CallError, Client, Reply, reason};
 use raft::render;
 
-use super::cluster::Cluster;
 use super::line::{HELP, Line, Target};
 use super::show;
+use crate::commands::local::cluster::Cluster;
 
 /// What came of a line.
 #[derive(Debug)]

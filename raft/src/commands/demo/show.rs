@@ -6,8 +6,8 @@ use comfy_table::{CellAlignment, Table, presets};
 use raft::chaos::links::Links;
 use raft::client::Reply;
 
-use super::node::Node;
-use super::view::View;
+use crate::commands::local::node::Node;
+use crate::commands::local::view::View;
 
 /// The table of nodes; what is wrong with their links in a column of its own, if anything is.
 pub fn status(nodes: &[Node], views: &[Option<View>], links: &Links) -> String {

@@ -12,10 +12,10 @@ use raft::chaos::links::Links;
 use raft::chaos::load::{Keys, Load, Mix, Plan, Report};
 use raft::print;
 
-use super::cluster::Cluster;
-use super::founding;
 use super::session::{Answer, Session};
 use super::show;
+use crate::commands::local::cluster::Cluster;
+use crate::commands::local::founding;
 
 /// Operations that the history may hold.
 const MOST_KEPT: usize = 200_000;

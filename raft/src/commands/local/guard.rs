@@ -1,4 +1,4 @@
-//! Nothing of a demonstration outlives it, however it ends: a process beside it holds the reading
+//! No process of a local cluster outlives the program that started it, however that ends: a process beside it holds the reading
 //! end of a pipe, and when that closes it kills the nodes and removes their folder. Each node also
 //! asks the system to be killed with its parent. Must never act on a process that it was not told
 //! of, and knows those by descriptors, because numbers are used again.
@@ -20,10 +20,12 @@ use rustix::process::{
     set_parent_process_death_signal,
 };
 
+use crate::options;
+
 /// How long killed processes are waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The demonstration's end of the pipe.
+/// The program's end of the pipe.
 #[derive(Debug)]
 pub struct Guard {
     process: Child,
@@ -34,11 +36,13 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Starts the guard, which makes a temporary folder, to be removed at the end.
-    pub fn start() -> anyhow::Result<Guard> {
+    /// Starts the guard, which makes a temporary folder, to be removed at the end; `within` another, or
+    /// where the system has its own.
+    pub fn start(within: Option<&Path>) -> anyhow::Result<Guard> {
         let program = std::env::current_exe().context("cannot find the running program")?;
         let mut process = Command::new(program)
             .arg("guard")
+            .args(within)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -96,8 +100,13 @@ impl Drop for Guard {
 
 /// The guard's own life: makes the folder and says where it is, then takes process ids, one a line,
 /// and confirms each.
-pub fn guard() -> anyhow::Result<()> {
-    let folder = tempfile::Builder::new().prefix("raft-demo-").tempdir();
+pub fn guard(options: options::Guard) -> anyhow::Result<()> {
+    let mut folder = tempfile::Builder::new();
+    folder.prefix("raft-nodes-");
+    let folder = match options.within {
+        Some(within) => folder.tempdir_in(within),
+        None => folder.tempdir(),
+    };
     let folder = folder.context("cannot make a temporary folder")?;
     let mut watched = Vec::new();
     let input = io::stdin().lock();

@@ -1,6 +1,8 @@
-//! A demonstration's nodes, taken together: starting them, asking how they are, waiting for what
+//! A local cluster's nodes, taken together: starting them, asking how they are, waiting for what
 //! they agree on. Must never take a node's word for another's.
 
+use std::path::Path;
+use std::process::Child;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -8,7 +10,7 @@ use anyhow::bail;
 use raft::chaos::links::Links;
 use raft::client::Client;
 
-use super::founding::{self, Pace};
+use super::founding::{self, Founding, Pace};
 use super::guard::Guard;
 use super::node::Node;
 use super::ports::Ports;
@@ -34,18 +36,24 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Founds a cluster of so many nodes, in `keep` or in the guard's folder, and starts it.
-    pub fn start(
-        nodes: u16,
-        keep: Option<&std::path::Path>,
-        pace: Pace,
-    ) -> anyhow::Result<Cluster> {
+    /// Founds a cluster in a temporary folder, `within` another if that is given, and starts it.
+    pub fn start(founding: Founding, within: Option<&Path>) -> anyhow::Result<Cluster> {
+        let guard = Guard::start(within)?;
+        let folder = guard.folder().to_owned();
+        Cluster::start_under(guard, &folder, founding)
+    }
+
+    /// Founds a cluster in a folder that stays, and starts it.
+    pub fn start_in(folder: &Path, founding: Founding) -> anyhow::Result<Cluster> {
+        Cluster::start_under(Guard::start(None)?, folder, founding)
+    }
+
+    fn start_under(guard: Guard, folder: &Path, founding: Founding) -> anyhow::Result<Cluster> {
+        let Founding { nodes, pace, .. } = founding;
         let Some(ports) = Ports::claim(nodes) else {
             bail!("no {nodes} free ports in a row; end other clusters on this machine");
         };
-        let guard = Guard::start()?;
-        let folder = keep.unwrap_or(guard.folder());
-        let (nodes, links) = founding::found(folder, guard.folder(), ports.first(), nodes, pace)?;
+        let (nodes, links) = founding::found(folder, guard.folder(), ports.first(), &founding)?;
         let connections = nodes.iter().map(|_| None).collect();
         let mut cluster =
             Cluster { nodes, links, pace, committed: 0, connections, guard, _ports: ports };
@@ -56,9 +64,19 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// The node of this number, which was checked when the line was read.
+    /// The node of this number, from 1.
     pub fn node(&mut self, number: usize) -> &mut Node {
         &mut self.nodes[number - 1]
+    }
+
+    /// The temporary folder, which goes when the cluster ends.
+    pub fn folder(&self) -> &Path {
+        self.guard.folder()
+    }
+
+    /// Puts another process under the same guard; it must not have been waited for.
+    pub fn watch(&mut self, process: &Child) -> anyhow::Result<()> {
+        self.guard.watch(process)
     }
 
     /// Starts a node that does not run.
@@ -163,7 +181,7 @@ impl Cluster {
     }
 
     /// Waits until one node leads and all others are of its term and have heard from it.
-    fn wait_until_all_follow(&mut self) -> anyhow::Result<()> {
+    pub fn wait_until_all_follow(&mut self) -> anyhow::Result<()> {
         let (_, leader, _) = self.wait_for_leader(Instant::now())?;
         let end = Instant::now() + self.pace.patience();
         while !self.all_heard(|view| view.term >= leader.term && view.commit >= leader.last) {

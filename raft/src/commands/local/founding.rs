@@ -1,4 +1,4 @@
-//! Founds a demonstration's cluster as `raft init` does, and puts links between its nodes. Must never
+//! Founds a local cluster as `raft init` does, and puts links between its nodes if they are wanted. Must never
 //! write over anything.
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -50,28 +50,53 @@ impl Pace {
     }
 }
 
-/// Writes configurations and data folders for so many nodes into `folder`, as `raft init` does, and
-/// opens the links between them. The files that the nodes are started with, whose peers are behind
+/// What kind of cluster it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Founding {
+    /// How many nodes.
+    pub nodes: u16,
+    /// How fast it is.
+    pub pace: Pace,
+    /// What nodes talk over, if not what `raft init` sets.
+    pub transport: Option<&'static str>,
+    /// Whether there are links between the nodes that can be cut; otherwise nodes talk directly.
+    pub has_links: bool,
+}
+
+impl Founding {
+    /// What differs from the configuration file: variables of the environment.
+    fn settings(&self) -> Vec<(&'static str, &'static str)> {
+        let transport = self.transport.map(|transport| ("RAFT_PEER_TRANSPORT", transport));
+        self.pace.settings().iter().copied().chain(transport).collect()
+    }
+}
+
+/// Writes configurations and data folders for all nodes into `folder`, as `raft init` does, and opens
+/// the links between them. The files that the nodes are started with, whose peers are behind
 /// the links' proxies, lie in `aside`: they are of no use later.
 pub fn found(
     folder: &Path,
     aside: &Path,
     first_port: u16,
-    nodes: u16,
-    pace: Pace,
+    founding: &Founding,
 ) -> anyhow::Result<(Vec<Node>, Links)> {
-    let ports = first_port..first_port + nodes;
+    let ports = first_port..first_port + founding.nodes;
     let addresses: Vec<(String, u16)> =
         ports.clone().map(|port| ("127.0.0.1".to_owned(), port)).collect();
-    let founded = init::found_cluster(folder, &addresses)?;
+    let written = init::found_cluster(folder, &addresses)?;
     let peers: Vec<SocketAddr> =
         ports.map(|port| (Ipv4Addr::LOCALHOST, port + PEER_OFFSET).into()).collect();
-    let links = Links::between_all(&peers).context("cannot open the links between the nodes")?;
+    let links = if founding.has_links { Links::between_all(&peers) } else { Ok(Links::none()) };
+    let links = links.context("cannot open the links between the nodes")?;
     let mut nodes = Vec::new();
-    for (founded, number) in founded.nodes.into_iter().zip(1..) {
-        let config = aside.join(format!("n{number}.links.toml"));
-        configuration::write_behind(&founded.file, number, &links, &config)?;
-        nodes.push(Node::new(number, founded.client, folder, config, pace));
+    for (founded, number) in written.nodes.into_iter().zip(1..) {
+        let mut config = founded.file;
+        if founding.has_links {
+            let behind = aside.join(format!("n{number}.links.toml"));
+            configuration::write_behind(&config, number, &links, &behind)?;
+            config = behind;
+        }
+        nodes.push(Node::new(number, founded.client, folder, config, founding.settings()));
     }
     Ok((nodes, links))
 }

@@ -1,4 +1,4 @@
-//! One node of a demonstration: a process `raft serve` and what one needs to start it again. Must
+//! One node of a local cluster: a process `raft serve` and what one needs to start it again. Must
 //! never be started from another thread than the main one: its death signal is tied to the thread
 //! that started it.
 
@@ -14,7 +14,6 @@ use anyhow::{Context, bail, ensure};
 use raft::config;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
-use super::founding::Pace;
 use super::guard::Guard;
 
 /// A node that is asked to stop does so within this time.
@@ -29,21 +28,26 @@ pub struct Node {
     pub number: usize,
     /// Where clients reach it, `HOST:PORT`.
     pub address: String,
-    /// Its configuration file, in which its peers are behind the links' proxies.
+    /// Its configuration file, in which its peers are behind the links' proxies if there are any.
     pub config: PathBuf,
     /// What it says on stderr, all its lives in one file.
     pub log: PathBuf,
     /// Settings that count more than the configuration file: variables and values.
-    pub settings: &'static [(&'static str, &'static str)],
+    pub settings: Vec<(&'static str, &'static str)>,
     process: Option<Child>,
     paused: bool,
 }
 
 impl Node {
     /// A node that does not run yet, founded in `folder`.
-    pub fn new(number: usize, address: String, folder: &Path, config: PathBuf, pace: Pace) -> Node {
+    pub fn new(
+        number: usize,
+        address: String,
+        folder: &Path,
+        config: PathBuf,
+        settings: Vec<(&'static str, &'static str)>,
+    ) -> Node {
         let log = folder.join(format!("n{number}.log"));
-        let settings = pace.settings();
         Node { number, address, config, log, settings, process: None, paused: false }
     }
 
@@ -67,7 +71,7 @@ impl Node {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
-            .process_group(0) // Ctrl-C is for the demonstration, which ends the nodes
+            .process_group(0) // Ctrl-C is for the program that started it, which ends the nodes
             .spawn()
             .with_context(|| format!("cannot start node {}", self.number))?;
         let child = self.process.insert(child);

@@ -1,4 +1,4 @@
-//! Ports for a demonstration's nodes. Must never take a port that somebody listens on.
+//! Ports for a local cluster's nodes. Must never take a port that somebody listens on.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::linux::net::SocketAddrExt;
@@ -11,7 +11,7 @@ const LAST: u16 = 22000;
 /// From a client port to the peer port beside it.
 pub const PEER_OFFSET: u16 = 10_000;
 
-/// A run of client ports, with the peer ports beside them, that no other demonstration uses while
+/// A run of client ports, with the peer ports beside them, that no other local cluster uses while
 /// this lives, even while a node of this one is down.
 #[derive(Debug)]
 pub struct Ports {

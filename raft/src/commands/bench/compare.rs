@@ -1,0 +1,250 @@
+//! `raft bench compare`: our cluster and Redis, loaded in turns on the same machine and disk.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context;
+use raft::bench::machine::Processes;
+use raft::bench::requests::Operation;
+use raft::bench::rounds::{Round, Sample};
+use raft::bench::{Load, fill, generator};
+use raft::exit::{self, Failure};
+use raft::print;
+
+use super::folder::Place;
+use super::hosted::{Hosted, USUAL_TRANSPORT};
+use super::redis::Redis;
+use super::sweep;
+use super::table::{self, Row};
+use crate::commands::signals;
+use crate::options;
+
+const SIZE: usize = 64;
+const KEYS: u64 = 10_000;
+const NODES: u16 = 3;
+
+/// Operation, clients, requests in flight on each.
+const ROWS: [(Operation, usize, usize); 8] = [
+    (Operation::Set, 1, 1),
+    (Operation::Set, 50, 1),
+    (Operation::Set, 256, 1),
+    (Operation::Set, 50, 16),
+    (Operation::Set, 256, 16),
+    (Operation::Get, 1, 1),
+    (Operation::Get, 50, 1),
+    (Operation::Get, 50, 16),
+];
+
+/// How thorough it is.
+#[derive(Clone, Copy, Debug)]
+struct Effort {
+    rounds: usize,
+    /// So many of them must be clean.
+    enough: usize,
+    time: Duration,
+    warm_up: Duration,
+}
+
+const FULL: Effort =
+    Effort { rounds: 5, enough: 3, time: Duration::from_secs(4), warm_up: Duration::from_secs(1) };
+
+const QUICK: Effort = Effort {
+    rounds: 3,
+    enough: 2,
+    time: Duration::from_millis(1_000),
+    warm_up: Duration::from_millis(300),
+};
+
+/// Runs the subcommand.
+pub fn compare(options: options::Compare) -> anyhow::Result<()> {
+    signals::end_at_first().context("cannot wait for signals")?;
+    let mut servers = Servers::start(&options)?;
+    let effort = effort(&options);
+    if options.output == "table" {
+        print::line(servers.description())?;
+    }
+    let mut rows = Vec::new();
+    let measured = measure_all(&mut servers, effort, &mut rows);
+    let text = match &options.output[..] {
+        "json" => table::json(&rows)?,
+        _ => table::text(&rows),
+    };
+    print::line(text)?;
+    if let (Some(folder), Ok(())) = (&options.plots, &measured) {
+        let written = sweep::draw(&mut servers, folder)?;
+        if options.output == "table" {
+            print::line(written)?;
+        }
+    }
+    let is_alone = servers.redis.is_none();
+    servers.end()?;
+    measured?;
+    if is_alone {
+        let text = "redis-server is not installed, so there is nothing to compare with; this \
+                    installs it: apt-get install redis-server";
+        return Err(Failure::new(exit::UNAVAILABLE, text).into());
+    }
+    Ok(())
+}
+
+fn effort(options: &options::Compare) -> Effort {
+    let Effort { rounds, enough, time, warm_up } = if options.quick { QUICK } else { FULL };
+    match options.rounds {
+        Some(rounds) => Effort { rounds, enough: rounds.div_ceil(2), time, warm_up },
+        None => Effort { rounds, enough, time, warm_up },
+    }
+}
+
+/// What is compared: a cluster for each transport, and Redis if it is installed.
+#[derive(Debug)]
+pub struct Servers {
+    /// Ends before the clusters, in whose folder it lies.
+    redis: Option<Redis>,
+    clusters: Vec<Hosted>,
+    spread: bool,
+}
+
+impl Servers {
+    fn start(options: &options::Compare) -> anyhow::Result<Servers> {
+        let mut clusters = Vec::new();
+        let named = options.transport.iter().map(String::as_str);
+        let usual = options.transport.is_empty().then_some(USUAL_TRANSPORT);
+        for transport in named.chain(usual) {
+            let place = Place::new(options.data.as_deref())?;
+            clusters.push(Hosted::start_in(place, transport, NODES)?);
+        }
+        let redis = Redis::start(&mut clusters[0].cluster)?;
+        let mut servers = Servers { redis, clusters, spread: options.spread };
+        for number in 0..servers.clusters.len() {
+            let addresses = servers.addresses(Some(number))?;
+            fill::fill(addresses[0], KEYS, SIZE)?;
+        }
+        if let Some(redis) = &servers.redis {
+            fill::fill(redis.address, KEYS, SIZE)?;
+        }
+        Ok(servers)
+    }
+
+    fn description(&self) -> String {
+        let of = self.clusters.iter().map(Hosted::description);
+        let redis = self.redis.as_ref().map(|_| {
+            "redis-server --appendonly yes --appendfsync always, on the same disk".to_owned()
+        });
+        of.chain(redis).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Of a cluster, or of Redis.
+    fn addresses(&mut self, cluster: Option<usize>) -> anyhow::Result<Vec<SocketAddr>> {
+        Ok(match (cluster, &self.redis) {
+            (Some(number), _) if self.spread => self.clusters[number].all()?,
+            (Some(number), _) => vec![self.clusters[number].leader()?],
+            (None, redis) => redis.iter().map(|redis| redis.address).collect(),
+        })
+    }
+
+    fn processes(&self, cluster: Option<usize>) -> Processes {
+        let of = |number: usize| self.clusters[number].processes();
+        let redis: Vec<u32> = self.redis.iter().map(Redis::id).collect();
+        let others = (0..self.clusters.len()).filter(|number| Some(*number) != cluster);
+        let mut aside: Vec<u32> = others.flat_map(of).collect();
+        match cluster {
+            Some(number) => {
+                aside.extend(redis);
+                Processes { servers: of(number), aside }
+            }
+            None => Processes { servers: redis, aside },
+        }
+    }
+
+    /// Every cluster, then Redis if it is there.
+    pub fn all(&self) -> Vec<Option<usize>> {
+        let clusters = (0..self.clusters.len()).map(Some);
+        clusters.chain(self.redis.as_ref().map(|_| None)).collect()
+    }
+
+    /// What people call it.
+    pub fn name(&self, server: Option<usize>) -> String {
+        server.map_or("redis-server, appendfsync always".into(), |number| {
+            format!("raft, 3 nodes over {}", self.clusters[number].transport)
+        })
+    }
+
+    /// Loads one server.
+    pub fn sample(
+        &mut self,
+        cluster: Option<usize>,
+        row: (Operation, usize, usize),
+        (time, warm_up, seed): (Duration, Duration, u64),
+    ) -> anyhow::Result<Sample> {
+        let (operation, clients, pipeline) = row;
+        let load = Load {
+            addresses: self.addresses(cluster)?,
+            operation,
+            clients,
+            pipeline,
+            size: SIZE,
+            keys: KEYS,
+            time,
+            warm_up,
+            rate: None,
+            seed,
+            processes: self.processes(cluster),
+        };
+        let findings = generator::run(&load)?;
+        let name = self.name(cluster);
+        let what = || format!("{name}, {} of {clients} × {pipeline}", operation.name());
+        if let Some(trouble) = findings.trouble() {
+            return Err(Failure::new(exit::UNAVAILABLE, format!("{}: {trouble}", what())).into());
+        }
+        Sample::of(&findings).with_context(|| format!("{}: nothing was measured", what()))
+    }
+
+    fn end(self) -> anyhow::Result<()> {
+        drop(self.redis);
+        self.clusters.into_iter().try_for_each(Hosted::end)
+    }
+}
+
+/// All rounds; `rows` holds what is known so far, also after an error.
+fn measure_all(servers: &mut Servers, effort: Effort, rows: &mut Vec<Row>) -> anyhow::Result<()> {
+    let transports: Vec<&str> = servers.clusters.iter().map(|one| one.transport).collect();
+    for (operation, clients, pipeline) in ROWS {
+        rows.extend(transports.iter().map(|transport| Row {
+            operation: operation.name(),
+            clients,
+            pipeline,
+            transport,
+            enough: effort.enough,
+            rounds: Vec::new(),
+        }));
+    }
+    for round in 0..effort.rounds {
+        for (row, rows) in ROWS.into_iter().zip(rows.chunks_mut(transports.len())) {
+            let plan = (effort.time, effort.warm_up, round as u64);
+            let measured = measure_row(servers, row, plan, round % 2 == 1)?;
+            rows.iter_mut().zip(measured).for_each(|(row, round)| row.rounds.push(round));
+        }
+    }
+    Ok(())
+}
+
+/// Each server once, in this order or in the other, so that none always follows the same.
+fn measure_row(
+    servers: &mut Servers,
+    row: (Operation, usize, usize),
+    plan: (Duration, Duration, u64),
+    backwards: bool,
+) -> anyhow::Result<Vec<Round>> {
+    let clusters = servers.clusters.len();
+    let theirs = |servers: &mut Servers| match servers.redis {
+        Some(_) => servers.sample(None, row, plan).map(Some),
+        None => Ok(None),
+    };
+    let before = if backwards { theirs(servers)? } else { None };
+    let mut ours = Vec::new();
+    for number in 0..clusters {
+        ours.push(servers.sample(Some(number), row, plan)?);
+    }
+    let theirs = if backwards { before } else { theirs(servers)? };
+    Ok(ours.into_iter().map(|ours| Round { ours, theirs }).collect())
+}

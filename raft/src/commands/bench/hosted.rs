@@ -1,0 +1,71 @@
+//! A cluster that is founded to be measured: nodes that talk directly, in a temporary folder on a real
+//! disk. Nothing of it is left at the end.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::folder::Place;
+use crate::commands::local::cluster::Cluster;
+use crate::commands::local::founding::{Founding, Pace};
+use crate::options;
+
+/// What nodes talk over when nobody says.
+pub const USUAL_TRANSPORT: &str = "zeromq";
+
+/// A cluster that runs.
+#[derive(Debug)]
+pub struct Hosted {
+    /// Its nodes.
+    pub cluster: Cluster,
+    /// What they talk over.
+    pub transport: &'static str,
+    place: Place,
+}
+
+impl Hosted {
+    /// Founds one as the options say, and starts it.
+    pub fn start(options: &options::Hosting, nodes: u16) -> anyhow::Result<Hosted> {
+        let transport = options.transport.as_deref().unwrap_or(USUAL_TRANSPORT);
+        Hosted::start_in(Place::new(options.data.as_deref())?, transport, nodes)
+    }
+
+    /// Founds one within a folder, and starts it.
+    pub fn start_in(place: Place, transport: &str, nodes: u16) -> anyhow::Result<Hosted> {
+        let known = options::TRANSPORTS.into_iter().find(|known| *known == transport);
+        let transport = known.unwrap_or(USUAL_TRANSPORT);
+        let founding =
+            Founding { nodes, pace: Pace::Usual, transport: Some(transport), has_links: false };
+        let cluster = Cluster::start(founding, Some(&place.folder))?;
+        Ok(Hosted { cluster, transport, place })
+    }
+
+    /// Where the leader takes clients; waits until there is one.
+    pub fn leader(&mut self) -> anyhow::Result<SocketAddr> {
+        let (number, ..) = self.cluster.wait_for_leader(Instant::now())?;
+        Ok(self.cluster.node(number).address.parse()?)
+    }
+
+    /// Where all nodes take clients.
+    pub fn all(&self) -> anyhow::Result<Vec<SocketAddr>> {
+        self.cluster.nodes.iter().map(|node| Ok(node.address.parse()?)).collect()
+    }
+
+    /// The nodes' process ids.
+    pub fn processes(&self) -> Vec<u32> {
+        self.cluster.nodes.iter().filter_map(|node| node.pid()).collect()
+    }
+
+    /// What it is and where it lies.
+    pub fn description(&self) -> String {
+        let (nodes, transport) = (self.cluster.nodes.len(), self.transport);
+        let Place { folder, file_system, .. } = &self.place;
+        let plural = if nodes == 1 { "node" } else { "nodes" };
+        let folder = folder.display();
+        format!("{nodes} {plural} over {transport}, logs on {file_system} in {folder}")
+    }
+
+    /// Stops it and removes it.
+    pub fn end(self) -> anyhow::Result<()> {
+        self.cluster.end()
+    }
+}
