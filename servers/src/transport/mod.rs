@@ -9,6 +9,7 @@
 //! - memory is bounded whatever a peer does or leaves undone.
 
 pub mod memory;
+pub mod tcp;
 #[cfg(feature = "zeromq")]
 pub mod zeromq;
 
