@@ -48,7 +48,9 @@ pub fn demo(options: options::Demo) -> anyhow::Result<()> {
     let lines = lines(&options)?;
     let pace = if options.slow { Pace::Slow } else { Pace::Usual };
     signals::end_at_first().context("cannot wait for signals")?;
-    let mut session = Session::new(Cluster::start(nodes, options.keep.as_deref(), pace)?);
+    let transport = options.transport.unwrap_or_default();
+    let cluster = Cluster::start(nodes, options.keep.as_deref(), pace, transport)?;
+    let mut session = Session::new(cluster);
     let played = play(&mut session, lines);
     session.cluster.end()?;
     match played? {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use raft::chaos::links::Links;
 use raft::client::Client;
+use raft::config::Transport;
 
 use super::founding::{self, Pace};
 use super::guard::Guard;
@@ -39,13 +40,15 @@ impl Cluster {
         nodes: u16,
         keep: Option<&std::path::Path>,
         pace: Pace,
+        transport: Transport,
     ) -> anyhow::Result<Cluster> {
         let Some(ports) = Ports::claim(nodes) else {
             bail!("no {nodes} free ports in a row; end other clusters on this machine");
         };
         let guard = Guard::start()?;
         let folder = keep.unwrap_or(guard.folder());
-        let (nodes, links) = founding::found(folder, guard.folder(), ports.first(), nodes, pace)?;
+        let aside = guard.folder();
+        let (nodes, links) = founding::found(folder, aside, ports.first(), nodes, pace, transport)?;
         let connections = nodes.iter().map(|_| None).collect();
         let mut cluster =
             Cluster { nodes, links, pace, committed: 0, connections, guard, _ports: ports };

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use raft::chaos::configuration;
 use raft::chaos::links::Links;
+use raft::config::Transport;
 
 use super::node::Node;
 use super::ports::PEER_OFFSET;
@@ -59,11 +60,12 @@ pub fn found(
     first_port: u16,
     nodes: u16,
     pace: Pace,
+    transport: Transport,
 ) -> anyhow::Result<(Vec<Node>, Links)> {
     let ports = first_port..first_port + nodes;
     let addresses: Vec<(String, u16)> =
         ports.clone().map(|port| ("127.0.0.1".to_owned(), port)).collect();
-    let founded = init::found_cluster(folder, &addresses)?;
+    let founded = init::found_cluster(folder, &addresses, transport)?;
     let peers: Vec<SocketAddr> =
         ports.map(|port| (Ipv4Addr::LOCALHOST, port + PEER_OFFSET).into()).collect();
     let links = Links::between_all(&peers).context("cannot open the links between the nodes")?;

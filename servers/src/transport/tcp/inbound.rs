@@ -124,7 +124,8 @@ impl Inbound {
 
     /// The next frame that was received.
     pub fn receive(&mut self, record: &mut Record) -> Option<Bytes> {
-        for _ in 0..=self.named.len() {
+        // All of them, the first one twice: what it may give at once may be used up.
+        for _ in 0..self.named.len() + 2 {
             let Some(connection) = self.named.get_mut(self.turn) else {
                 self.turn = 0;
                 continue;
