@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::cluster::{CALM, Cluster, ask, bulk, ok};
+use common::cluster::{CALM, Cluster, ask, await_some, bulk, ok};
 use common::{PATIENCE, Ports, Process, raft};
 use raft::client::{Client, Reply};
 
@@ -50,14 +50,17 @@ fn a_node_with_another_transport_is_left_out_and_does_no_harm() {
     let mut cluster = Cluster::found(3, &[CALM[0], CALM[1], ("RAFT_PEER_TRANSPORT", "tcp")]);
     cluster.set(3, "RAFT_PEER_TRANSPORT", "zeromq");
     cluster.start_all();
-    let (leader, term) = cluster.leader_after(0);
-    assert_ne!(leader, 3);
-    assert_eq!(cluster.ask(leader, &["SET", "key", "1"]), ok());
-    common::cluster::await_some("a refusal", || {
-        (cluster.info(leader).number("raft_refused_frames") > 0).then_some(())
+    let leader = await_some("a leader of the two", || cluster.info(1).leader());
+    let term = cluster.info(leader).number("raft_term");
+    assert_eq!(cluster.ask(2, &["SET", "key", "1"]), ok());
+    await_some("many refusals", || {
+        (cluster.info(leader).number("raft_refused_frames") > 10).then_some(())
     });
     assert_eq!(cluster.info(3).number("raft_last_index"), 0);
-    assert_eq!(cluster.leader_after(0), (leader, term));
+    assert_eq!(cluster.info(3).leader(), None);
+    let (info, other) = (cluster.info(leader), cluster.info(3 - leader));
+    assert_eq!((info.leader(), info.number("raft_term")), (Some(leader), term));
+    assert_eq!((other.leader(), other.number("raft_term")), (Some(leader), term));
 
     cluster.set(3, "RAFT_PEER_TRANSPORT", "tcp");
     cluster.kill(3);

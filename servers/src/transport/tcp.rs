@@ -60,6 +60,8 @@ pub struct Tcp {
 struct Record {
     counts: Counts,
     changes: VecDeque<Change>,
+    /// Of these, so many are older than a moment at which no frame waited.
+    ripe: usize,
     /// Whether a wait was not yet ended for the latest of them.
     is_news: bool,
 }
@@ -68,6 +70,7 @@ impl Record {
     /// Keeps at most two changes a peer: a loss makes older ones worthless.
     fn tell(&mut self, change: Change) {
         if let Change::Lost(peer) = change {
+            self.ripe = 0;
             self.changes.retain(|older| ![Change::Lost(peer), Change::Found(peer)].contains(older));
         }
         self.changes.push_back(change);
@@ -143,13 +146,16 @@ impl Transport for Tcp {
     }
 
     fn receive(&mut self) -> Option<Bytes> {
-        self.inbound.receive(&mut self.record)
+        let frame = self.inbound.receive(&mut self.record);
+        if frame.is_none() {
+            self.record.ripe = self.record.changes.len();
+        }
+        frame
     }
 
     fn change(&mut self) -> Option<Change> {
-        let change = self.record.changes.pop_front();
-        self.record.is_news = !self.record.changes.is_empty();
-        change
+        self.record.ripe = self.record.ripe.checked_sub(1)?;
+        self.record.changes.pop_front()
     }
 
     fn flush(&mut self) -> bool {

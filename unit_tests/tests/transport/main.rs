@@ -383,6 +383,22 @@ async fn waiting_costs_nothing(place: Place) {
 
 ask!(waiting_costs_nothing of memory, zeromq, tcp);
 
+/// A full lane is for the next turn to try again, not for the wait.
+async fn a_wait_beside_a_full_lane_costs_nothing(place: Place) {
+    let (mut a, _b) = place.open_both().await;
+    fill(&mut *a, Lane::Log);
+    let _ = timeout(A_WHILE, readable(&mut *a)).await; // whatever still moves in the kernel
+    let mut polls = 0;
+    let full = poll_fn(|context| {
+        polls += 1;
+        a.poll_readable(context)
+    });
+    assert!(timeout(A_WHILE, full).await.is_err(), "readable, but nothing was sent to it");
+    assert!(polls <= 8, "{polls} polls while nothing moved");
+}
+
+ask!(a_wait_beside_a_full_lane_costs_nothing of memory, zeromq, tcp);
+
 /// What has arrived but was not taken in one turn is still announced in the next.
 async fn what_is_left_is_announced_again(place: Place) {
     let (mut a, mut b) = place.open_both().await;
@@ -465,6 +481,24 @@ async fn the_loss_and_the_return_of_a_peer_are_told(place: Place) {
 }
 
 ask!(the_loss_and_the_return_of_a_peer_are_told of tcp);
+
+async fn what_a_peer_said_before_it_went_comes_before_its_loss(place: Place) {
+    let (mut a, mut b) = place.open_both().await;
+    assert_eq!(next_change(&mut *a).await, Change::Found(B));
+    for number in 0..100 {
+        assert_eq!(b.send(A, Lane::Log, numbered(number)), Sent::Queued);
+    }
+    drop(b);
+    tokio::time::sleep(A_WHILE / 10).await; // both the frames and the loss have come
+    readable(&mut *a).await;
+    for number in 0..100 {
+        assert_eq!(a.change(), None, "there is more to hear");
+        assert_eq!(number_of(&a.receive().expect("it has arrived")), number);
+    }
+    assert_eq!(next_change(&mut *a).await, Change::Lost(B));
+}
+
+ask!(what_a_peer_said_before_it_went_comes_before_its_loss of tcp);
 
 /// Who never asks for changes is neither woken again and again, nor made to keep all of them.
 async fn changes_that_nobody_asks_for_do_no_harm(place: Place) {

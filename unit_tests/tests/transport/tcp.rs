@@ -365,7 +365,7 @@ fn nothing_is_sent_to_a_peer_that_has_not_answered() {
                 }
             };
             timeout(PATIENCE, ends).await.expect("it is given up");
-            assert_eq!(a.change(), None);
+            assert_eq!((a.receive(), a.change()), (None, None));
         }
         let mut stream = listening_peer(&mut *a, &listener).await;
         stream.write_all(&answer()).expect("written");
