@@ -296,12 +296,15 @@ async fn flood(b: &mut dyn Transport, stream: &mut TcpStream, bytes: &[u8]) -> u
 fn a_connection_whose_frames_nobody_takes_is_not_read() {
     run(async {
         let place = Place::tcp();
-        let (mut a, mut b) = place.open_both().await;
+        let mut b = place.open(B);
         let mut hasty = taken(&mut *b, place.address(B), 77, Lane::Log).await;
+        let mut a = place.open(A);
+        meet(&mut *a, B, &mut *b, Lane::Log).await;
         let written = flood(&mut *b, &mut hasty, &framed(&[1; 1_000]).repeat(100)).await;
         assert!(written <= kernels() + (2 << 20), "{written} bytes were taken");
 
         // It holds nobody back: another one is heard after a bounded number of its frames.
+        assert_eq!(next(&mut *b).await, [1; 1_000]);
         assert_eq!(a.send(B, Lane::Log, b"patient".to_vec()), Sent::Queued);
         tokio::time::sleep(A_WHILE / 10).await;
         let before = std::iter::from_fn(|| b.receive()).position(|frame| *frame == *b"patient");

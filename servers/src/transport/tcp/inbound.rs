@@ -76,7 +76,8 @@ struct Connection {
     buffer: BytesMut,
     /// Whether the buffer has become larger than usual.
     has_grown: bool,
-    /// Nothing more will be read: closed by the other end, or not worth reading.
+    /// Nothing more will be read, and no whole frame is left: closed by the other end, or not worth
+    /// reading.
     ended: bool,
 }
 
@@ -137,7 +138,7 @@ impl Inbound {
                 return Some(frame);
             }
             self.taken = (0, 0);
-            if connection.is_over() {
+            if connection.ended {
                 self.named.remove(self.turn);
             } else {
                 self.turn += 1;
@@ -170,7 +171,7 @@ impl Inbound {
         for connection in &mut self.named {
             is_there |= connection.poll_frame(context, record);
         }
-        self.named.retain(|connection| !connection.is_over());
+        self.named.retain(|connection| !connection.ended);
         is_there
     }
 
@@ -314,11 +315,6 @@ impl Connection {
         let answer = self.preamble.answer();
         let written = rustix::io::write(&self.stream, &answer);
         keep_alive(&self.stream).is_ok() && written.is_ok_and(|count| count == answer.len())
-    }
-
-    /// Whether nothing more will come of it.
-    fn is_over(&self) -> bool {
-        self.ended && !matches!(self.next(), Next::Frame(_))
     }
 
     /// The next frame, read if need be.
