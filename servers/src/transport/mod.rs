@@ -9,6 +9,7 @@
 //! - memory is bounded whatever a peer does or leaves undone.
 
 pub mod memory;
+pub mod tcp;
 #[cfg(feature = "zeromq")]
 pub mod zeromq;
 
@@ -73,7 +74,8 @@ pub trait Transport {
     /// Returns whether some is left, so that the caller comes back within a millisecond or so.
     fn flush(&mut self) -> bool;
 
-    /// Ready as soon as [`receive`](Transport::receive) may have a frame; otherwise wakes the task
+    /// Ready as soon as [`receive`](Transport::receive) may have a frame, or
+    /// [`change`](Transport::change) something to tell; otherwise wakes the task
     /// later. Costs nothing while nothing arrives. Also when it was ready, only `receive` knows.
     fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<()>;
 
@@ -99,7 +101,8 @@ pub struct Counts {
     pub lost: u64,
     /// Received, but not in the form of a frame.
     pub malformed: u64,
-    /// Received over a connection that has no name, or lost it to a newer one.
+    /// Received over a connection that has no name, or lost it to a newer one. Where connections
+    /// say who they are: also each that was refused for what it said.
     pub unnamed: u64,
 }
 
