@@ -66,6 +66,7 @@ pub trait Transport {
 
     /// The next change of a peer's control lane, in order. To be asked for once
     /// [`receive`](Transport::receive) has given all there is: what a peer said before it went counts.
+    /// A transport that does not watch its connections never tells any.
     fn change(&mut self) -> Option<Change> {
         None
     }

@@ -1,5 +1,5 @@
-//! Founds a local cluster as `raft init` does, and puts links between its nodes if they are wanted. Must never
-//! write over anything.
+//! Founds a local cluster as `raft init` does, and puts links between its nodes if they are wanted.
+//! Must never write over anything.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
