@@ -79,13 +79,7 @@ pub fn pre_vote_reply(from: u64, term: u64, proposed: u64, granted: bool) -> Inp
 }
 
 /// The same, to a question asked on a hint, in this round.
-pub fn pre_vote_reply_in(
-    from: u64,
-    term: u64,
-    proposed: u64,
-    granted: bool,
-    round: u64,
-) -> Input {
+pub fn pre_vote_reply_in(from: u64, term: u64, proposed: u64, granted: bool, round: u64) -> Input {
     let reply = PreVoteReply { proposed: Term(proposed), granted, round: Round(round) };
     message(from, term, Message::PreVoteReply(reply))
 }
