@@ -35,7 +35,7 @@ named! {
         /// A follower lost the connection to its leader, and nothing came of it.
         FlapAtOne = "flap at one follower without a new term",
         /// Several lost it, and one election came of it.
-        FlapAtMany = "flap at a majority: one election",
+        FlapAtMany = "flap at a majority: one election at most",
         /// Who would have stood on a hint let another go first.
         MadeWay = "way made for another's candidacy",
         /// A node was elected again.
