@@ -111,7 +111,6 @@ impl<W: Workload> World<W> {
         if let Some(replica) = self.nodes[node].replica() {
             seen.hearing.begin(replica.term(), clock, replica.config.election.0);
         }
-        self.nodes[node].lost().for_each(|peer| seen.hearing.on_lost(peer));
         for event in self.nodes[node].coming() {
             match event {
                 Event::Batch { batch, .. } => {
@@ -151,6 +150,7 @@ impl<W: Workload> World<W> {
                 Event::Written(_) | Event::Lost(_) => {}
             }
         }
+        self.nodes[node].lost().for_each(|peer| seen.hearing.on_lost(peer)); // behind all that came
         seen.lines.settle(node, self.now);
     }
 

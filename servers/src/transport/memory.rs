@@ -29,6 +29,8 @@ struct Inbox {
     changes: VecDeque<Change>,
     /// Of these, so many are older than a moment at which no frame waited.
     ripe: usize,
+    /// Nobody was woken for the latest of them.
+    news: bool,
     waker: Option<Waker>,
 }
 
@@ -62,7 +64,10 @@ impl Hub {
             tell(&inboxes, Change::Lost(id));
         }
         tell(&inboxes, Change::Found(id));
-        lock(&inbox).changes = inboxes.keys().copied().map(Change::Found).collect();
+        let mut own = lock(&inbox);
+        own.changes = inboxes.keys().copied().map(Change::Found).collect();
+        own.news = !own.changes.is_empty();
+        drop(own);
         inboxes.insert(id, Arc::clone(&inbox));
         drop(inboxes);
         Memory { id, hub: self.clone(), inbox, counts: Counts::default() }
@@ -74,6 +79,7 @@ fn tell(inboxes: &BTreeMap<NodeId, Arc<Mutex<Inbox>>>, change: Change) {
     for inbox in inboxes.values() {
         let mut inbox = lock(inbox);
         inbox.changes.push_back(change);
+        inbox.news = true;
         let waker = inbox.waker.take();
         drop(inbox);
         if let Some(waker) = waker {
@@ -145,8 +151,9 @@ impl Transport for Memory {
 
     fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let mut inbox = lock(&self.inbox);
+        let news = std::mem::take(&mut inbox.news);
         let queues = [&inbox.control, &inbox.log];
-        if inbox.changes.is_empty() && queues.iter().all(|queue| queue.frames.is_empty()) {
+        if !news && queues.iter().all(|queue| queue.frames.is_empty()) {
             inbox.waker = Some(context.waker().clone());
             return Poll::Pending;
         }

@@ -74,8 +74,8 @@ pub trait Transport {
     /// Returns whether some is left, so that the caller comes back within a millisecond or so.
     fn flush(&mut self) -> bool;
 
-    /// Ready as soon as [`receive`](Transport::receive) may have a frame, or
-    /// [`change`](Transport::change) something to tell; otherwise wakes the task
+    /// Ready as soon as [`receive`](Transport::receive) may have a frame, and once when
+    /// [`change`](Transport::change) has more to tell than before; otherwise wakes the task
     /// later. Costs nothing while nothing arrives. Also when it was ready, only `receive` knows.
     fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<()>;
 

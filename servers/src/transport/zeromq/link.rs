@@ -51,6 +51,8 @@ struct Changes {
     waiting: VecDeque<Change>,
     /// Of these, so many are older than a moment at which no frame waited.
     ripe: usize,
+    /// Nobody was woken for the latest of them.
+    news: bool,
 }
 
 /// What a link's sockets are called.
@@ -176,12 +178,12 @@ impl Link {
             };
             if kind == SocketEvent::HANDSHAKE_SUCCEEDED.to_raw() {
                 self.standing = Standing::Connected;
-                self.changes.waiting.extend(self.names.watched.map(Change::Found));
+                self.note(Change::Found);
             } else if kind == SocketEvent::CONNECT_RETRIED.to_raw() {
                 self.standing = Standing::Connecting;
             } else {
                 if self.standing == Standing::Connected {
-                    self.changes.waiting.extend(self.names.watched.map(Change::Lost));
+                    self.note(Change::Lost);
                 }
                 self.standing = Standing::Lost { dropped: 0 };
                 counts.lost += self.backlog.len() as u64;
@@ -192,7 +194,7 @@ impl Link {
     }
 
     /// Learns what became of the connection as soon as it happens, if that is to be told; otherwise
-    /// wakes the task later. Whether there is something to tell.
+    /// wakes the task later. Whether there is more to tell than before.
     pub fn poll_changes(&mut self, context: &mut Context<'_>, counts: &mut Counts) -> bool {
         while let Some(watch) = &self.watch
             && let Poll::Ready(Ok(mut guard)) = watch.poll_read_ready(context)
@@ -201,7 +203,14 @@ impl Link {
             drop(guard);
             self.follow(counts);
         }
-        !self.changes.waiting.is_empty()
+        std::mem::take(&mut self.changes.news)
+    }
+
+    fn note(&mut self, change: fn(NodeId) -> Change) {
+        if let Some(peer) = self.names.watched {
+            self.changes.waiting.push_back(change(peer));
+            self.changes.news = true;
+        }
     }
 
     /// No frame waits that came before what is known by now.
