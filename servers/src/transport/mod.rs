@@ -65,6 +65,7 @@ pub trait Transport {
 
     /// The next change of a peer's control lane, in order. To be asked for once
     /// [`receive`](Transport::receive) has given all there is: what a peer said before it went counts.
+    /// What happened after that call is told after the next.
     fn change(&mut self) -> Option<Change> {
         None
     }
@@ -73,7 +74,8 @@ pub trait Transport {
     /// Returns whether some is left, so that the caller comes back within a millisecond or so.
     fn flush(&mut self) -> bool;
 
-    /// Ready as soon as [`receive`](Transport::receive) may have a frame; otherwise wakes the task
+    /// Ready as soon as [`receive`](Transport::receive) may have a frame, and once when
+    /// [`change`](Transport::change) has more to tell than before; otherwise wakes the task
     /// later. Costs nothing while nothing arrives. Also when it was ready, only `receive` knows.
     fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<()>;
 

@@ -1,6 +1,7 @@
 //! What every transport promises (`servers::transport`), asked of each: the one in memory, and
-//! ZeroMQ on real sockets. `sockets` is about what only sockets meet.
+//! ZeroMQ on real sockets. `sockets` is about what only sockets meet, `changes` about connections.
 
+mod changes;
 mod sockets;
 
 use std::future::poll_fn;
