@@ -11,6 +11,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 pub use log::LevelFilter;
@@ -73,10 +74,24 @@ pub struct Member {
 }
 
 /// How peers talk to each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Transport {
     /// Over ZeroMQ.
+    #[cfg(feature = "zeromq")]
+    #[default]
     ZeroMq,
+    /// Over plain TCP.
+    #[cfg_attr(not(feature = "zeromq"), default)]
+    Tcp,
+}
+
+impl Transport {
+    /// Each one and what it is called.
+    pub const NAMES: &[(&str, Transport)] = &[
+        #[cfg(feature = "zeromq")]
+        ("zeromq", Transport::ZeroMq),
+        ("tcp", Transport::Tcp),
+    ];
 }
 
 /// The form of log lines.
@@ -143,7 +158,7 @@ impl Default for Config {
             cluster: ClusterId(0),
             members: Vec::new(),
             peer_listen: String::new(),
-            transport: Transport::ZeroMq,
+            transport: Transport::default(),
             client_listen: String::new(),
             client_timeout: Duration::from_millis(2_500),
             max_request: 1 << 20,
@@ -377,8 +392,19 @@ impl fmt::Display for LogFormat {
 
 impl fmt::Display for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Transport::ZeroMq => "zeromq",
+        let named = Transport::NAMES.iter().find(|(_, transport)| transport == self);
+        f.write_str(named.map_or("", |(name, _)| name))
+    }
+}
+
+impl FromStr for Transport {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Transport, String> {
+        let named = Transport::NAMES.iter().find(|(name, _)| *name == text);
+        named.map(|(_, transport)| *transport).ok_or_else(|| {
+            let names: Vec<&str> = Transport::NAMES.iter().map(|(name, _)| *name).collect();
+            format!("'{text}': expected {}", names.join(" or "))
         })
     }
 }

@@ -135,6 +135,20 @@ impl Node {
         Node::start_over(config, machine, Network::ZeroMq { listen, peers }).await
     }
 
+    /// Starts a node over plain TCP, which the whole cluster then has to use; else as
+    /// `Node::start`.
+    ///
+    /// # Errors
+    /// The data folder is another's, damaged, or in use; the address cannot be listened at.
+    pub async fn start_over_tcp<M>(config: Config, machine: M) -> Result<Node, StartError>
+    where
+        M: StateMachine + 'static,
+    {
+        let listen = config.listen.clone();
+        let peers = config.members.iter().map(|member| (member.clone(), member.clone())).collect();
+        Node::start_over(config, machine, Network::Tcp { listen, peers }).await
+    }
+
     /// Starts a node over any network.
     pub(crate) async fn start_over<M>(
         config: Config,

@@ -6,11 +6,12 @@ mod bench;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use raft::config::Transport;
 use raft::units;
 use structopt::StructOpt;
 use structopt::clap::AppSettings;
 
-pub use bench::{Bench, Compare, Failover, Fault, Hosting, Kind, Loading, TRANSPORTS};
+pub use bench::{Bench, Compare, Failover, Fault, Hosting, Kind, Loading};
 
 /// How far a node's port for peers lies above its port for clients.
 pub const PEER_PORT_OFFSET: u16 = 10_000;
@@ -58,6 +59,9 @@ pub struct Demo {
     /// Slow enough for eyes: heartbeat 1 s, election 3 s, client time-out 15 s
     #[structopt(long)]
     pub slow: bool,
+    /// How the nodes talk to each other: zeromq or tcp [default: zeromq]
+    #[structopt(long, value_name = "TRANSPORT")]
+    pub transport: Option<Transport>,
     /// Runs the lines of FILE instead of a prompt
     #[structopt(value_name = "FILE", parse(from_os_str), conflicts_with = "lines")]
     pub file: Option<PathBuf>,
@@ -81,6 +85,9 @@ pub struct Run {
     /// Begins anew and removes old data: all nodes together, or none
     #[structopt(long)]
     pub fresh: bool,
+    /// How the nodes talk to each other, the same on all: zeromq or tcp [default: zeromq]
+    #[structopt(long, value_name = "TRANSPORT")]
+    pub transport: Option<Transport>,
     /// What it adds to the key `counter` while it leads
     #[structopt(long, value_name = "NUMBER", default_value = "1", allow_hyphen_values = true)]
     pub by: i64,
@@ -101,6 +108,9 @@ pub struct Init {
     /// Where clients reach each node; peers' ports are these + 10000
     #[structopt(long, value_name = "HOST:PORT,...", required = true, use_delimiter = true, parse(try_from_str = member))]
     pub members: Vec<(String, u16)>,
+    /// How the nodes talk to each other: zeromq or tcp [default: zeromq]
+    #[structopt(long, value_name = "TRANSPORT")]
+    pub transport: Option<Transport>,
 }
 
 /// One node in the foreground, as a service runs it
@@ -121,6 +131,9 @@ pub struct Serve {
     /// Where the other nodes are listened for, instead of peer.listen
     #[structopt(long, value_name = "HOST:PORT")]
     pub peer_listen: Option<String>,
+    /// How the nodes talk to each other, instead of peer.transport: zeromq or tcp
+    #[structopt(long, value_name = "TRANSPORT")]
+    pub peer_transport: Option<String>,
     /// The data folder, instead of node.data
     #[structopt(long, value_name = "DIR")]
     pub data: Option<String>,

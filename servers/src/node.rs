@@ -2,7 +2,6 @@
 //! together with the doors that its user brings. Must never found anything: a folder that is not
 //! this node's is an error.
 
-#[cfg(feature = "zeromq")]
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
@@ -12,9 +11,7 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use log::{info, warn};
-use messages::Boot;
-#[cfg(feature = "zeromq")]
-use messages::NodeId;
+use messages::{Boot, NodeId};
 use rand::Rng;
 use states::{Config, Micros};
 use tokio::runtime;
@@ -60,6 +57,13 @@ pub enum Network {
     /// ZeroMQ on TCP.
     #[cfg(feature = "zeromq")]
     ZeroMq {
+        /// Where to listen for peers, `host:port`.
+        listen: String,
+        /// Where each member listens for peers, by its name; this node's own is not looked at.
+        peers: BTreeMap<String, String>,
+    },
+    /// Plain TCP.
+    Tcp {
         /// Where to listen for peers, `host:port`.
         listen: String,
         /// Where each member listens for peers, by its name; this node's own is not looked at.
@@ -239,11 +243,17 @@ where
                 .map_err(StartError::Transport)?;
             Ok(run(&runtime, settings, opened, transport, machine, doors, started))
         }
+        Network::Tcp { listen, peers } => {
+            let identity = &opened.identity;
+            let peers = addresses(identity, peers)?;
+            let transport = transport::tcp::Tcp::open(identity.node, listen, peers)
+                .map_err(StartError::Transport)?;
+            Ok(run(&runtime, settings, opened, transport, machine, doors, started))
+        }
     }
 }
 
 /// Where each other member listens.
-#[cfg(feature = "zeromq")]
 fn addresses(
     identity: &Identity,
     peers: &BTreeMap<String, String>,

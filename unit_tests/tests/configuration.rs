@@ -77,14 +77,14 @@ fn log_level(name: &str) -> raft::config::LevelFilter {
 #[test]
 fn every_key_of_the_file_is_taken() {
     let text = format!(
-        "{FILE}[peer]\nlisten = \"[::1]:17009\"\ntransport = \"zeromq\"\n\
+        "{FILE}[peer]\nlisten = \"[::1]:17009\"\ntransport = \"tcp\"\n\
          [client]\nlisten = \"0.0.0.0:7009\"\ntimeout = \"15s\"\nmax_request = \"512KiB\"\n\
          max_clients = 7\n[raft]\nheartbeat = \"1s\"\nelection = \"3s\"\n\
          [storage]\nsegment = \"16MiB\"\n[log]\nlevel = \"debug\"\nformat = \"json\"\n"
     );
     let config = read(&text).expect("a good file").config;
     assert_eq!(config.peer_listen, "[::1]:17009");
-    assert_eq!(config.transport, Transport::ZeroMq);
+    assert_eq!(config.transport, Transport::Tcp);
     assert_eq!(config.client_listen, "0.0.0.0:7009");
     assert_eq!(config.client_timeout, Duration::from_secs(15));
     assert_eq!(config.max_request, 524_288);
@@ -240,7 +240,7 @@ fn a_value_of_the_wrong_type_is_told_what_was_expected() {
         ),
         (
             "[peer]\ntransport = \"udp\"\n",
-            "conf/n1.toml:20: peer.transport = \"udp\": expected \"zeromq\"",
+            "conf/n1.toml:20: peer.transport = \"udp\": expected one of \"zeromq\", \"tcp\"",
         ),
     ];
     for (added, message) in cases {

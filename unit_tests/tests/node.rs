@@ -1,4 +1,4 @@
-//! Whole nodes on threads of their own: real clocks, real files, a transport in memory or ZeroMQ.
+//! Whole nodes on threads of their own: real clocks, real files, a transport in memory or on sockets.
 //! What the rules do is tested elsewhere; here it is the wiring, and that nothing is left behind.
 
 use std::collections::BTreeMap;
@@ -361,6 +361,15 @@ fn a_member_without_an_address_is_named() {
 
 #[test]
 fn three_nodes_over_zeromq() {
+    three_nodes_over(|listen, peers| Network::ZeroMq { listen, peers });
+}
+
+#[test]
+fn three_nodes_over_tcp() {
+    three_nodes_over(|listen, peers| Network::Tcp { listen, peers });
+}
+
+fn three_nodes_over(network: fn(String, BTreeMap<String, String>) -> Network) {
     let cluster = Cluster::found(3);
     let ports = Ports::claim();
     let address = |number: usize| format!("127.0.0.1:{}", ports.port(number as u16 - 1));
@@ -368,8 +377,7 @@ fn three_nodes_over_zeromq() {
         (1..=3).map(|number| (number.to_string(), address(number))).collect();
     let nodes: Vec<Node> = (1..=3)
         .map(|number| {
-            let network = Network::ZeroMq { listen: address(number), peers: peers.clone() };
-            let settings = cluster.settings(number, network);
+            let settings = cluster.settings(number, network(address(number), peers.clone()));
             Node::start(settings, Counter::default(), |_| async {}).unwrap()
         })
         .collect();

@@ -4,8 +4,9 @@
 //!
 //! **The link from i to j** is every connection that i opens to j: node i's configuration names the
 //! proxy's address where it would name j's. Peers send on simplex lanes, so i's frames to j travel
-//! forward on these connections and on no other; backward come only ZeroMQ's handshake and its
-//! heartbeats. A cut or delay of the link from j to i is one of j's connections, not of this one.
+//! forward on these connections and on no other; backward comes only what the transport
+//! says of itself, such as heartbeats. A cut or delay of the link from j to i is one of j's connections,
+//! not of this one.
 //!
 //! **What a fault does to a connection.** A cut holds both ways, since a connection of which one way
 //! is dead is dead. Where it is *silent* (a black hole), connections stay and nothing passes, also on

@@ -50,13 +50,18 @@ pub fn start<M: StateMachine + 'static>(
 }
 
 fn node_settings(config: &Config, on_leadership: OnLeadership) -> NodeSettings {
-    let Transport::ZeroMq = config.transport;
     let peers = config.members.iter().map(|member| (member.name.clone(), member.peer.clone()));
+    let (listen, peers) = (config.peer_listen.clone(), peers.collect());
+    let network = match config.transport {
+        #[cfg(feature = "zeromq")]
+        Transport::ZeroMq => Network::ZeroMq { listen, peers },
+        Transport::Tcp => Network::Tcp { listen, peers },
+    };
     NodeSettings {
         folder: config.data.clone(),
         expected: Expected { cluster: config.cluster, name: config.name.clone() },
         log: log_options(config),
-        network: Network::ZeroMq { listen: config.peer_listen.clone(), peers: peers.collect() },
+        network,
         config: config.rules(),
         client_timeout: Micros::from(config.client_timeout),
         waiting_bytes: server::Settings::default().waiting_bytes,

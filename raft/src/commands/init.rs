@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use messages::ClusterId;
-use raft::config::{self, Config, Member};
+use raft::config::{self, Config, Member, Transport};
 use raft::exit::{self, Failure};
 use raft::print;
 use servers::founding::{self, Founder};
@@ -17,7 +17,8 @@ use crate::options::{self, PEER_PORT_OFFSET};
 
 /// Runs the subcommand.
 pub fn init(options: options::Init) -> anyhow::Result<()> {
-    let cluster = found_cluster(&options.folder, &options.members)?;
+    let transport = options.transport.unwrap_or_default();
+    let cluster = found_cluster(&options.folder, &options.members, transport)?;
     print::text(report(&options.folder, &cluster))?;
     Ok(())
 }
@@ -45,12 +46,16 @@ pub struct FoundedNode {
 }
 
 /// Founds a cluster in a folder: a member for each host and client port. All of it, or nothing.
-pub fn found_cluster(folder: &Path, members: &[(String, u16)]) -> Result<Founded, Failure> {
+pub fn found_cluster(
+    folder: &Path,
+    members: &[(String, u16)],
+    transport: Transport,
+) -> Result<Founded, Failure> {
     let members = name_members(members)?;
     let nodes: Vec<FoundedNode> = members.iter().map(|member| node(folder, member)).collect();
     refuse_to_overwrite(&nodes)?;
     let mut made = Vec::new();
-    match write_all(folder, &nodes, &members, &mut made) {
+    match write_all(folder, &nodes, &members, transport, &mut made) {
         Ok(cluster) => Ok(Founded { cluster, nodes }),
         Err(failure) => {
             remove(&made);
@@ -108,6 +113,7 @@ fn write_all(
     folder: &Path,
     nodes: &[FoundedNode],
     members: &[Member],
+    transport: Transport,
     made: &mut Vec<PathBuf>,
 ) -> Result<ClusterId, Failure> {
     fs::create_dir_all(folder).map_err(|error| cannot_create(folder, &error))?;
@@ -117,7 +123,8 @@ fn write_all(
     }
     let cluster = found_folders(nodes)?;
     for (node, member) in nodes.iter().zip(members) {
-        let text = config::template(&configuration(cluster, node, member, members));
+        let config = Config { transport, ..configuration(cluster, node, member, members) };
+        let text = config::template(&config);
         write_new(&node.file, &text, made).map_err(|error| cannot_create(&node.file, &error))?;
     }
     let synced = File::open(folder).and_then(|folder| folder.sync_all());

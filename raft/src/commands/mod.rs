@@ -14,9 +14,16 @@ pub mod serve;
 mod signals;
 pub mod status;
 
-/// The program's version, and that of the library that it cannot do without.
+/// The program's version, and that of the library that it was built with.
+#[cfg(feature = "zeromq")]
 pub fn version() -> String {
     let (major, minor, patch) = zmq::version();
     let curve = if zmq::has("curve").unwrap_or(false) { "with CURVE" } else { "without CURVE" };
     format!("{} (libzmq {major}.{minor}.{patch} {curve})", env!("CARGO_PKG_VERSION"))
+}
+
+/// The program's version.
+#[cfg(not(feature = "zeromq"))]
+pub fn version() -> String {
+    format!("{} (without ZeroMQ)", env!("CARGO_PKG_VERSION"))
 }

@@ -77,6 +77,7 @@ fn config(options: &options::Run, identity: &Identity) -> Config {
         cluster: identity.cluster,
         members: identity.members.values().map(member).collect(),
         peer_listen: address(options.port + PEER_PORT_OFFSET),
+        transport: options.transport.unwrap_or_default(),
         client_listen: address(options.port),
         log_level: LevelFilter::Warn, // the lines on stdout say the rest
         log_format: LogFormat::Text,

@@ -41,6 +41,7 @@ fn flags(options: &options::Serve) -> Vec<(&'static str, String)> {
         ("client-listen", &options.client_listen),
         ("client-timeout", &options.client_timeout),
         ("peer-listen", &options.peer_listen),
+        ("peer-transport", &options.peer_transport),
         ("data", &options.data),
         ("log-level", &options.log_level),
         ("log-format", &options.log_format),

@@ -107,9 +107,9 @@ pub static KEYS: &[Key] = &[
         name: "peer.transport",
         short: "peer-transport",
         required: false,
-        comment: "how nodes talk to each other, the same on all: \"zeromq\"",
+        comment: "how nodes talk to each other, the same on all: \"zeromq\" or \"tcp\"",
         read: |config, value| {
-            config.transport = choice(value, &[("zeromq", Transport::ZeroMq)])?;
+            config.transport = choice(value, Transport::NAMES)?;
             Ok(())
         },
         show: |config| quoted(&config.transport.to_string()),

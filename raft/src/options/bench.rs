@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use raft::bench::requests::{MOST_KEYS, Operation};
+use raft::config::Transport;
 use raft::units;
 use structopt::StructOpt;
 use structopt::clap::AppSettings;
@@ -56,8 +57,8 @@ pub struct Compare {
     #[structopt(long, value_name = "N", parse(try_from_str = count))]
     pub rounds: Option<usize>,
     /// What our nodes talk over, a cluster for each [default: zeromq]
-    #[structopt(long, value_name = "TRANSPORT,...", use_delimiter = true, possible_values = &TRANSPORTS)]
-    pub transport: Vec<String>,
+    #[structopt(long, value_name = "TRANSPORT,...", use_delimiter = true)]
+    pub transport: Vec<Transport>,
     /// Loads all our nodes, not only the leader
     #[structopt(long)]
     pub spread: bool,
@@ -118,8 +119,8 @@ pub struct Hosting {
     #[structopt(long, value_name = "DIR", parse(from_os_str))]
     pub data: Option<PathBuf>,
     /// What their nodes talk over: zeromq or tcp
-    #[structopt(long, value_name = "TRANSPORT", possible_values = &TRANSPORTS)]
-    pub transport: Option<String>,
+    #[structopt(long, value_name = "TRANSPORT")]
+    pub transport: Option<Transport>,
 }
 
 // What is sent, and how much of it. (A doc comment here would be the help of the subcommand.)
@@ -153,9 +154,6 @@ pub struct Loading {
     #[structopt(long, value_name = "NUMBER", default_value = "1")]
     pub seed: u64,
 }
-
-/// As the configuration file names them.
-pub const TRANSPORTS: [&str; 2] = ["zeromq", "tcp"];
 
 fn nodes(text: &str) -> Result<u16, String> {
     match text.parse() {

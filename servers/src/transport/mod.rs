@@ -9,6 +9,7 @@
 //! - memory is bounded whatever a peer does or leaves undone.
 
 pub mod memory;
+pub mod tcp;
 #[cfg(feature = "zeromq")]
 pub mod zeromq;
 
@@ -101,7 +102,8 @@ pub struct Counts {
     pub lost: u64,
     /// Received, but not in the form of a frame.
     pub malformed: u64,
-    /// Received over a connection that has no name, or lost it to a newer one.
+    /// Received over a connection that has no name, or lost it to a newer one. Where connections
+    /// say who they are: also each that was refused for what it said.
     pub unnamed: u64,
 }
 

@@ -42,7 +42,7 @@ peer = "127.0.0.1:17002"
 "#;
 
 /// Values of all types; each fits somewhere and is wrong elsewhere.
-const VALUES: [&str; 26] = [
+const VALUES: [&str; 27] = [
     "\"50ms\"",
     "\"2.5s\"",
     "\"300ms\"",
@@ -65,6 +65,7 @@ const VALUES: [&str; 26] = [
     "\"debug\"",
     "\"json\"",
     "\"zeromq\"",
+    "\"tcp\"",
     "\"[::1]:7005\"",
     "\"host:70000\"",
     "'''\na\n\"b\" \\'''",

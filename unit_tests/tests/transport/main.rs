@@ -1,17 +1,22 @@
-//! What every transport promises (`servers::transport`), asked of each: the one in memory, and
-//! ZeroMQ on real sockets. `sockets` is about what only sockets meet, `changes` about connections.
+//! What every transport promises (`servers::transport`), asked of each: the one in memory, ZeroMQ and
+//! plain TCP on real sockets. `sockets` is about what only sockets meet, `changes` about connections;
+//! `zeromq` and `tcp` about what only those do.
 
 mod changes;
 mod sockets;
+mod tcp;
+mod zeromq;
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::task::Poll;
 use std::time::Duration;
 
 use messages::NodeId;
 use servers::transport::memory::Hub;
+use servers::transport::tcp::Tcp;
 use servers::transport::zeromq::ZeroMq;
-use servers::transport::{Lane, MAX_FRAME, OpenError, Sent, Transport, readable};
+use servers::transport::{Change, Lane, MAX_FRAME, OpenError, Sent, Transport, readable};
 use tokio::time::timeout;
 use unit_tests::ports::Ports;
 
@@ -29,6 +34,7 @@ const PACE: Duration = Duration::from_millis(2);
 enum Place {
     Memory(Hub),
     ZeroMq(Ports),
+    Tcp(Ports),
 }
 
 impl Place {
@@ -40,14 +46,40 @@ impl Place {
         Place::ZeroMq(Ports::claim())
     }
 
+    fn tcp() -> Place {
+        Place::Tcp(Ports::claim())
+    }
+
     fn open(&self, id: NodeId) -> Box<dyn Transport> {
+        let other = if id == A { B } else { A };
+        let address = |id: NodeId| self.address(id).to_string();
         match self {
             Place::Memory(hub) => Box::new(hub.join(id)),
-            Place::ZeroMq(ports) => {
-                let (own, other, peer) = if id == A { (0, 1, B) } else { (1, 0, A) };
-                let peers = [(peer, ports.address(other).to_string())];
-                Box::new(ZeroMq::open(id, &ports.address(own).to_string(), peers).expect("opened"))
+            Place::ZeroMq(_) => {
+                Box::new(ZeroMq::open(id, &address(id), [(other, address(other))]).expect("opened"))
             }
+            Place::Tcp(_) => {
+                Box::new(Tcp::open(id, &address(id), [(other, address(other))]).expect("opened"))
+            }
+        }
+    }
+
+    /// Where a node listens.
+    fn address(&self, id: NodeId) -> SocketAddr {
+        match self {
+            Place::Memory(_) => panic!("memory has no addresses"),
+            Place::ZeroMq(ports) | Place::Tcp(ports) => ports.address(u16::from(id != A)),
+        }
+    }
+
+    /// What a lane may take for a peer that never reads, bytes.
+    fn bound(&self) -> u64 {
+        const BACKLOG: u64 = MAX_FRAME as u64;
+        match self {
+            Place::Memory(_) => 2 * BACKLOG,
+            // 64 frames at the sending end and 1024 at the other.
+            Place::ZeroMq(_) => (64 + 1_024) * (64 << 10) + BACKLOG + kernels(),
+            Place::Tcp(_) => BACKLOG + kernels(),
         }
     }
 
@@ -62,12 +94,34 @@ impl Place {
     }
 }
 
+/// What the kernel keeps for a connection at most, both ends together.
+fn kernels() -> u64 {
+    let settings = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_rmem").expect("Linux");
+    let most = settings.split_whitespace().last().and_then(|number| number.parse::<u64>().ok());
+    most.expect("three numbers") + (2 << 20)
+}
+
 /// Runs a test as a node runs: on one thread.
 fn run(test: impl Future<Output = ()>) {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async { timeout(PATIENCE * 2, test).await.expect("no test takes so long") });
 }
+
+/// Asks a promise of each of these transports.
+macro_rules! ask {
+    ($promise:ident of $($transport:ident),+) => {
+        mod $promise {
+            $(
+                #[test]
+                fn $transport() {
+                    crate::run(super::$promise(crate::Place::$transport()));
+                }
+            )+
+        }
+    };
+}
+use ask;
 
 fn numbered(number: u64) -> Vec<u8> {
     number.to_le_bytes().to_vec()
@@ -93,6 +147,17 @@ async fn next_within(transport: &mut dyn Transport, time: Duration) -> Option<Ve
 /// The next frame; there must be one.
 async fn next(transport: &mut dyn Transport) -> Vec<u8> {
     next_within(transport, PATIENCE).await.expect("a frame arrives")
+}
+
+/// The next frame within a while, for what `from` has not sent yet: it is in the middle of its turns.
+async fn next_from(from: &mut dyn Transport, at: &mut dyn Transport) -> Option<Vec<u8>> {
+    for _ in 0..A_WHILE.as_millis() / PACE.as_millis() {
+        from.flush();
+        if let Some(frame) = next_within(at, PACE).await {
+            return Some(frame);
+        }
+    }
+    None
 }
 
 /// Greets until a greeting arrives, and takes all greetings off the wire.
@@ -153,15 +218,7 @@ async fn order_is_kept_within_a_lane(place: Place) {
     stream(&mut *a, &mut *b, Lane::Control, 10_000).await;
 }
 
-#[test]
-fn memory_keeps_order_within_a_lane() {
-    run(order_is_kept_within_a_lane(Place::memory()));
-}
-
-#[test]
-fn zeromq_keeps_order_within_a_lane() {
-    run(order_is_kept_within_a_lane(Place::zeromq()));
-}
+ask!(order_is_kept_within_a_lane of memory, zeromq, tcp);
 
 async fn a_full_lane_holds_no_other_back(place: Place) {
     let (mut a, mut b) = place.open_both().await;
@@ -169,7 +226,7 @@ async fn a_full_lane_holds_no_other_back(place: Place) {
     assert_eq!(a.send(B, Lane::Control, b"urgent".to_vec()), Sent::Queued);
 
     let mut before = 0;
-    while next(&mut *b).await != b"urgent" {
+    while next_from(&mut *a, &mut *b).await.expect("urgent arrives") != b"urgent" {
         before += 1;
     }
     let mut after = 0;
@@ -180,17 +237,10 @@ async fn a_full_lane_holds_no_other_back(place: Place) {
     assert!(after > 0, "urgent came after all {before} that had been sent before it");
 }
 
-#[test]
-fn memory_lanes_are_independent() {
-    run(a_full_lane_holds_no_other_back(Place::memory()));
-}
+ask!(a_full_lane_holds_no_other_back of memory, zeromq, tcp);
 
-#[test]
-fn zeromq_lanes_are_independent() {
-    run(a_full_lane_holds_no_other_back(Place::zeromq()));
-}
-
-async fn a_peer_that_never_reads_costs_no_more_than_this(place: Place, bound: u64) {
+async fn a_peer_that_never_reads_costs_no_more_than_its_bound(place: Place) {
+    let bound = place.bound();
     let (mut a, mut b) = place.open_both().await;
     let before = a.counts();
     let mut taken = fill(&mut *a, Lane::Log);
@@ -215,8 +265,7 @@ async fn a_peer_that_never_reads_costs_no_more_than_this(place: Place, bound: u6
 
     // What arrives once the peer reads is in order; the last ones bear no number.
     let mut last = 0;
-    while let Some(frame) = next_within(&mut *b, A_WHILE).await {
-        a.flush();
+    while let Some(frame) = next_from(&mut *a, &mut *b).await {
         assert!(number_of(&frame) >= last, "{} after {last}", number_of(&frame));
         last = number_of(&frame);
     }
@@ -224,21 +273,7 @@ async fn a_peer_that_never_reads_costs_no_more_than_this(place: Place, bound: u6
     stream(&mut *a, &mut *b, Lane::Log, 100).await;
 }
 
-#[test]
-fn memory_survives_a_peer_that_never_reads() {
-    run(a_peer_that_never_reads_costs_no_more_than_this(Place::memory(), 16 << 20));
-}
-
-/// 64 frames at the sending end and 1024 at the other, 8 MiB of backlog, and what the kernels keep for
-/// a connection.
-#[test]
-fn zeromq_survives_a_peer_that_never_reads() {
-    let settings = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_rmem").expect("Linux");
-    let most = settings.split_whitespace().last().and_then(|number| number.parse().ok());
-    let kernels: u64 = most.expect("three numbers");
-    let bound = (64 + 1_024) * (64 << 10) + (8 << 20) + kernels + (2 << 20);
-    run(a_peer_that_never_reads_costs_no_more_than_this(Place::zeromq(), bound));
-}
+ask!(a_peer_that_never_reads_costs_no_more_than_its_bound of memory, zeromq, tcp);
 
 async fn nothing_stale_reaches_a_peer_that_returns(place: Place) {
     const FRESH: u64 = 1_000_000;
@@ -279,15 +314,7 @@ async fn nothing_stale_reaches_a_peer_that_returns(place: Place) {
     stream(&mut *a, &mut *b, Lane::Log, 100).await;
 }
 
-#[test]
-fn memory_delivers_nothing_stale() {
-    run(nothing_stale_reaches_a_peer_that_returns(Place::memory()));
-}
-
-#[test]
-fn zeromq_delivers_nothing_stale() {
-    run(nothing_stale_reaches_a_peer_that_returns(Place::zeromq()));
-}
+ask!(nothing_stale_reaches_a_peer_that_returns of memory, zeromq, tcp);
 
 async fn who_is_not_there_is_sent_nothing(place: Place) {
     let mut a = place.open(A);
@@ -299,15 +326,7 @@ async fn who_is_not_there_is_sent_nothing(place: Place) {
     assert_eq!(a.counts().unconnected, 200);
 }
 
-#[test]
-fn memory_sends_nothing_to_who_is_not_there() {
-    run(who_is_not_there_is_sent_nothing(Place::memory()));
-}
-
-#[test]
-fn zeromq_sends_nothing_to_who_is_not_there() {
-    run(who_is_not_there_is_sent_nothing(Place::zeromq()));
-}
+ask!(who_is_not_there_is_sent_nothing of memory, zeromq, tcp);
 
 async fn the_largest_frame_passes_and_none_larger(place: Place) {
     let (mut a, mut b) = place.open_both().await;
@@ -315,20 +334,13 @@ async fn the_largest_frame_passes_and_none_larger(place: Place) {
     assert_eq!(a.counts().oversize, 1);
     let largest: Vec<u8> = (0..MAX_FRAME).map(|place| (place % 251) as u8).collect();
     assert_eq!(a.send(B, Lane::Log, largest.clone()), Sent::Queued);
-    assert!(next(&mut *b).await == largest, "it arrives as it was sent");
+    let arrived = next_from(&mut *a, &mut *b).await;
+    assert!(arrived.is_some_and(|frame| frame == largest), "it arrives as it was sent");
     assert_eq!(a.send(B, Lane::Log, Vec::new()), Sent::Queued);
     assert_eq!(next(&mut *b).await, b"", "the smallest, too");
 }
 
-#[test]
-fn memory_carries_frames_up_to_the_limit() {
-    run(the_largest_frame_passes_and_none_larger(Place::memory()));
-}
-
-#[test]
-fn zeromq_carries_frames_up_to_the_limit() {
-    run(the_largest_frame_passes_and_none_larger(Place::zeromq()));
-}
+ask!(the_largest_frame_passes_and_none_larger of memory, zeromq, tcp);
 
 /// Waits for a frame; how often the waiting task ran, and how often it ran for nothing.
 async fn next_counting(transport: &mut dyn Transport) -> (u32, u32) {
@@ -370,15 +382,23 @@ async fn waiting_costs_nothing(place: Place) {
     assert!(polls <= 4, "{polls} polls while nothing was sent");
 }
 
-#[test]
-fn memory_waits_without_work() {
-    run(waiting_costs_nothing(Place::memory()));
+ask!(waiting_costs_nothing of memory, zeromq, tcp);
+
+/// A full lane is for the next turn to try again, not for the wait.
+async fn a_wait_beside_a_full_lane_costs_nothing(place: Place) {
+    let (mut a, _b) = place.open_both().await;
+    fill(&mut *a, Lane::Log);
+    let _ = timeout(A_WHILE, readable(&mut *a)).await; // whatever still moves in the kernel
+    let mut polls = 0;
+    let full = poll_fn(|context| {
+        polls += 1;
+        a.poll_readable(context)
+    });
+    assert!(timeout(A_WHILE, full).await.is_err(), "readable, but nothing was sent to it");
+    assert!(polls <= 8, "{polls} polls while nothing moved");
 }
 
-#[test]
-fn zeromq_waits_without_work() {
-    run(waiting_costs_nothing(Place::zeromq()));
-}
+ask!(a_wait_beside_a_full_lane_costs_nothing of memory, zeromq, tcp);
 
 /// What has arrived but was not taken in one turn is still announced in the next.
 async fn what_is_left_is_announced_again(place: Place) {
@@ -393,48 +413,114 @@ async fn what_is_left_is_announced_again(place: Place) {
     }
 }
 
-#[test]
-fn memory_announces_what_is_left() {
-    run(what_is_left_is_announced_again(Place::memory()));
-}
-
-#[test]
-fn zeromq_announces_what_is_left() {
-    run(what_is_left_is_announced_again(Place::zeromq()));
-}
+ask!(what_is_left_is_announced_again of memory, zeromq, tcp);
 
 /// A node that stands still is cut off, then connected to anew, while frames of the old connection
 /// still wait for it. Those must not come between newer ones.
-#[test]
-fn zeromq_keeps_order_across_a_reconnect() {
-    run(async {
-        let (mut a, mut b) = Place::zeromq().open_both().await;
-        let unconnected = a.counts().unconnected;
-        let mut number = fill(&mut *a, Lane::Log);
-        while a.counts().unconnected == unconnected {
-            a.flush();
-            let _ = timeout(PACE, readable(&mut *a)).await;
-            let _ = a.send(B, Lane::Log, numbered(number));
-            number += 1;
-        }
-        let newer = number;
-        assert!(newer > 64, "the old connection leaves frames unread");
-        let mut taken = 0;
-        while taken < 50 {
-            taken += u32::from(a.send(B, Lane::Log, numbered(number)) == Sent::Queued);
-            number += 1;
-            let _ = timeout(PACE, readable(&mut *a)).await;
-        }
-        readable(&mut *b).await;
-        let first = number_of(&next(&mut *b).await);
-        assert!(first >= newer, "frame {first} of the old connection");
-        let mut last = first;
-        while let Some(frame) = next_within(&mut *b, A_WHILE).await {
-            assert!(number_of(&frame) > last, "{} after {last}", number_of(&frame));
-            last = number_of(&frame);
-        }
-    });
+async fn order_is_kept_across_a_reconnect(place: Place) {
+    let (mut a, mut b) = place.open_both().await;
+    let unconnected = a.counts().unconnected;
+    let mut number = fill(&mut *a, Lane::Log);
+    while a.counts().unconnected == unconnected {
+        a.flush();
+        let _ = timeout(PACE, readable(&mut *a)).await;
+        let _ = a.send(B, Lane::Log, numbered(number));
+        number += 1;
+    }
+    let newer = number;
+    assert!(newer > 64, "the old connection leaves frames unread");
+    let mut taken = 0;
+    while taken < 50 {
+        taken += u32::from(a.send(B, Lane::Log, numbered(number)) == Sent::Queued);
+        number += 1;
+        let _ = timeout(PACE, readable(&mut *b)).await; // it looks, but takes nothing
+        let _ = timeout(PACE, readable(&mut *a)).await;
+    }
+    let mut last = number_of(&next(&mut *b).await);
+    while let Some(frame) = next_from(&mut *a, &mut *b).await {
+        assert!(number_of(&frame) > last, "{} after {last}", number_of(&frame));
+        last = number_of(&frame);
+    }
+    assert!(last >= newer, "frame {last} of the old connection");
 }
+
+ask!(order_is_kept_across_a_reconnect of zeromq, tcp);
+
+/// The next change of a peer; what arrives meanwhile is taken and forgotten.
+async fn next_change(transport: &mut dyn Transport) -> Change {
+    let change = async {
+        loop {
+            while transport.receive().is_some() {}
+            if let Some(change) = transport.change() {
+                return change;
+            }
+            readable(transport).await;
+        }
+    };
+    timeout(PATIENCE, change).await.expect("a change")
+}
+
+/// Nothing is sent and nothing flushed: the wait itself ends with the news.
+async fn the_loss_and_the_return_of_a_peer_are_told(place: Place) {
+    let (mut a, mut b) = place.open_both().await;
+    for _ in 0..2 {
+        assert_eq!(next_change(&mut *a).await, Change::Found(B));
+        drop(b);
+        assert_eq!(next_change(&mut *a).await, Change::Lost(B));
+        assert_eq!(a.change(), None);
+        b = place.open(B);
+        let looks = async { while timeout(PATIENCE, readable(&mut *b)).await.is_ok() {} };
+        tokio::select! {
+            () = looks => panic!("nobody connects"),
+            change = next_change(&mut *a) => assert_eq!(change, Change::Found(B)),
+        }
+        drop(b);
+        assert_eq!(next_change(&mut *a).await, Change::Lost(B));
+        b = place.open(B);
+        meet(&mut *a, B, &mut *b, Lane::Control).await;
+    }
+}
+
+ask!(the_loss_and_the_return_of_a_peer_are_told of tcp);
+
+async fn what_a_peer_said_before_it_went_comes_before_its_loss(place: Place) {
+    let (mut a, mut b) = place.open_both().await;
+    assert_eq!(next_change(&mut *a).await, Change::Found(B));
+    for number in 0..100 {
+        assert_eq!(b.send(A, Lane::Log, numbered(number)), Sent::Queued);
+    }
+    drop(b);
+    tokio::time::sleep(A_WHILE / 10).await; // both the frames and the loss have come
+    readable(&mut *a).await;
+    for number in 0..100 {
+        assert_eq!(a.change(), None, "there is more to hear");
+        assert_eq!(number_of(&a.receive().expect("it has arrived")), number);
+    }
+    assert_eq!(next_change(&mut *a).await, Change::Lost(B));
+}
+
+ask!(what_a_peer_said_before_it_went_comes_before_its_loss of tcp);
+
+/// Who never asks for changes is neither woken again and again, nor made to keep all of them.
+async fn changes_that_nobody_asks_for_do_no_harm(place: Place) {
+    let mut a = place.open(A);
+    for _ in 0..4 {
+        let mut b = place.open(B);
+        meet(&mut *a, B, &mut *b, Lane::Control).await;
+        drop(b);
+        let lost = async {
+            while a.send(B, Lane::Control, Vec::new()) == Sent::Queued {
+                let _ = timeout(PACE, readable(&mut *a)).await;
+            }
+        };
+        timeout(PATIENCE, lost).await.expect("it is noticed");
+    }
+    assert_eq!(next_within(&mut *a, A_WHILE).await, None, "and the wait is a wait");
+    let changes: Vec<Change> = std::iter::from_fn(|| a.change()).collect();
+    assert_eq!(changes, [Change::Lost(B)], "the latest, and nothing of what it outdates");
+}
+
+ask!(changes_that_nobody_asks_for_do_no_harm of tcp);
 
 #[test]
 fn memory_connects_threads() {

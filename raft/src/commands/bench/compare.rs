@@ -8,11 +8,12 @@ use raft::bench::machine::Processes;
 use raft::bench::requests::Operation;
 use raft::bench::rounds::{Round, Sample};
 use raft::bench::{Load, fill, generator};
+use raft::config::Transport;
 use raft::exit::{self, Failure};
 use raft::print;
 
 use super::folder::Place;
-use super::hosted::{Hosted, USUAL_TRANSPORT};
+use super::hosted::Hosted;
 use super::redis::Redis;
 use super::sweep;
 use super::table::{self, Row};
@@ -107,9 +108,8 @@ pub struct Servers {
 impl Servers {
     fn start(options: &options::Compare) -> anyhow::Result<Servers> {
         let mut clusters = Vec::new();
-        let named = options.transport.iter().map(String::as_str);
-        let usual = options.transport.is_empty().then_some(USUAL_TRANSPORT);
-        for transport in named.chain(usual) {
+        let usual = options.transport.is_empty().then(Transport::default);
+        for transport in options.transport.iter().copied().chain(usual) {
             let place = Place::new(options.data.as_deref())?;
             clusters.push(Hosted::start_in(place, transport, NODES)?);
         }
@@ -207,13 +207,13 @@ impl Servers {
 
 /// All rounds; `rows` holds what is known so far, also after an error.
 fn measure_all(servers: &mut Servers, effort: Effort, rows: &mut Vec<Row>) -> anyhow::Result<()> {
-    let transports: Vec<&str> = servers.clusters.iter().map(|one| one.transport).collect();
+    let transports: Vec<Transport> = servers.clusters.iter().map(|one| one.transport).collect();
     for (operation, clients, pipeline) in ROWS {
-        rows.extend(transports.iter().map(|transport| Row {
+        rows.extend(transports.iter().map(|&transport| Row {
             operation: operation.name(),
             clients,
             pipeline,
-            transport,
+            transport: transport.to_string(),
             enough: effort.enough,
             rounds: Vec::new(),
         }));

@@ -4,13 +4,12 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use raft::config::Transport;
+
 use super::folder::Place;
 use crate::commands::local::cluster::Cluster;
 use crate::commands::local::founding::{Founding, Pace};
 use crate::options;
-
-/// What nodes talk over when nobody says.
-pub const USUAL_TRANSPORT: &str = "zeromq";
 
 /// A cluster that runs.
 #[derive(Debug)]
@@ -18,23 +17,20 @@ pub struct Hosted {
     /// Its nodes.
     pub cluster: Cluster,
     /// What they talk over.
-    pub transport: &'static str,
+    pub transport: Transport,
     place: Place,
 }
 
 impl Hosted {
     /// Founds one as the options say, and starts it.
     pub fn start(options: &options::Hosting, nodes: u16) -> anyhow::Result<Hosted> {
-        let transport = options.transport.as_deref().unwrap_or(USUAL_TRANSPORT);
+        let transport = options.transport.unwrap_or_default();
         Hosted::start_in(Place::new(options.data.as_deref())?, transport, nodes)
     }
 
     /// Founds one within a folder, and starts it.
-    pub fn start_in(place: Place, transport: &str, nodes: u16) -> anyhow::Result<Hosted> {
-        let known = options::TRANSPORTS.into_iter().find(|known| *known == transport);
-        let transport = known.unwrap_or(USUAL_TRANSPORT);
-        let founding =
-            Founding { nodes, pace: Pace::Usual, transport: Some(transport), has_links: false };
+    pub fn start_in(place: Place, transport: Transport, nodes: u16) -> anyhow::Result<Hosted> {
+        let founding = Founding { nodes, pace: Pace::Usual, transport, has_links: false };
         let cluster = Cluster::start(founding, Some(&place.folder))?;
         Ok(Hosted { cluster, transport, place })
     }

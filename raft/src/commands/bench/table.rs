@@ -12,7 +12,7 @@ pub struct Row {
     pub operation: &'static str,
     pub clients: usize,
     pub pipeline: usize,
-    pub transport: &'static str,
+    pub transport: String,
     /// So many rounds must be clean.
     pub enough: usize,
     pub rounds: Vec<Round>,
@@ -40,7 +40,7 @@ impl Row {
     }
 
     fn cells(&self) -> Vec<String> {
-        let mut cells = vec![self.name(), self.transport.to_owned()];
+        let mut cells = vec![self.name(), self.transport.clone()];
         let Some(verdict) = self.verdict() else { return cells };
         let Verdict { ours, theirs, .. } = verdict;
         let both = |figure: &dyn Fn(Sample) -> String| {

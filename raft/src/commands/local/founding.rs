@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use raft::chaos::configuration;
 use raft::chaos::links::Links;
+use raft::config::Transport;
 
 use super::node::Node;
 use super::ports::PEER_OFFSET;
@@ -57,18 +58,10 @@ pub struct Founding {
     pub nodes: u16,
     /// How fast it is.
     pub pace: Pace,
-    /// What nodes talk over, if not what `raft init` sets.
-    pub transport: Option<&'static str>,
+    /// What nodes talk over.
+    pub transport: Transport,
     /// Whether there are links between the nodes that can be cut; otherwise nodes talk directly.
     pub has_links: bool,
-}
-
-impl Founding {
-    /// What differs from the configuration file: variables of the environment.
-    fn settings(&self) -> Vec<(&'static str, &'static str)> {
-        let transport = self.transport.map(|transport| ("RAFT_PEER_TRANSPORT", transport));
-        self.pace.settings().iter().copied().chain(transport).collect()
-    }
 }
 
 /// Writes configurations and data folders for all nodes into `folder`, as `raft init` does, and opens
@@ -83,7 +76,7 @@ pub fn found(
     let ports = first_port..first_port + founding.nodes;
     let addresses: Vec<(String, u16)> =
         ports.clone().map(|port| ("127.0.0.1".to_owned(), port)).collect();
-    let written = init::found_cluster(folder, &addresses)?;
+    let written = init::found_cluster(folder, &addresses, founding.transport)?;
     let peers: Vec<SocketAddr> =
         ports.map(|port| (Ipv4Addr::LOCALHOST, port + PEER_OFFSET).into()).collect();
     let links = if founding.has_links { Links::between_all(&peers) } else { Ok(Links::none()) };
@@ -96,7 +89,7 @@ pub fn found(
             configuration::write_behind(&config, number, &links, &behind)?;
             config = behind;
         }
-        nodes.push(Node::new(number, founded.client, folder, config, founding.settings()));
+        nodes.push(Node::new(number, founded.client, folder, config, founding.pace.settings()));
     }
     Ok((nodes, links))
 }
