@@ -102,6 +102,8 @@ impl Link {
 
         dealer_options(&dealer, &names)?;
         let watch = names.watched.map(|_| watch(&monitor)).transpose()?;
+        // Who has never looked in vain is not signalled: ZeroMQ takes it to be awake.
+        let _ = monitor.recv_msg(DONTWAIT);
         dealer.connect(&format!("tcp://{}", names.address))?;
         Ok(Link {
             dealer,
