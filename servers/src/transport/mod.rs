@@ -67,9 +67,7 @@ pub trait Transport {
     /// The next change of a peer's control lane, in order. To be asked for once
     /// [`receive`](Transport::receive) has given all there is: what a peer said before it went counts.
     /// What happened after that call is told after the next.
-    fn change(&mut self) -> Option<Change> {
-        None
-    }
+    fn change(&mut self) -> Option<Change>;
 
     /// Tries again what could not leave at once, control before log; to be called once a turn.
     /// Returns whether some is left, so that the caller comes back within a millisecond or so.

@@ -55,15 +55,8 @@ async fn who_goes_is_lost_and_who_comes_is_found(place: Place) {
     nothing_changes(&mut *a).await;
 }
 
-#[test]
-fn memory_tells_who_goes_and_comes() {
-    run(who_goes_is_lost_and_who_comes_is_found(Place::memory()));
-}
-
-#[test]
-fn zeromq_tells_who_goes_and_comes() {
-    run(who_goes_is_lost_and_who_comes_is_found(Place::zeromq()));
-}
+// Over TCP nobody is found who does not look: `the_loss_and_the_return_of_a_peer_are_told`.
+ask!(who_goes_is_lost_and_who_comes_is_found of memory, zeromq);
 
 /// What a peer said before it went counts, on both lanes.
 async fn what_was_said_comes_before_the_loss(place: Place) {
@@ -83,15 +76,7 @@ async fn what_was_said_comes_before_the_loss(place: Place) {
     assert_eq!((before.len(), change), (40, Change::Lost(B)));
 }
 
-#[test]
-fn memory_tells_of_a_loss_last() {
-    run(what_was_said_comes_before_the_loss(Place::memory()));
-}
-
-#[test]
-fn zeromq_tells_of_a_loss_last() {
-    run(what_was_said_comes_before_the_loss(Place::zeromq()));
-}
+ask!(what_was_said_comes_before_the_loss of memory, zeromq, tcp);
 
 /// Who looks for a change without having looked for frames is told nothing yet.
 async fn frames_are_to_be_taken_first(place: Place) {
@@ -109,12 +94,62 @@ async fn frames_are_to_be_taken_first(place: Place) {
     assert_eq!(next_change(&mut *a).await, (vec![], Change::Lost(B)));
 }
 
-#[test]
-fn memory_gives_frames_first() {
-    run(frames_are_to_be_taken_first(Place::memory()));
+ask!(frames_are_to_be_taken_first of memory, zeromq, tcp);
+
+/// The next change; what arrives meanwhile is taken and forgotten, and nothing is flushed.
+pub async fn next_unflushed(transport: &mut dyn Transport) -> Change {
+    let change = async {
+        loop {
+            while transport.receive().is_some() {}
+            if let Some(change) = transport.change() {
+                return change;
+            }
+            readable(transport).await;
+        }
+    };
+    timeout(PATIENCE, change).await.expect("a change")
 }
 
-#[test]
-fn zeromq_gives_frames_first() {
-    run(frames_are_to_be_taken_first(Place::zeromq()));
+/// Nothing is sent and nothing flushed: the wait itself ends with the news.
+async fn the_loss_and_the_return_of_a_peer_are_told(place: Place) {
+    let (mut a, mut b) = place.open_both().await;
+    for _ in 0..2 {
+        assert_eq!(next_unflushed(&mut *a).await, Change::Found(B));
+        drop(b);
+        assert_eq!(next_unflushed(&mut *a).await, Change::Lost(B));
+        assert_eq!(a.change(), None);
+        b = place.open(B);
+        let looks = async { while timeout(PATIENCE, readable(&mut *b)).await.is_ok() {} };
+        tokio::select! {
+            () = looks => panic!("nobody connects"),
+            change = next_unflushed(&mut *a) => assert_eq!(change, Change::Found(B)),
+        }
+        drop(b);
+        assert_eq!(next_unflushed(&mut *a).await, Change::Lost(B));
+        b = place.open(B);
+        meet(&mut *a, B, &mut *b, Lane::Control).await;
+    }
 }
+
+ask!(the_loss_and_the_return_of_a_peer_are_told of memory, zeromq, tcp);
+
+/// Who never asks for changes is neither woken again and again, nor made to keep all of them.
+async fn changes_that_nobody_asks_for_do_no_harm(place: Place) {
+    let mut a = place.open(A);
+    for _ in 0..4 {
+        let mut b = place.open(B);
+        meet(&mut *a, B, &mut *b, Lane::Control).await;
+        drop(b);
+        let lost = async {
+            while a.send(B, Lane::Control, Vec::new()) == Sent::Queued {
+                let _ = timeout(PACE, readable(&mut *a)).await;
+            }
+        };
+        timeout(PATIENCE, lost).await.expect("it is noticed");
+    }
+    assert_eq!(next_within(&mut *a, A_WHILE).await, None, "and the wait is a wait");
+    let changes: Vec<Change> = std::iter::from_fn(|| a.change()).collect();
+    assert_eq!(changes, [Change::Lost(B)], "the latest, and nothing of what it outdates");
+}
+
+ask!(changes_that_nobody_asks_for_do_no_harm of tcp);
