@@ -265,3 +265,37 @@ fn a_paused_leader_is_replaced_and_never_answers_with_the_past() {
     assert!((counted..=counted + uncertain).contains(&hits), "{hits}, {counted}, {uncertain}");
     check_one_leader_a_term(&mut cluster);
 }
+
+/// The others' election timeouts are twice as long as this test waits for anything: only the lost
+/// connection tells them that their leader is gone.
+#[test]
+fn a_killed_leader_is_replaced_long_before_any_election_timeout() {
+    let mut cluster = Cluster::found(3, &CALM);
+    for patient in [2, 3] {
+        cluster.set(patient, "RAFT_ELECTION", "60s");
+    }
+    cluster.start_all();
+    let (first, term) = cluster.leader_after(0);
+    assert_eq!(first, 1, "the others' time is not over");
+    assert_eq!(cluster.ask(1, &["SET", "key", "value"]), ok());
+    cluster.caught_up();
+    cluster.kill(1);
+    let (next, _) = cluster.leader_after(term);
+    assert_eq!(cluster.ask(next, &["GET", "key"]), bulk("value"));
+    assert_eq!(cluster.ask(next, &["SET", "key", "other"]), ok());
+    check_one_leader_a_term(&mut cluster);
+}
+
+/// A process that is stopped keeps its connections: the election timeout finds it.
+#[test]
+fn a_leader_that_stands_still_is_replaced() {
+    let mut cluster = Cluster::start_new(3, &[]);
+    let (old, term) = cluster.leader_after(0);
+    cluster.pause(old);
+    let (new, _) = cluster.leader_after(term);
+    assert_ne!(new, old);
+    assert_eq!(cluster.ask(new, &["SET", "key", "value"]), ok());
+    cluster.resume(old);
+    cluster.caught_up();
+    check_one_leader_a_term(&mut cluster);
+}

@@ -31,6 +31,9 @@ pub struct PreVote {
     pub proposed: Term,
     /// Where the candidate's log ends.
     pub last: LogPosition,
+    /// The round to name in the reply: above zero if the candidate asks on a mere hint that its
+    /// leader is gone, again and again; zero if its election timeout has passed.
+    pub round: Round,
 }
 
 /// Says whether a vote would be granted.
@@ -40,6 +43,8 @@ pub struct PreVoteReply {
     pub proposed: Term,
     /// Whether the vote would be granted.
     pub granted: bool,
+    /// The round of the question that this answers.
+    pub round: Round,
 }
 
 /// Asks for a vote in the sender's term.

@@ -377,10 +377,12 @@ kinds! { NotAppended {
     2 [] (Busy)
 } }
 
-// A commit index that is not told is zero: it teaches nothing.
+// A commit index that is not told is zero: it teaches nothing. A round that is not told is zero: it
+// answers no question that was asked on a hint.
 kinds! { Message {
-    1 [proposed, last] (PreVote(PreVote { proposed, last }))
-    2 [proposed, granted] (PreVoteReply(PreVoteReply { proposed, granted }))
+    1 [proposed, last, round = Round(0)] (PreVote(PreVote { proposed, last, round }))
+    2 [proposed, granted, round = Round(0)]
+        (PreVoteReply(PreVoteReply { proposed, granted, round }))
     3 [last] (RequestVote(RequestVote { last }))
     4 [answers, granted, wall] (RequestVoteReply(RequestVoteReply { answers, granted, wall }))
     5 [previous, entries, commit = LogIndex(0)]

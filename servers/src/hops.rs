@@ -5,7 +5,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use log::{Level, debug, log_enabled};
-use messages::{AppendOutcome, Message, NodeId};
+use messages::{AppendOutcome, Message, NodeId, Round};
 use states::{Input, Replica, State};
 
 /// An input on its way into the state.
@@ -36,6 +36,7 @@ impl Display for InputLine<'_> {
             Input::Written(id) => write!(f, "written w{}", id.0),
             Input::Propose { id, .. } => write!(f, "propose #{}", id.0),
             Input::Read(id) => write!(f, "read #{}", id.0),
+            Input::PeerLost(peer) => write!(f, "lost n{peer}"),
         }
     }
 }
@@ -47,10 +48,12 @@ impl Display for MessageLine<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self.0 {
             Message::PreVote(ask) => {
-                write!(f, "PreVote proposed={} last={}", ask.proposed, ask.last)
+                write!(f, "PreVote proposed={} last={}", ask.proposed, ask.last)?;
+                round(f, ask.round)
             }
             Message::PreVoteReply(reply) => {
-                write!(f, "PreVoteReply proposed={} {}", reply.proposed, verdict(reply.granted))
+                write!(f, "PreVoteReply proposed={} {}", reply.proposed, verdict(reply.granted))?;
+                round(f, reply.round)
             }
             Message::RequestVote(ask) => write!(f, "RequestVote last={}", ask.last),
             Message::RequestVoteReply(reply) => {
@@ -77,6 +80,11 @@ impl Display for MessageLine<'_> {
             Message::HeartbeatReply(reply) => write!(f, "HeartbeatReply round={}", reply.round),
         }
     }
+}
+
+/// Named only by who asks on a hint.
+fn round(f: &mut Formatter<'_>, round: Round) -> fmt::Result {
+    if round == Round(0) { Ok(()) } else { write!(f, " round={round}") }
 }
 
 fn verdict(granted: bool) -> &'static str {

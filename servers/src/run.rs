@@ -19,7 +19,7 @@ use crate::outbox::Parcel;
 use crate::server::{Event, Server};
 use crate::status::Leadership;
 use crate::storage::{WalError, Writer};
-use crate::transport::{Sent, Transport, readable};
+use crate::transport::{Change, Sent, Transport, readable};
 use crate::turn::{self, Edges, Moment};
 
 /// Frames taken in one turn at most; more wait for the next.
@@ -134,7 +134,9 @@ impl<M: StateMachine, T: Transport> Driver<M, T> {
     fn turn(&mut self) -> Result<(), WalError> {
         let Parts { server, transport, gate, boot, writer, mailbox, .. } = &mut self.parts;
         let waiting = &mut self.waiting;
-        let mut edges = RealEdges { transport, gate, boot: *boot, writer, mailbox, waiting };
+        let boot = *boot;
+        let mut edges =
+            RealEdges { transport, gate, boot, writer, mailbox, waiting, drained: false };
         turn::take(server, &mut edges, &mut self.events)?;
         self.publish(); // before the replies: who has one sees what it brought
         self.deliver();
@@ -228,6 +230,8 @@ struct RealEdges<'a, T> {
     writer: &'a Writer,
     mailbox: &'a Mailbox,
     waiting: &'a mut Waiting,
+    /// No frame waits any more.
+    drained: bool,
 }
 
 impl<T: Transport> Edges for RealEdges<'_, T> {
@@ -243,12 +247,19 @@ impl<T: Transport> Edges for RealEdges<'_, T> {
             events.push(Event::Batch { token, batch });
         }
         for _ in 0..FRAMES_A_TURN {
-            let Some(frame) = self.transport.receive() else { break };
+            let Some(frame) = self.transport.receive() else {
+                self.drained = true;
+                break;
+            };
             if let Some((from, boot, envelopes)) = self.gate.admit(&frame) {
                 events.push(Event::Envelopes { from, boot, envelopes });
             }
         }
         Ok(())
+    }
+
+    fn change(&mut self) -> Option<Change> {
+        if self.drained { self.transport.change() } else { None }
     }
 
     fn clock(&mut self) -> Moment {

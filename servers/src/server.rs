@@ -67,6 +67,8 @@ pub enum Event {
     },
     /// This write and all earlier ones are durable.
     Written(WriteId),
+    /// The connection to this node was lost; what came over it has been handed in before.
+    Lost(NodeId),
 }
 
 /// One group's replica on one node: rules, machine and waiting requests.
@@ -223,14 +225,17 @@ impl<M: StateMachine> Server<M> {
         match event {
             Event::Batch { token, batch } => self.on_batch(token, batch),
             Event::Envelopes { from, boot, envelopes } => {
-                if self.replica.membership.voters.contains(&from) {
-                    self.heard.note(from, boot, self.now);
+                if self.replica.membership.voters.contains(&from)
+                    && self.heard.note(from, boot, self.now)
+                {
+                    self.swap(turn, Input::PeerLost(from)); // the run that was heard before is over
                 }
                 for envelope in envelopes {
                     self.on_envelope(turn, from, boot, envelope);
                 }
             }
             Event::Written(id) => self.swap(turn, Input::Written(id)),
+            Event::Lost(peer) => self.swap(turn, Input::PeerLost(peer)),
         }
     }
 

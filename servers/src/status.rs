@@ -25,9 +25,9 @@ pub struct Heard {
 }
 
 impl Heard {
-    /// A frame of this peer came.
-    pub fn note(&mut self, peer: NodeId, boot: Boot, now: Time) {
-        self.last.insert(peer, (now, boot));
+    /// A frame of this peer came; says whether it is the first of a newer boot than was heard.
+    pub fn note(&mut self, peer: NodeId, boot: Boot, now: Time) -> bool {
+        self.last.insert(peer, (now, boot)).is_some_and(|(_, known)| known < boot)
     }
 
     /// When the peer was last heard.

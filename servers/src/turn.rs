@@ -1,14 +1,18 @@
 //! What every driver of a server does in the same order: how a server is made of an opened folder,
 //! and how a turn begins. Must never read the clock before all that came is gathered (rule 8): else
-//! what arrived during a pause is judged by a time before it.
+//! what arrived during a pause is judged by a time before it. Nor must it tell of a lost connection
+//! before all that had come over it.
 
-use messages::Boot;
+use std::collections::BTreeSet;
+
+use messages::{Boot, NodeId};
 use states::{Config, Replica, Time, WallTime};
 
 use crate::gate::Gate;
 use crate::machine::StateMachine;
 use crate::server::{Event, Server, Settings};
 use crate::storage::{Disk, Identity, Opened, Wal};
+use crate::transport::Change;
 
 /// A moment on both clocks of a node.
 pub type Moment = (Time, WallTime);
@@ -24,6 +28,9 @@ pub trait Edges {
     /// If the node cannot go on.
     fn gather(&mut self, events: &mut Vec<Event>) -> Result<(), Self::Error>;
 
+    /// The next change of a connection, in order; none while frames wait that came before it.
+    fn change(&mut self) -> Option<Change>;
+
     /// This moment.
     fn clock(&mut self) -> Moment;
 }
@@ -38,9 +45,22 @@ pub fn take<M: StateMachine, E: Edges>(
     events: &mut Vec<Event>,
 ) -> Result<(), E::Error> {
     edges.gather(events)?;
+    events.extend(lost(edges).into_iter().map(Event::Lost));
     let (now, wall) = edges.clock();
     server.receive(now, wall, events.drain(..));
     Ok(())
+}
+
+/// Whose connections were lost and, as far as is known, are not there again.
+fn lost<E: Edges>(edges: &mut E) -> BTreeSet<NodeId> {
+    let mut lost = BTreeSet::new();
+    while let Some(change) = edges.change() {
+        match change {
+            Change::Lost(peer) => lost.insert(peer),
+            Change::Found(peer) => lost.remove(&peer),
+        };
+    }
+    lost
 }
 
 /// A node before its first turn.

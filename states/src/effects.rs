@@ -91,8 +91,14 @@ pub enum Decision {
     Mismatched(NodeId, LogPosition),
     /// An election ended without a winner.
     ElectionFailed(Term),
-    /// A leader's follower was silent; replication to it probes again.
+    /// A leader's follower was silent, or its connection was lost; replication to it probes again.
     Probing(NodeId),
+    /// A follower has a hint that this leader of its is gone.
+    Suspects(NodeId),
+    /// It was not.
+    HeardAgain(NodeId),
+    /// Who would have stood on a hint lets this one go first.
+    MadeWay(NodeId),
     /// A reply from outside the configuration was dropped.
     StrangerIgnored(NodeId),
     /// Dropped what no honest peer sends.

@@ -6,14 +6,17 @@ use messages::{
     LogTime, Message, NodeId, RequestVote,
 };
 
+use crate::hint::{self, Experience, Suspicion};
 use crate::{Decision, PreCandidate, Replica, Role, State, Time, Turn, voting};
 
 /// A follower's own facts.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Follower {
     leader: Option<Heard>,
     /// None on a node that does not vote: it never stands.
     deadline: Option<Time>,
+    suspicion: Option<Suspicion>,
+    experience: Experience,
 }
 
 /// The leader of the present term, and when it was last heard.
@@ -27,15 +30,30 @@ impl Follower {
     /// A follower that knows no leader.
     pub(crate) fn new(replica: &mut Replica, turn: &mut Turn) -> Follower {
         turn.decide(Decision::Became(Role::Follower, replica.term()));
-        let mut follower = Follower { leader: None, deadline: None };
+        let mut follower = Follower {
+            leader: None,
+            deadline: None,
+            suspicion: None,
+            experience: Experience::default(),
+        };
         follower.put_off_election(replica, turn);
         follower
     }
 
-    /// The same follower in a new term, whose leader it does not know yet. Its deadline stays: a
-    /// term alone is no sign of a leader.
+    /// The same follower in a new term, whose leader it does not know yet. Its deadline stays as it
+    /// was before any hint: a term alone is no sign of a leader, and a hint was about another.
     pub(crate) fn into_leaderless(self) -> Follower {
-        Follower { leader: None, ..self }
+        let experience = match self.suspicion {
+            Some(_) => Experience::default(), // it proved right, or no matter
+            None => self.experience,
+        };
+        Follower { leader: None, suspicion: None, experience, ..self.after_asking() }
+    }
+
+    /// The same follower with the deadline from before any hint. It goes on suspecting its leader.
+    pub(crate) fn after_asking(self) -> Follower {
+        let deadline = self.suspicion.map_or(self.deadline, |suspicion| suspicion.before);
+        Follower { deadline, ..self }
     }
 
     pub(crate) fn deadline(&self) -> Option<Time> {
@@ -46,9 +64,11 @@ impl Follower {
         self.leader.map(|heard| heard.leader)
     }
 
-    /// Whether a leader was heard within the least election timeout.
+    /// Whether a leader was heard within the least election timeout, and nothing hints that it is
+    /// gone since.
     pub(crate) fn hears_leader(&self, replica: &Replica, now: Time) -> bool {
-        self.leader.is_some_and(|heard| now < heard.at + replica.config.election)
+        self.suspicion.is_none()
+            && self.leader.is_some_and(|heard| now < heard.at + replica.config.election)
     }
 
     pub(crate) fn on_message(
@@ -59,7 +79,11 @@ impl Follower {
         message: Message,
     ) -> State {
         match message {
-            Message::PreVote(request) => voting::answer_pre_vote(replica, turn, from, request),
+            Message::PreVote(request) => {
+                if voting::answer_pre_vote(replica, turn, from, request) {
+                    self.make_way(replica, turn, from);
+                }
+            }
             Message::RequestVote(request) => self.on_request_vote(replica, turn, from, request),
             Message::AppendEntries(request) => self.on_append_entries(replica, turn, from, request),
             Message::Heartbeat(heartbeat) => self.on_heartbeat(replica, turn, from, heartbeat),
@@ -73,7 +97,42 @@ impl Follower {
     }
 
     pub(crate) fn on_timeout(self, replica: &mut Replica, turn: &mut Turn) -> State {
+        if self.suspicion.is_some_and(|suspicion| Some(turn.now) < suspicion.before) {
+            return PreCandidate::probe_on_hint(self, replica, turn);
+        }
         PreCandidate::probe(replica, turn)
+    }
+
+    /// The connection to a peer was lost. If that is the leader, it is perhaps gone: one hint is
+    /// believed until it is heard again, and then none for a while.
+    pub(crate) fn on_peer_lost(&mut self, replica: &mut Replica, turn: &mut Turn, peer: NodeId) {
+        if self.leader() != Some(peer)
+            || self.suspicion.is_some()
+            || !self.experience.believes(turn.now)
+        {
+            return;
+        }
+        turn.decide(Decision::Suspects(peer));
+        self.suspicion = Some(Suspicion { before: self.deadline, made_way: false });
+        let soon = hint::deadline(replica, peer, turn.now);
+        self.deadline = self.deadline.map(|before| before.min(soon));
+    }
+
+    /// Who would vote for another lets it go first, once, if it would stand on a mere hint; says
+    /// whether it did.
+    pub(crate) fn make_way(&mut self, replica: &Replica, turn: &mut Turn, other: NodeId) -> bool {
+        let (Some(suspicion), Some(deadline)) = (&mut self.suspicion, self.deadline) else {
+            return false;
+        };
+        let Some(before) = suspicion.before.filter(|before| deadline < *before) else {
+            return false;
+        };
+        if std::mem::replace(&mut suspicion.made_way, true) {
+            return false;
+        }
+        turn.decide(Decision::MadeWay(other));
+        self.deadline = Some((deadline.max(turn.now) + hint::way(&replica.config)).min(before));
+        true
     }
 
     fn on_request_vote(
@@ -136,6 +195,10 @@ impl Follower {
             return false;
         }
         self.leader = Some(Heard { leader: from, at: turn.now });
+        if self.suspicion.take().is_some() {
+            turn.decide(Decision::HeardAgain(from));
+            self.experience.on_false(&replica.config, turn.now);
+        }
         self.put_off_election(replica, turn);
         true
     }

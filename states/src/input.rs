@@ -26,6 +26,9 @@ pub enum Input {
     Timeout,
     /// This write and all earlier ones are durable.
     Written(WriteId),
+    /// The connection to this peer was lost, or its process was started again; all that it said
+    /// before has been handed in. A hint: the peer may be there.
+    PeerLost(NodeId),
     /// Append these commands as one entry.
     Propose {
         /// Answered under this id.

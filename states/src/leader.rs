@@ -12,7 +12,7 @@ mod progress;
 mod reads;
 mod replicate;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use messages::{Item, LogIndex, Message, NodeId, Payload, Term};
 
@@ -31,6 +31,8 @@ pub struct Leader {
     /// The blank entry of this term. Nothing is read before it is committed (paper, section 8).
     blank: LogIndex,
     rounds: Rounds,
+    /// Who asked for an election, and shall hear at once that there is a leader.
+    reassured: BTreeSet<NodeId>,
     reads: Reads,
     clock: LogClock,
     /// Entries up to here are committed, and durable on this node.
@@ -53,6 +55,7 @@ impl Leader {
             progress,
             blank: next,
             rounds: Rounds::start(turn.now),
+            reassured: BTreeSet::new(),
             reads: Reads::default(),
             clock,
             settled,
@@ -86,7 +89,11 @@ impl Leader {
         message: Message,
     ) -> State {
         match message {
-            Message::PreVote(request) => voting::answer_pre_vote(replica, turn, from, request),
+            Message::PreVote(request) => {
+                if !voting::answer_pre_vote(replica, turn, from, request) {
+                    self.reassure(from);
+                }
+            }
             Message::RequestVote(request) => {
                 voting::answer_request_vote(replica, turn, from, request); // its vote is its own
             }
@@ -137,6 +144,15 @@ impl Leader {
 
     pub(crate) fn on_read(&mut self, id: RequestId) {
         self.reads.wait(id);
+    }
+
+    /// A connection to a follower was lost, and perhaps what was under way over it.
+    pub(crate) fn on_peer_lost(&mut self, turn: &mut Turn, peer: NodeId) {
+        if let Some(progress) = self.progress.get_mut(&peer)
+            && progress.on_lost(turn.now)
+        {
+            turn.decide(Decision::Probing(peer));
+        }
     }
 
     /// Once a turn, from the final state: commit, then reads and heartbeats, then appends. Reads

@@ -15,24 +15,30 @@
 //! term makes its receiver a follower of that term. A leader that hears no quorum for an election
 //! timeout steps down, and a node that hears a leader takes no part in elections.
 //!
+//! A follower whose connection to the leader was lost need not wait so long: it asks a few times in
+//! quick succession whether it would be elected, one node after the other, and if no majority would
+//! elect it, all is as before. Those who hear the leader refuse, so that a lost connection of one
+//! follower changes nothing.
+//!
 //! Votes and acknowledgements are *promises*: they leave when what they rest on is durable.
 //! Heartbeats are not: they prove only that a node was there and in that term.
 //!
 //! # In reading order
 //!
 //! [`state`] (the one door in) · [`follower`] · [`pre_candidate`] · [`candidate`] · [`leader`] ·
-//! `voting` (what all roles share of elections) · [`replica`] (facts) · [`log`] · [`quorum`] ·
+//! `voting` (what all roles share of elections), `hint` (that the leader is gone) · [`replica`] (facts) · [`log`] · [`quorum`] ·
 //! [`input`], [`effects`] (what comes in and out) · [`config`], [`time`], [`random`].
 //!
 //! # What is missing, and why
 //!
-//! Snapshots and compaction, changes of membership, transfer of leadership, leases, hints that a
-//! leader's connection was lost: each comes with the work that uses it.
+//! Snapshots and compaction, changes of membership, transfer of leadership, leases: each comes with
+//! the work that uses it.
 
 pub mod candidate;
 pub mod config;
 pub mod effects;
 pub mod follower;
+mod hint;
 pub mod input;
 pub mod leader;
 pub mod log;

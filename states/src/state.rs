@@ -43,6 +43,7 @@ impl State {
             }
             Input::Timeout => self.on_timeout(replica, turn),
             Input::Written(id) => self.on_written(replica, turn, id),
+            Input::PeerLost(peer) => self.on_peer_lost(replica, turn, peer),
             Input::Propose { id, only_in, items } => {
                 if let State::Leader(mut leader) = self {
                     leader.on_propose(replica, turn, id, only_in, items);
@@ -126,7 +127,7 @@ impl State {
     }
 
     fn on_message(
-        self,
+        mut self,
         replica: &mut Replica,
         turn: &mut Turn,
         from: NodeId,
@@ -148,6 +149,9 @@ impl State {
             // hearing from a current leader, it does not update its term or grant its vote"
             // (thesis, section 4.2.3).
             voting::refuse(replica, turn, from, term, &message, Refusal::HearsLeader);
+            if let (State::Leader(leader), Message::PreVote(_)) = (&mut self, &message) {
+                leader.reassure(from);
+            }
             return self;
         }
         if term.0.saturating_sub(replica.term().0) > LARGEST_TERM_JUMP {
@@ -186,6 +190,17 @@ impl State {
         }
     }
 
+    /// A hint, no more: the peer may be there, and reached another way.
+    fn on_peer_lost(mut self, replica: &mut Replica, turn: &mut Turn, peer: NodeId) -> State {
+        match &mut self {
+            State::Follower(follower) => follower.on_peer_lost(replica, turn, peer),
+            State::Leader(leader) => leader.on_peer_lost(turn, peer),
+            // Who asks for votes goes on asking, whoever is gone.
+            State::PreCandidate(_) | State::Candidate(_) => {}
+        }
+        self
+    }
+
     fn on_written(self, replica: &mut Replica, turn: &mut Turn, id: WriteId) -> State {
         replica.log.written(id);
         match self {
@@ -200,9 +215,10 @@ impl State {
     fn into_follower(self, replica: &mut Replica, turn: &mut Turn) -> State {
         match self {
             State::Follower(follower) => State::Follower(follower.into_leaderless()),
-            State::PreCandidate(_) | State::Candidate(_) => {
-                State::Follower(Follower::new(replica, turn))
+            State::PreCandidate(candidate) => {
+                State::Follower(candidate.into_follower(replica, turn).into_leaderless())
             }
+            State::Candidate(_) => State::Follower(Follower::new(replica, turn)),
             State::Leader(leader) => State::Follower(leader.into_follower(replica, turn)),
         }
     }

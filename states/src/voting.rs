@@ -3,17 +3,19 @@
 
 use std::collections::BTreeMap;
 
-use messages::{Message, NodeId, PreVote, PreVoteReply, RequestVote, RequestVoteReply, Term};
+use messages::{
+    Message, NodeId, PreVote, PreVoteReply, RequestVote, RequestVoteReply, Round, Term,
+};
 
 use crate::{Decision, Refusal, Replica, Turn, WallTime, quorum};
 
-/// Answers a pre-vote of the present term, when no leader is heard.
+/// Answers a pre-vote of the present term, when no leader is heard; says whether it would vote so.
 pub(crate) fn answer_pre_vote(
     replica: &mut Replica,
     turn: &mut Turn,
     from: NodeId,
     request: PreVote,
-) {
+) -> bool {
     let refusal = if request.proposed <= replica.term() {
         Some(Refusal::OldTerm)
     } else if request.last < replica.log.last() {
@@ -24,8 +26,10 @@ pub(crate) fn answer_pre_vote(
     if let Some(why) = refusal {
         turn.decide(Decision::VoteRefused(from, why));
     }
-    let reply = PreVoteReply { proposed: request.proposed, granted: refusal.is_none() };
+    let PreVote { proposed, round, .. } = request;
+    let reply = PreVoteReply { proposed, granted: refusal.is_none(), round };
     turn.send(from, replica.term(), Message::PreVoteReply(reply));
+    refusal.is_none()
 }
 
 /// Answers a request for a vote in the present term; says whether the vote was granted.
@@ -68,7 +72,8 @@ pub(crate) fn refuse(
 ) {
     turn.decide(Decision::VoteRefused(from, why));
     if let Message::PreVote(request) = request {
-        let reply = PreVoteReply { proposed: request.proposed, granted: false };
+        let PreVote { proposed, round, .. } = *request;
+        let reply = PreVoteReply { proposed, granted: false, round };
         turn.send(from, replica.term(), Message::PreVoteReply(reply));
     } else {
         promise_vote_reply(replica, turn, from, term, false);
@@ -96,13 +101,24 @@ pub(crate) struct Ballot {
 struct Vote {
     granted: bool,
     wall: WallTime,
+    round: Round,
 }
 
 impl Ballot {
     /// Records a vote; a voter's grant is not taken back by a later refusal.
     pub fn record(&mut self, voter: NodeId, granted: bool, wall: WallTime) {
-        let vote = self.votes.entry(voter).or_insert(Vote { granted, wall });
-        vote.granted |= granted;
+        self.record_in(Round(0), voter, granted, wall);
+    }
+
+    /// Records the answer to a question that was asked in this round: of a voter's answers that to
+    /// the latest round counts.
+    pub fn record_in(&mut self, round: Round, voter: NodeId, granted: bool, wall: WallTime) {
+        let vote = self.votes.entry(voter).or_insert(Vote { granted, wall, round });
+        if round > vote.round {
+            *vote = Vote { granted, wall, round };
+        } else if round == vote.round {
+            vote.granted |= granted;
+        }
     }
 
     /// Whether a majority of the voters granted.

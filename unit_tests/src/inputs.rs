@@ -58,7 +58,13 @@ pub fn request_vote(from: u64, term: u64, last: LogPosition) -> Input {
 
 /// The question whether a vote would be given in the term after `term`.
 pub fn pre_vote(from: u64, term: u64, last: LogPosition) -> Input {
-    message(from, term, Message::PreVote(PreVote { proposed: Term(term + 1), last }))
+    pre_vote_in(from, term, last, 0)
+}
+
+/// The same, asked on a hint, in this round.
+pub fn pre_vote_in(from: u64, term: u64, last: LogPosition, round: u64) -> Input {
+    let question = PreVote { proposed: Term(term + 1), last, round: Round(round) };
+    message(from, term, Message::PreVote(question))
 }
 
 /// A voter's answer to the request of term `answers`; its wall clock shows zero.
@@ -69,7 +75,12 @@ pub fn vote_reply(from: u64, term: u64, answers: u64, granted: bool) -> Input {
 
 /// An answer to a pre-vote that proposed the term `proposed`.
 pub fn pre_vote_reply(from: u64, term: u64, proposed: u64, granted: bool) -> Input {
-    let reply = PreVoteReply { proposed: Term(proposed), granted };
+    pre_vote_reply_in(from, term, proposed, granted, 0)
+}
+
+/// The same, to a question asked on a hint, in this round.
+pub fn pre_vote_reply_in(from: u64, term: u64, proposed: u64, granted: bool, round: u64) -> Input {
+    let reply = PreVoteReply { proposed: Term(proposed), granted, round: Round(round) };
     message(from, term, Message::PreVoteReply(reply))
 }
 

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use messages::{AppendOutcome, Entry, LogPosition, Message, NodeId, Term};
+use messages::{AppendOutcome, Entry, LogPosition, Message, NodeId, Round, Term};
 use states::{Answer, Decision, Effects, Input};
 
 /// `n1`.
@@ -21,9 +21,11 @@ pub fn entries(entries: &[Entry]) -> String {
 pub fn message(message: &Message) -> String {
     let yes = |granted: bool| if granted { "granted" } else { "refused" };
     match message {
-        Message::PreVote(m) => format!("PreVote proposed={} last={}", m.proposed, m.last),
+        Message::PreVote(m) => {
+            format!("PreVote proposed={} last={}{}", m.proposed, m.last, round(m.round))
+        }
         Message::PreVoteReply(m) => {
-            format!("PreVoteReply proposed={} {}", m.proposed, yes(m.granted))
+            format!("PreVoteReply proposed={} {}{}", m.proposed, yes(m.granted), round(m.round))
         }
         Message::RequestVote(m) => format!("RequestVote last={}", m.last),
         Message::RequestVoteReply(m) => {
@@ -44,6 +46,11 @@ pub fn message(message: &Message) -> String {
     }
 }
 
+/// Named only by who asks on a hint.
+fn round(round: Round) -> String {
+    if round == Round(0) { String::new() } else { format!(" round={round}") }
+}
+
 /// What happens to a node.
 pub fn input(input: &Input) -> String {
     match input {
@@ -57,6 +64,7 @@ pub fn input(input: &Input) -> String {
             format!("propose #{} only in term {term}", id.0)
         }
         Input::Read(id) => format!("read #{}", id.0),
+        Input::PeerLost(peer) => format!("lost {}", node(*peer)),
     }
 }
 
@@ -81,6 +89,9 @@ pub fn decision(decision: &Decision) -> String {
         Decision::Truncated(at) => format!("replaces its log from {at} on"),
         Decision::Mismatched(from, at) => format!("does not hold {at} of {}", node(*from)),
         Decision::ElectionFailed(term) => format!("is not elected in term {term}"),
+        Decision::Suspects(leader) => format!("suspects that {} is gone", node(*leader)),
+        Decision::HeardAgain(leader) => format!("hears {} again", node(*leader)),
+        Decision::MadeWay(for_whom) => format!("makes way for {}", node(*for_whom)),
         Decision::Probing(to) => format!("probes {} again", node(*to)),
         Decision::StrangerIgnored(from) => format!("ignores {}: no member", node(*from)),
         Decision::Impossible(from, why) => format!("drops {}'s message: {why}", node(*from)),

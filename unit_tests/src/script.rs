@@ -14,6 +14,7 @@
 //! | `pre_vote n2 from=n1 term=2 last=5@2`, `pre_vote_reply n1 from=n2 term=2 granted=yes` | |
 //! | `matched n1 from=n2 term=3 at=4`, `mismatched n1 from=n2 term=3 rejected=4 try=3@2` | |
 //! | `echo n1 from=n2 term=3 round=1` | |
+//! | `lost n1 peer=n2` | its connection to that peer is lost |
 //! | `propose n1 [bytes=1] [only_in=3]`, `read n1` | a request |
 //! | `write n1 [jobs=1]` | its disk does all that it was given, or so many jobs |
 //! | `deliver [from=n1] [to=n2]` | what is under way there arrives |
@@ -23,13 +24,14 @@
 //! | `crash n1`, `restart n1` | what was not durable is forgotten |
 //! | `gather n1` … `turn n1` | inputs between them happen in one turn |
 //! | `show n1` | its role, term, vote, log, commit index |
+//! | `due n1` | when its deadline is, in ms from now |
 
 use std::error::Error;
 use std::fmt::Write as _;
 use std::path::Path;
 
 use goldenscript::{ArgumentConsumer, Command, Context};
-use messages::Term;
+use messages::{NodeId, Term};
 use states::{Config, Input, Micros};
 
 use crate::node::wall;
@@ -136,6 +138,10 @@ impl Runner {
                 cluster.propose(node, bytes, only_in);
             }
             "read" => drop(cluster.read(node)),
+            "lost" => {
+                let lost = peer(arguments, "peer")?.ok_or("whose connection?")?;
+                cluster.input(node, Input::PeerLost(NodeId(lost)));
+            }
             "write" => match number(arguments, "jobs")? {
                 Some(jobs) => (0..jobs).for_each(|_| drop(cluster.write_one(node))),
                 None => cluster.write_all(node),
@@ -146,6 +152,11 @@ impl Runner {
             "gather" => cluster.begin_turn(node),
             "turn" => drop(cluster.end_turn(node)),
             "show" => return Ok(self.show(node)),
+            "due" => {
+                let (due, now) = (cluster.node(node).state.deadline(), cluster.now);
+                let span = (due.ok_or("it has no deadline")? - now).0;
+                return Ok(format!("n{node} is due in {} ms\n", span as f64 / 1000.0));
+            }
             _ => {
                 let input = self.message(name, arguments)?;
                 self.cluster.input(node, input);
@@ -175,14 +186,19 @@ impl Runner {
                 inputs::heartbeat(from, term, round, commit)
             }
             "request_vote" => inputs::request_vote(from, term, position(arguments, "last")?),
-            "pre_vote" => inputs::pre_vote(from, term, position(arguments, "last")?),
+            "pre_vote" => {
+                let round = number(arguments, "round")?.unwrap_or(0);
+                inputs::pre_vote_in(from, term, position(arguments, "last")?, round)
+            }
             "vote" => {
                 let answers = number(arguments, "answers")?.unwrap_or(term);
                 inputs::vote_reply(from, term, answers, yes(arguments, "granted")?)
             }
             "pre_vote_reply" => {
                 let proposed = number(arguments, "proposed")?.unwrap_or(term + 1);
-                inputs::pre_vote_reply(from, term, proposed, yes(arguments, "granted")?)
+                let granted = yes(arguments, "granted")?;
+                let round = number(arguments, "round")?.unwrap_or(0);
+                inputs::pre_vote_reply_in(from, term, proposed, granted, round)
             }
             "matched" => {
                 inputs::matched(from, term, number(arguments, "at")?.ok_or("up to where?")?)

@@ -14,7 +14,7 @@ use messages::{
     Heartbeat, Item, LogIndex, LogPosition, Message, NotAppended, Operation, Payload, Round, Term,
     frame,
 };
-use values::{cases, entry_blank, entry_command, envelope, frames};
+use values::{cases, entry_blank, entry_command, envelope, frames, older_cases};
 
 #[test]
 fn all_is_spelt_and_read_as_frozen() {
@@ -24,6 +24,15 @@ fn all_is_spelt_and_read_as_frozen() {
     assert_eq!(names, frozen.keys().copied().collect(), "each frozen value is tested");
     for case in cases {
         assert_eq!(case.spelt, frozen[case.name], "spelling {}", case.name);
+        assert_eq!((case.reads)(&frozen[case.name]), Ok(true), "reading {}", case.name);
+    }
+}
+
+#[test]
+fn what_has_grown_is_read_as_it_was_spelt_before() {
+    let frozen = frozen::read(include_str!("frozen/older.txt"));
+    assert_eq!(older_cases().len(), frozen.len(), "each older spelling is tested");
+    for case in older_cases() {
         assert_eq!((case.reads)(&frozen[case.name]), Ok(true), "reading {}", case.name);
     }
 }

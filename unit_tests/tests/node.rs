@@ -22,7 +22,7 @@ use servers::run::{Driver, Parts, now, wall};
 use servers::server::{Server, Settings};
 use servers::storage::{self, Expected, Identity, Writer};
 use servers::transport::memory::Hub;
-use servers::transport::{Counts, Lane, Sent, Transport};
+use servers::transport::{Change, Counts, Lane, Sent, Transport};
 use simulation::SimulatedDisk;
 use states::{Config, Micros, Replica, Role, WallTime};
 use tempfile::TempDir;
@@ -420,6 +420,10 @@ impl Transport for Asking {
         while wall() <= begun {}
         self.read = wall();
         Some(frame)
+    }
+
+    fn change(&mut self) -> Option<Change> {
+        None
     }
 
     fn flush(&mut self) -> bool {

@@ -608,3 +608,23 @@ fn replies_too_large_for_a_frame_are_not_passed_back() {
     assert_eq!(bench.outcome(write), Some(&Outcome::Uncertain { position: None }));
     assert_eq!(bench.history(1), ["a"]);
 }
+
+/// Rule 7b: a frame of a newer boot of the leader is a hint that it leads no more, as a lost
+/// connection is. Else nobody would ask before the election timeout, which is three times as long.
+#[test]
+fn a_leader_that_was_started_again_is_replaced_at_once() {
+    let mut bench = Bench::elected(3);
+    let term = bench.server(1).replica().term();
+    for other in [2, 3] {
+        bench.deliver(1, other, vec![]); // of the boot that leads
+    }
+    bench.run_for(10);
+    assert_eq!(bench.leader_among(&[1, 2, 3]), Some(1));
+    bench.restart(1);
+    for other in [2, 3] {
+        bench.deliver(1, other, vec![]);
+    }
+    bench.run_for(100);
+    let new = bench.leader_among(&[2, 3]).expect("a leader");
+    assert_eq!(bench.server(new).replica().term(), term.next());
+}

@@ -59,6 +59,13 @@ pub enum Action {
     Write(NodeId),
     /// The node forgets what is not durable, and starts again.
     Crash(NodeId),
+    /// The node loses its connection to a peer, and nothing else is wrong.
+    Lose {
+        /// Who is told so.
+        node: NodeId,
+        /// Whose connection it was.
+        peer: NodeId,
+    },
     /// A client's next request reaches a leader.
     Request {
         /// Which of the setting's clients.
@@ -88,6 +95,11 @@ pub(crate) fn possible(setting: &Setting, world: &World, actions: &mut Vec<Actio
             actions.push(Action::Crash(id));
         }
         time_passes(setting, world, id, actions);
+    }
+    if world.used().losses < setting.bounds.losses {
+        let lost = |(node, peer): &(u64, u64)| (NodeId(*node), NodeId(*peer));
+        let losses = setting.shaky.iter().map(lost);
+        actions.extend(losses.map(|(node, peer)| Action::Lose { node, peer }));
     }
     requests(setting, world, actions);
     actions.retain(|action| !is_mirrored(world, action));
@@ -146,7 +158,7 @@ pub(crate) fn players(action: &Action) -> impl Iterator<Item = NodeId> {
         Action::Timeout(node) | Action::Lapse(node) | Action::Write(node) | Action::Crash(node) => {
             (*node, None)
         }
-        Action::Request { node, .. } => (*node, None),
+        Action::Lose { node, .. } | Action::Request { node, .. } => (*node, None),
         Action::Deliver(parcel) | Action::Repeat(parcel) => (parcel.to, None),
         Action::Stand { node, asked } => (*node, Some(*asked)),
     };

@@ -25,6 +25,7 @@
 //!   clock of its own, which only moves to the node's next deadline, or an election timeout on without
 //!   the node being told; it moves as far as the bounds say. Clocks so differ in any way, as if nodes
 //!   were paused. What is lost are the moments between.
+//! - *Connections*: where a setting says so, a node is told that it lost one, and nothing is lost with it.
 //! - *Chance* is taken out: timeouts are so short that there is one value to draw.
 //! - *Pre-votes*: in most settings a node stands only if one other would vote for it, and that is one
 //!   action, since pre-votes promise nothing; late and crossing pre-votes are in M6a and M6b.

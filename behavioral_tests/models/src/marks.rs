@@ -27,6 +27,10 @@ pub enum Mark {
     ReadRefused,
     /// A vote or pre-vote was refused because a leader was heard.
     HeardLeader,
+    /// A follower had a hint that its leader was gone.
+    Suspected,
+    /// It heard it again.
+    HeardAgain,
     /// A leader heard no quorum and stepped down.
     LostQuorum,
     /// A leader holds an uncommitted entry of an older term on a majority (paper, Figure 8, c).
@@ -38,7 +42,7 @@ pub enum Mark {
 }
 
 /// All of them, in the order of the report.
-pub const MARKS: [Mark; 14] = [
+pub const MARKS: [Mark; 16] = [
     Mark::Elected,
     Mark::Committed,
     Mark::TwoLeaders,
@@ -49,6 +53,8 @@ pub const MARKS: [Mark; 14] = [
     Mark::ReadAnswered,
     Mark::ReadRefused,
     Mark::HeardLeader,
+    Mark::Suspected,
+    Mark::HeardAgain,
     Mark::LostQuorum,
     Mark::OldEntryOnMajority,
     Mark::MajorityReplaced,
@@ -68,6 +74,8 @@ impl fmt::Display for Mark {
             Mark::ReadAnswered => "a read answered",
             Mark::ReadRefused => "a read refused: its leader left office",
             Mark::HeardLeader => "a vote refused: a leader was heard",
+            Mark::Suspected => "a hint that the leader was gone",
+            Mark::HeardAgain => "a leader heard again after a hint",
             Mark::LostQuorum => "a leader that heard no quorum",
             Mark::OldEntryOnMajority => "an older term's entry on a majority (Figure 8)",
             Mark::MajorityReplaced => "an entry of a majority replaced (Figure 8)",

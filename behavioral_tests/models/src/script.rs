@@ -7,7 +7,7 @@
 
 use std::fmt::Write as _;
 
-use messages::{AppendOutcome, Message};
+use messages::{AppendOutcome, Message, Round};
 use states::Micros;
 
 use crate::action::{Action, Parcel};
@@ -67,10 +67,15 @@ fn opening(setting: &Setting) -> String {
 pub(crate) fn arrival(parcel: &Parcel) -> String {
     let Parcel { from, to, term, message, .. } = parcel;
     let yes = |granted: bool| if granted { "yes" } else { "no" };
+    let named = |round: Round| match round {
+        Round(0) => String::new(),
+        _ => format!(" round={round}"),
+    };
     let (name, rest) = match message {
-        Message::PreVote(m) => ("pre_vote", format!("last={}", m.last)),
+        Message::PreVote(m) => ("pre_vote", format!("last={}{}", m.last, named(m.round))),
         Message::PreVoteReply(m) => {
-            ("pre_vote_reply", format!("proposed={} granted={}", m.proposed, yes(m.granted)))
+            let (granted, round) = (yes(m.granted), named(m.round));
+            ("pre_vote_reply", format!("proposed={} granted={granted}{round}", m.proposed))
         }
         Message::RequestVote(m) => ("request_vote", format!("last={}", m.last)),
         Message::RequestVoteReply(m) => {

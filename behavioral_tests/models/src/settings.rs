@@ -41,6 +41,8 @@ pub struct Setting {
     pub bounds: Bounds,
     /// Directed links that lose everything after the prelude.
     pub lost_links: &'static [(u64, u64)],
+    /// The first loses its connection to the second, and nothing else is wrong.
+    pub shaky: &'static [(u64, u64)],
     /// No node may come into a term above this one.
     pub undisturbed: Option<u64>,
     /// From every state, a time without trouble among these nodes must end with a leader of all of
@@ -61,6 +63,8 @@ pub struct Bounds {
     pub crashes: u8,
     /// Messages that arrive twice.
     pub repeats: u8,
+    /// Connections that are lost, of `shaky` ones.
+    pub losses: u8,
     /// How far each node's clock goes, in microseconds; not looked at where pre-votes are at once.
     pub clocks: &'static [u64],
 }
@@ -142,8 +146,9 @@ pub const PLAIN: Setting = Setting {
     clients: &[],
     judges_clients: false,
     prelude: None,
-    bounds: Bounds { terms: 2, crashes: 0, repeats: 0, clocks: &[] },
+    bounds: Bounds { terms: 2, crashes: 0, repeats: 0, losses: 0, clocks: &[] },
     lost_links: &[],
+    shaky: &[],
     undisturbed: None,
     recovers: &[],
     marks: &[],
@@ -163,7 +168,7 @@ pub const SETTINGS: &[Setting] = &[
         pre_votes: PreVotes::Apart,
         disk: DiskPace::Apart,
         clients: &[&[Write(1)], &[Write(2)]],
-        bounds: Bounds { terms: 3, crashes: 2, repeats: 0, clocks: &[0] },
+        bounds: Bounds { terms: 3, crashes: 2, repeats: 0, losses: 0, clocks: &[0] },
         marks: &[Mark::Elected, Mark::Committed, Mark::CrashLost],
         ..PLAIN
     },
@@ -181,7 +186,7 @@ pub const SETTINGS: &[Setting] = &[
         loses_stale: false,
         clients: &[&[Write(1)]],
         prelude: Some(n1_is_elected),
-        bounds: Bounds { terms: 2, crashes: 0, repeats: 1, clocks: &[] },
+        bounds: Bounds { terms: 2, crashes: 0, repeats: 1, losses: 0, clocks: &[] },
         marks: &[Mark::Elected, Mark::Committed, Mark::TwoLeaders, Mark::Truncated],
         states: 2_000_000,
         ..PLAIN
@@ -200,7 +205,7 @@ pub const SETTINGS: &[Setting] = &[
             play.deliver(2, 3);
             play.deliver(3, 2); // 2@2, on n2
         }),
-        bounds: Bounds { terms: 3, crashes: 0, repeats: 0, clocks: &[] },
+        bounds: Bounds { terms: 3, crashes: 0, repeats: 0, losses: 0, clocks: &[] },
         marks: &[Mark::Elected, Mark::Committed, Mark::TwoLeaders, Mark::Truncated],
         states: 2_000_000,
         ..PLAIN
@@ -210,7 +215,7 @@ pub const SETTINGS: &[Setting] = &[
         about: "as M1 with one write, disks that lag, and one crash that forgets what was not durable",
         disk: DiskPace::Apart,
         clients: &[&[Write(1)]],
-        bounds: Bounds { terms: 2, crashes: 1, repeats: 0, clocks: &[] },
+        bounds: Bounds { terms: 2, crashes: 1, repeats: 0, losses: 0, clocks: &[] },
         marks: &[Mark::Elected, Mark::CrashLost, Mark::VoteLostAndRepeated],
         ..PLAIN
     },
@@ -220,7 +225,7 @@ pub const SETTINGS: &[Setting] = &[
         disk: DiskPace::Apart,
         clients: &[&[Write(1)]],
         prelude: Some(n1_leads),
-        bounds: Bounds { terms: 2, crashes: 1, repeats: 0, clocks: &[] },
+        bounds: Bounds { terms: 2, crashes: 1, repeats: 0, losses: 0, clocks: &[] },
         marks: &[Mark::TwoLeaders, Mark::Committed, Mark::CrashLost, Mark::VoteLostAndRepeated],
         states: 8_000_000,
         ..PLAIN
@@ -253,7 +258,7 @@ pub const SETTINGS: &[Setting] = &[
         loses: nothing,
         clients: &[&[Write(1)]],
         prelude: Some(timed_n1_leads),
-        bounds: Bounds { terms: 3, crashes: 0, repeats: 0, clocks: &[3, 1, 8] },
+        bounds: Bounds { terms: 3, crashes: 0, repeats: 0, losses: 0, clocks: &[3, 1, 8] },
         undisturbed: Some(1),
         marks: &[Mark::Committed, Mark::HeardLeader],
         states: 1_500_000,
@@ -264,11 +269,38 @@ pub const SETTINGS: &[Setting] = &[
         about: "n1 led and is gone: from every state, n2 and n3 come to a leader",
         loses: nothing,
         prelude: Some(timed_n1_leads),
-        bounds: Bounds { terms: 3, crashes: 0, repeats: 0, clocks: &[2, 8, 8] },
+        bounds: Bounds { terms: 3, crashes: 0, repeats: 0, losses: 0, clocks: &[2, 8, 8] },
         lost_links: &[(1, 2), (1, 3), (2, 1), (3, 1)],
         recovers: &[2, 3],
         marks: &[Mark::Elected, Mark::HeardLeader, Mark::Recovered],
         states: 400_000,
+        ..TIMED
+    },
+    Setting {
+        name: "M7a",
+        about: "n1 and n2 hear each other; n3 loses its connection to n1 twice, and disturbs nobody",
+        loses_stale: false,
+        loses: nothing,
+        clients: &[&[Write(1)]],
+        prelude: Some(timed_n1_leads),
+        bounds: Bounds { terms: 3, crashes: 0, repeats: 0, losses: 2, clocks: &[3, 1, 4] },
+        shaky: &[(3, 1)],
+        undisturbed: Some(1),
+        marks: &[Mark::Committed, Mark::HeardLeader, Mark::Suspected, Mark::HeardAgain],
+        states: 1_500_000,
+        ..TIMED
+    },
+    Setting {
+        name: "M7b",
+        about: "n2 and n3 lose their connections to n1, which leads on and does not know it",
+        loses: nothing,
+        clients: &[&[Write(1)], &[Read]],
+        judges_clients: true,
+        prelude: Some(timed_n1_leads),
+        bounds: Bounds { terms: 2, crashes: 0, repeats: 0, losses: 2, clocks: &[1, 1, 1] },
+        shaky: &[(2, 1), (3, 1)],
+        marks: &[Mark::Elected, Mark::Committed, Mark::TwoLeaders, Mark::Suspected],
+        states: 1_500_000,
         ..TIMED
     },
     Setting {
@@ -290,7 +322,7 @@ pub const SETTINGS: &[Setting] = &[
             play.deliver(1, 2);
             play.deliver(2, 1); // 3@3, on n1
         }),
-        bounds: Bounds { terms: 4, crashes: 0, repeats: 0, clocks: &[] },
+        bounds: Bounds { terms: 4, crashes: 0, repeats: 0, losses: 0, clocks: &[] },
         marks: &[Mark::OldEntryOnMajority, Mark::MajorityReplaced, Mark::Committed],
         ..PLAIN
     },

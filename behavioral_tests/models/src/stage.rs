@@ -60,6 +60,12 @@ impl<'a> Stage<'a> {
             }
             Action::Write(id) => self.write_one(*id),
             Action::Crash(id) => self.crash(*id),
+            Action::Lose { node, peer } => {
+                self.say(|| format!("lost n{node} peer=n{peer}"));
+                self.input(*node, Input::PeerLost(*peer));
+                self.world.used.losses += 1;
+                true
+            }
             Action::Request { client, node } => self.request(*client, *node),
         };
         if self.setting.loses_stale {
@@ -218,6 +224,8 @@ impl<'a> Stage<'a> {
                 Decision::VoteRefused(_, states::Refusal::HearsLeader) => {
                     self.met.add(Mark::HeardLeader);
                 }
+                Decision::Suspects(_) => self.met.add(Mark::Suspected),
+                Decision::HeardAgain(_) => self.met.add(Mark::HeardAgain),
                 Decision::LostQuorum => self.met.add(Mark::LostQuorum),
                 Decision::Truncated(_) => self.met.add(Mark::Truncated),
                 Decision::Mismatched(..) => self.met.add(Mark::Mismatched),
@@ -225,6 +233,7 @@ impl<'a> Stage<'a> {
                 | Decision::NewTerm(_)
                 | Decision::VoteRefused(..)
                 | Decision::ElectionFailed(_)
+                | Decision::MadeWay(_)
                 | Decision::Probing(_)
                 | Decision::StrangerIgnored(_)
                 | Decision::Impossible(..) => {}

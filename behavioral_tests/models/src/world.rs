@@ -43,6 +43,7 @@ pub(crate) struct Step {
 pub(crate) struct Used {
     pub crashes: u8,
     pub repeats: u8,
+    pub losses: u8,
 }
 
 /// One client: asks for one thing at a time.

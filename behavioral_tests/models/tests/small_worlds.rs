@@ -43,7 +43,7 @@ static NO_SECOND_TERM_ALONE: Setting = Setting {
     name: "no second term, alone",
     voters: 1,
     pre_votes: PreVotes::Apart,
-    bounds: Bounds { terms: 2, crashes: 1, repeats: 0, clocks: &[0] },
+    bounds: Bounds { terms: 2, crashes: 1, repeats: 0, losses: 0, clocks: &[0] },
     ..NO_SECOND_TERM
 };
 

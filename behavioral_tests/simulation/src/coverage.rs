@@ -28,6 +28,16 @@ named! {
         Deposed = "leader deposed by a higher term",
         /// Two nodes led at once, in different terms.
         TwoLeaders = "two leaders at once",
+        /// A node stood on a hint that its leader was gone, and won.
+        ReplacedOnHint = "leader replaced by a hint",
+        /// A leader was heard again after a hint that it was gone.
+        FalseHint = "hint was false",
+        /// A follower lost the connection to its leader, and nothing came of it.
+        FlapAtOne = "flap at one follower without a new term",
+        /// Several lost it, and one election came of it.
+        FlapAtMany = "flap at a majority: one election at most",
+        /// Who would have stood on a hint let another go first.
+        MadeWay = "way made for another's candidacy",
         /// A node was elected again.
         LeadsAgain = "a node leads a second time",
         /// A leader was elected whose log ended with entries of older terms that nobody had committed
@@ -146,6 +156,8 @@ impl Coverage {
                     self.add(Mark::FailedElection);
                 }
                 Decision::Probing(_) => self.add(Mark::Probing),
+                Decision::HeardAgain(_) => self.add(Mark::FalseHint),
+                Decision::MadeWay(_) => self.add(Mark::MadeWay),
                 Decision::Became(new, _) => {
                     if (role, *new) == (Role::Candidate, Role::Follower) {
                         self.add(Mark::CandidateFollows);
@@ -155,6 +167,7 @@ impl Coverage {
                 Decision::NewTerm(_)
                 | Decision::ElectionFailed(_)
                 | Decision::VoteGranted(..)
+                | Decision::Suspects(_)
                 | Decision::Mismatched(..)
                 | Decision::StrangerIgnored(_)
                 | Decision::Impossible(..) => {}

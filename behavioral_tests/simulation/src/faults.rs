@@ -47,6 +47,7 @@ impl<W: Workload> World<W> {
                 self.schedule(ends, Event::Free { node });
             }
             Kind::Clog | Kind::FullQueue => self.stick(kind, node),
+            Kind::FlapAtOne | Kind::FlapAtMany => self.flap_at(kind, node),
             _ => self.partition(kind, node, ends),
         }
         Ok(())

@@ -7,20 +7,22 @@
 //! the end trouble stops and the cluster must come together again.
 //!
 //! In reading order: [`workload`] (what a user brings) · [`trouble`] (what is drawn) · [`world`],
-//! `turns`, `lives`, `faults`, `quiet`, `figure8` (what happens) · `node`, `network`, `clients`,
+//! `turns`, `lives`, `connections`, `faults`, `quiet`, `figure8` (what happens) · `node`, `network`, `clients`,
 //! [`disk`], [`witness`] (who is there) · `observe` (what is looked at) · [`checks`], [`promises`],
-//! [`watch`], [`traffic`], `ledger`, [`damage`] (what must hold) · [`coverage`] (what must have come
+//! [`watch`], [`traffic`], [`hearing`], `ledger`, [`damage`] (what must hold) · [`coverage`] (what must have come
 //! up) · [`trace`] (the last events, for a seed that failed).
 
 mod brought;
 mod chance;
 pub mod checks;
 mod clients;
+mod connections;
 pub mod coverage;
 pub mod damage;
 pub mod disk;
 mod faults;
 mod figure8;
+pub mod hearing;
 mod ledger;
 mod lives;
 mod network;

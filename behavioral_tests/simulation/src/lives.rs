@@ -25,6 +25,7 @@ impl<W: Workload> World<W> {
         self.note(|| format!("n{} crashes", self.nodes[node].id));
         self.report.crashes += 1;
         self.note_crash(node);
+        self.close_connections(node);
         self.network.forget_queues(node);
         for client in self.nodes[node].kill() {
             self.clients.lose(client)?;
@@ -81,6 +82,7 @@ impl<W: Workload> World<W> {
                 }
                 self.note_start(node);
                 self.schedule_turn(node, self.now + 1);
+                self.open_connections(node);
                 self.recall_frames(node);
             }
             Beginning::Failed(error) => {

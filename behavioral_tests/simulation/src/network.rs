@@ -29,8 +29,10 @@ pub struct Network {
 struct Link {
     /// Partitions that cut it.
     cuts: u32,
-    /// When the last frame of each lane arrives.
+    /// When the last frame of each lane arrives, second copies aside.
     last_arrival: [u64; 2],
+    /// When the last of both does, however they overtake each other.
+    latest: u64,
     /// How much worse (or better) it is than the others, in percent.
     loss: u64,
     delay: u64,
@@ -226,6 +228,8 @@ impl Network {
             return (None, None);
         }
         let first = self.arrival(random, trouble, now, link, lane);
+        let latest = &mut self.link(link).latest;
+        *latest = first.max(*latest);
         if random.random_range(0..10_000) >= trouble.duplication {
             return (Some(first), None);
         }
@@ -235,6 +239,11 @@ impl Network {
             (self.arrival(random, trouble, now, link, lane), Kind::Duplication)
         };
         (Some(first), Some(second))
+    }
+
+    /// When the last frame on its way arrives, or the last one did; second copies aside.
+    pub fn last_arrival(&self, (from, to): LinkId) -> u64 {
+        self.links[from * self.nodes + to].latest
     }
 
     fn arrival(

@@ -15,7 +15,7 @@ use servers::machine::StateMachine;
 use servers::outbox::{Job, Parcel};
 use servers::server::{Event, Server};
 use servers::storage::{self, Disk};
-use servers::transport::Lane;
+use servers::transport::{Change, Lane};
 use servers::turn::{self, Moment};
 use states::random::SplitMix64;
 use states::{Decision, Replica, Role, Time};
@@ -24,7 +24,7 @@ use self::edges::{SimulatedEdges, moment};
 use crate::checks::Violation;
 use crate::disk::SimulatedDisk;
 use crate::ledger::Ledger;
-use crate::promises::{Change, Promises};
+use crate::promises::{self, Promises};
 use crate::turns::Effect;
 use crate::witness::Witness;
 
@@ -62,7 +62,7 @@ pub struct Node<M> {
     /// What its disk owes.
     promises: Promises,
     /// What became durable since somebody asked.
-    change: Change,
+    change: promises::Change,
     /// What its log was given, if its disk is to be damaged.
     ledger: Option<Ledger>,
     /// The newest that it ever had.
@@ -104,6 +104,8 @@ struct Up<M> {
     mailbox: Vec<Event>,
     /// What its clock showed when the last of these came.
     newest: u64,
+    /// What became of its connections and it has not looked at.
+    changes: VecDeque<Change>,
     /// Gathered for a turn that has not looked at the clock yet.
     gathered: Option<Vec<Event>>,
     /// What a turn left to be done, and the node did not get to.
@@ -247,6 +249,22 @@ impl<M: StateMachine> Node<M> {
         up.mailbox.push(Event::Batch { token, batch });
     }
 
+    /// Something became of one of this run's connections; false if that run is over.
+    pub fn take_connection(&mut self, run: u32, change: Change) -> bool {
+        let Some(up) = self.up.as_mut().filter(|_| run == self.run) else { return false };
+        up.changes.push_back(change);
+        true
+    }
+
+    /// Connections that it will find lost.
+    pub fn lost(&self) -> impl Iterator<Item = NodeId> {
+        let changes = self.up.iter().flat_map(|up| &up.changes);
+        changes.filter_map(|change| match change {
+            Change::Lost(peer) => Some(*peer),
+            Change::Found(_) => None,
+        })
+    }
+
     /// Notes that a turn is wanted; the run it belongs to, unless an earlier one is due already.
     pub fn wants_turn(&mut self, at: u64) -> Option<u32> {
         let up = self.up.as_mut()?;
@@ -297,6 +315,8 @@ impl<M: StateMachine> Node<M> {
         let mut edges = SimulatedEdges {
             early,
             mailbox: &mut up.mailbox,
+            changes: &mut up.changes,
+            drained: false,
             gathered: false,
             before,
             after: clock,
@@ -348,7 +368,7 @@ impl<M: StateMachine> Node<M> {
     }
 
     /// What became durable since the last call.
-    pub fn take_change(&mut self) -> Change {
+    pub fn take_change(&mut self) -> promises::Change {
         std::mem::take(&mut self.change)
     }
 

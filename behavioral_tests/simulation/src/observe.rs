@@ -16,6 +16,7 @@ use states::{Decision, Role};
 
 use crate::checks::{Progress, Violation};
 use crate::coverage::Mark;
+use crate::hearing::Hearing;
 use crate::node::TurnEnd;
 use crate::traffic::{Lines, Said, check_turn};
 use crate::watch::{Seat, View, check_in_flight, check_load};
@@ -45,6 +46,9 @@ pub struct Observed {
 struct Seen {
     seat: Seat,
     lines: Lines,
+    hearing: Hearing,
+    /// It suspected a leader of this term, at this moment, and has not heard it since.
+    suspects: Option<(Term, u64)>,
     role: Option<Role>,
     has_led: bool,
     /// It led when its last turn began, and this was the last term that it led.
@@ -103,17 +107,28 @@ impl<W: Workload> World<W> {
         let seen = &mut self.observed.nodes[node];
         let run = self.nodes[node].run();
         seen.lines.begin(run, self.nodes.len());
+        let clock = self.nodes[node].clock(self.now);
+        if let Some(replica) = self.nodes[node].replica() {
+            seen.hearing.begin(replica.term(), clock, replica.config.election.0);
+        }
         for event in self.nodes[node].coming() {
             match event {
                 Event::Batch { batch, .. } => {
                     seen.lines.taken.reads += u64::from(is_read(batch));
                 }
-                Event::Envelopes { from, envelopes, .. } => {
+                Event::Envelopes { from, boot, envelopes } => {
+                    seen.hearing.on_frame(*from, *boot);
                     let Some(place) = self.cluster.place(*from) else { continue };
                     for envelope in envelopes {
                         match &envelope.content {
                             Content::Raft { term, message } => {
                                 seen.lines.on_taken(place, *term, message);
+                                if matches!(
+                                    message,
+                                    Message::AppendEntries(_) | Message::Heartbeat(_)
+                                ) {
+                                    seen.hearing.on_leader(*from, *boot, *term, clock);
+                                }
                             }
                             Content::Forward(forward) => {
                                 let reads = !forward.operations.iter().any(Operation::is_command);
@@ -132,9 +147,10 @@ impl<W: Workload> World<W> {
                         }
                     }
                 }
-                Event::Written(_) => {}
+                Event::Written(_) | Event::Lost(_) => {}
             }
         }
+        self.nodes[node].lost().for_each(|peer| seen.hearing.on_lost(peer)); // behind all that came
         seen.lines.settle(node, self.now);
     }
 
@@ -245,6 +261,9 @@ impl<W: Workload> World<W> {
                     Content::Raft { term: sent, message } => {
                         seen.said[place].add(message);
                         match message {
+                            Message::PreVoteReply(reply) if reply.granted && !seen.led_before => {
+                                seen.hearing.on_pre_vote_granted(id, term)?;
+                            }
                             Message::Heartbeat(beat) if leads && *sent == term => {
                                 let commit = beat.commit;
                                 let held = self.checks.committed_term(commit);
@@ -347,6 +366,10 @@ impl<W: Workload> World<W> {
                     }
                     *stood |= 1 << node;
                 }
+                Decision::Suspects(_) => {
+                    self.observed.nodes[node].suspects = Some((term, self.now));
+                }
+                Decision::HeardAgain(_) => self.observed.nodes[node].suspects = None,
                 Decision::Became(Role::Leader, elected) if *elected == term => {
                     let votes = self.nodes.iter().filter(|each| each.promises().elects(term, id));
                     if 2 * votes.count() <= self.nodes.len() {
@@ -356,6 +379,12 @@ impl<W: Workload> World<W> {
                         coverage.add(Mark::TwoLeaders);
                     }
                     let seen = &mut self.observed.nodes[node];
+                    if let Some((suspected, at)) = seen.suspects.take()
+                        && suspected.next() == term
+                        && self.now < at + self.trouble.election
+                    {
+                        coverage.add(Mark::ReplacedOnHint);
+                    }
                     if std::mem::replace(&mut seen.has_led, true) {
                         coverage.add(Mark::LeadsAgain);
                     }

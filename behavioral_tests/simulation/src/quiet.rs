@@ -32,6 +32,7 @@ impl<W: Workload> World<W> {
         match (self.nodes.len(), self.random.random_range(0..10)) {
             (3.., 0..3) => self.serve_past_a_cut()?,
             (3..5, 3..5) => self.play_figure_8()?,
+            (3.., 5..8) => self.play_flaps()?,
             _ => {}
         }
         self.await_leader()?;
@@ -234,7 +235,7 @@ impl<W: Workload> World<W> {
     }
 
     /// Goes on until `done`, or for this long; whether it came to be done.
-    fn happen_until(
+    pub(crate) fn happen_until(
         &mut self,
         longest: u64,
         done: impl Fn(&World<W>) -> bool,

@@ -12,6 +12,7 @@ use crate::witness::Witness;
 mod answers;
 mod damage;
 mod disks;
+mod hearing;
 mod links;
 mod logs;
 mod traffic;

@@ -56,8 +56,10 @@ pub(crate) fn describe_mailbox<M: StateMachine>(node: &Node<M>) -> Vec<String> {
             .map(|envelope| format!("{name} ← n{from}{}", content(envelope)))
             .collect(),
         server::Event::Written(id) => vec![format!("{name} ← written w{}", id.0)],
+        server::Event::Lost(peer) => vec![format!("{name} ← lost n{peer}")],
     };
-    let lines: Vec<String> = node.mailbox().iter().flat_map(lines).collect();
+    let mut lines: Vec<String> = node.mailbox().iter().flat_map(lines).collect();
+    lines.extend(node.lost().map(|peer| format!("{name} ← lost n{peer}")));
     if lines.is_empty() { vec![format!("{name} ← timeout")] } else { lines }
 }
 

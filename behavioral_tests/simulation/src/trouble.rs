@@ -48,6 +48,12 @@ named! {
         CrashOfAll = "crash-of-all",
         /// A node's process is killed; its machine goes on.
         Kill = "kill",
+        /// A node ends, and a peer learns that its connection is closed.
+        Closed = "closed-connection",
+        /// One node loses the connection to another for a moment, and nothing else is wrong.
+        FlapAtOne = "flap-at-one",
+        /// Most nodes lose the connection to one for a moment, and nothing else is wrong.
+        FlapAtMany = "flap-at-many",
         /// A node crashes between two effects of a turn.
         CrashInTurn = "crash-in-turn",
         /// A node crashes between a sync's return and one of the promises that it lets go.
@@ -90,7 +96,7 @@ named! {
 }
 
 /// The kinds that come as single faults, at moments of their own.
-pub const FAULTS: [Kind; 17] = [
+pub const FAULTS: [Kind; 19] = [
     Kind::Halves,
     Kind::Isolated,
     Kind::OneWay,
@@ -108,6 +114,8 @@ pub const FAULTS: [Kind; 17] = [
     Kind::FailingSync,
     Kind::FullDisk,
     Kind::GrayDisk,
+    Kind::FlapAtOne,
+    Kind::FlapAtMany,
 ];
 
 /// What may happen to a disk while its node is down.
@@ -162,6 +170,8 @@ pub struct Trouble {
     pub weights: [u32; FAULTS.len()],
     /// A fault of one node hits the leader, if there is one; else any node.
     pub at_leader: u32,
+    /// A peer of a node that ends learns that its connection is closed.
+    pub told: u32,
     /// A turn is cut short by a crash between two of its effects.
     pub crash_in_turn: u32,
     /// A crash comes between a sync's return and the promises that it lets go.
@@ -238,6 +248,7 @@ impl Trouble {
             fault_every: if faulty { random.random_range(100_000..2_000_000) } else { 0 },
             weights,
             at_leader: random.random_range(0..10_000),
+            told: [0, 5_000, 10_000, 10_000][random.random_range(0..4)],
             crash_in_turn,
             crash_in_sync,
             crash_in_staging,
@@ -274,6 +285,7 @@ impl Trouble {
             Kind::SlowFrames => self.jitter = self.jitter.min(QUICK_FRAME),
             Kind::Reordering => self.reorder = false,
             Kind::UnevenLinks => self.uneven = false,
+            Kind::Closed => self.told = 0,
             Kind::CrashInTurn => self.crash_in_turn = 0,
             Kind::CrashInSync => self.crash_in_sync = 0,
             Kind::CrashInStaging => self.crash_in_staging = 0,

@@ -7,7 +7,7 @@ use messages::NodeId;
 use rand::RngExt;
 use servers::host::Batch;
 use servers::outbox::Parcel;
-use servers::transport::Lane;
+use servers::transport::{Change, Lane};
 use states::Time;
 use states::random::SplitMix64;
 
@@ -27,6 +27,7 @@ use crate::workload::{Judged, Workload};
 /// Something that happens at a moment of virtual time.
 pub(crate) enum Event {
     Frame { to: usize, frame: Vec<u8>, corrupt: bool },
+    Connection { node: usize, run: u32, change: Change },
     Turn { node: usize, run: u32 },
     Sync { node: usize, run: u32 },
     Ask { client: usize },
@@ -208,6 +209,7 @@ impl<W: Workload> World<W> {
         self.now = self.now.max(at);
         match event {
             Event::Frame { to, frame, corrupt } => self.on_frame(to, &frame, corrupt)?,
+            Event::Connection { node, run, change } => self.on_connection(node, run, change),
             Event::Turn { node, run } => self.on_turn(node, run)?,
             Event::Sync { node, run } => self.on_sync(node, run)?,
             Event::Ask { client } => self.on_ask(client),

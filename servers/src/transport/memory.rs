@@ -9,7 +9,8 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use messages::NodeId;
 
-use super::{Counts, Lane, MAX_FRAME, Sent, Transport};
+use super::changes::Changes;
+use super::{Change, Counts, Lane, MAX_FRAME, Sent, Transport};
 
 /// What waits for one node in one lane, bytes at most.
 const INBOX_BYTES: usize = 2 * MAX_FRAME;
@@ -25,6 +26,8 @@ pub struct Hub {
 struct Inbox {
     control: Queue,
     log: Queue,
+    /// Who came and went.
+    changes: Changes,
     waker: Option<Waker>,
 }
 
@@ -53,8 +56,30 @@ impl Hub {
     /// from then on receives nothing new.
     pub fn join(&self, id: NodeId) -> Memory {
         let inbox = Arc::new(Mutex::new(Inbox::default()));
-        lock(&self.inboxes).insert(id, Arc::clone(&inbox));
+        let mut inboxes = lock(&self.inboxes);
+        if inboxes.remove(&id).is_some() {
+            tell(&inboxes, Change::Lost(id));
+        }
+        tell(&inboxes, Change::Found(id));
+        let mut own = lock(&inbox);
+        inboxes.keys().for_each(|peer| own.changes.tell(Change::Found(*peer)));
+        drop(own);
+        inboxes.insert(id, Arc::clone(&inbox));
+        drop(inboxes);
         Memory { id, hub: self.clone(), inbox, counts: Counts::default() }
+    }
+}
+
+/// Tells all of a change.
+fn tell(inboxes: &BTreeMap<NodeId, Arc<Mutex<Inbox>>>, change: Change) {
+    for inbox in inboxes.values() {
+        let mut inbox = lock(inbox);
+        inbox.changes.tell(change);
+        let waker = inbox.waker.take();
+        drop(inbox);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 }
 
@@ -102,7 +127,15 @@ impl Transport for Memory {
 
     fn receive(&mut self) -> Option<Bytes> {
         let mut inbox = lock(&self.inbox);
-        inbox.control.pop().or_else(|| inbox.log.pop()).map(Bytes::from)
+        let frame = inbox.control.pop().or_else(|| inbox.log.pop());
+        if frame.is_none() {
+            inbox.changes.ripen();
+        }
+        frame.map(Bytes::from)
+    }
+
+    fn change(&mut self) -> Option<Change> {
+        lock(&self.inbox).changes.next()
     }
 
     fn flush(&mut self) -> bool {
@@ -111,7 +144,9 @@ impl Transport for Memory {
 
     fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let mut inbox = lock(&self.inbox);
-        if inbox.control.frames.is_empty() && inbox.log.frames.is_empty() {
+        let is_news = inbox.changes.take_news();
+        let queues = [&inbox.control, &inbox.log];
+        if !is_news && queues.iter().all(|queue| queue.frames.is_empty()) {
             inbox.waker = Some(context.waker().clone());
             return Poll::Pending;
         }
@@ -128,6 +163,7 @@ impl Drop for Memory {
         let mut inboxes = lock(&self.hub.inboxes);
         if inboxes.get(&self.id).is_some_and(|inbox| Arc::ptr_eq(inbox, &self.inbox)) {
             inboxes.remove(&self.id);
+            tell(&inboxes, Change::Lost(self.id));
         }
     }
 }

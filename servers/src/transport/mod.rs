@@ -8,6 +8,7 @@
 //! - nothing sent while a peer was away reaches it when it comes back;
 //! - memory is bounded whatever a peer does or leaves undone.
 
+mod changes;
 pub mod memory;
 pub mod tcp;
 #[cfg(feature = "zeromq")]
@@ -21,6 +22,8 @@ use bytes::Bytes;
 use messages::NodeId;
 /// The largest frame, bytes. A larger one is refused by the sender and cut off by the receiver.
 pub use messages::frame::MAX_FRAME;
+
+use self::changes::Changes;
 
 /// Which connection to a peer a frame takes, so that bulk never holds heartbeats back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,22 +69,27 @@ pub trait Transport {
 
     /// The next change of a peer's control lane, in order. To be asked for once
     /// [`receive`](Transport::receive) has given all there is: what a peer said before it went counts.
-    /// A transport that does not watch its connections never tells any.
-    fn change(&mut self) -> Option<Change> {
-        None
-    }
+    /// What happened after that call is told after the next.
+    fn change(&mut self) -> Option<Change>;
 
     /// Tries again what could not leave at once, control before log; to be called once a turn.
     /// Returns whether some is left, so that the caller comes back within a millisecond or so.
     fn flush(&mut self) -> bool;
 
-    /// Ready as soon as [`receive`](Transport::receive) may have a frame, or
-    /// [`change`](Transport::change) something to tell; otherwise wakes the task
+    /// Ready as soon as [`receive`](Transport::receive) may have a frame, and once when
+    /// [`change`](Transport::change) has more to tell than before; otherwise wakes the task
     /// later. Costs nothing while nothing arrives. Also when it was ready, only `receive` knows.
     fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<()>;
 
     /// What was dropped so far.
     fn counts(&self) -> Counts;
+}
+
+/// What a transport over sockets keeps to be told.
+#[derive(Default)]
+struct Record {
+    counts: Counts,
+    changes: Changes,
 }
 
 /// Waits until `transport` may have a frame. Can be dropped at any time without loss.

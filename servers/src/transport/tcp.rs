@@ -28,7 +28,7 @@ mod inbound;
 mod outbound;
 mod preamble;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::task::{Context, Poll, Waker};
@@ -43,7 +43,7 @@ use tokio::net::TcpStream;
 use self::inbound::Inbound;
 use self::outbound::Link;
 use self::preamble::Preamble;
-use super::{Change, Counts, Lane, MAX_FRAME, OpenError, Sent, Transport};
+use super::{Change, Counts, Lane, MAX_FRAME, OpenError, Record, Sent, Transport};
 
 /// One node's end. Must be opened within a tokio runtime with I/O and time, and stay on its thread's
 /// runtime.
@@ -53,29 +53,6 @@ pub struct Tcp {
     record: Record,
     /// Of the task that last waited.
     waker: Waker,
-}
-
-/// What is told to the caller.
-#[derive(Default)]
-struct Record {
-    counts: Counts,
-    changes: VecDeque<Change>,
-    /// Of these, so many are older than a moment at which no frame waited.
-    ripe: usize,
-    /// Whether a wait was not yet ended for the latest of them.
-    is_news: bool,
-}
-
-impl Record {
-    /// Keeps at most two changes a peer: a loss makes older ones worthless.
-    fn tell(&mut self, change: Change) {
-        if let Change::Lost(peer) = change {
-            self.ripe = 0;
-            self.changes.retain(|older| ![Change::Lost(peer), Change::Found(peer)].contains(older));
-        }
-        self.changes.push_back(change);
-        self.is_news = true;
-    }
 }
 
 impl Tcp {
@@ -148,14 +125,13 @@ impl Transport for Tcp {
     fn receive(&mut self) -> Option<Bytes> {
         let frame = self.inbound.receive(&mut self.record);
         if frame.is_none() {
-            self.record.ripe = self.record.changes.len();
+            self.record.changes.ripen();
         }
         frame
     }
 
     fn change(&mut self) -> Option<Change> {
-        self.record.ripe = self.record.ripe.checked_sub(1)?;
-        self.record.changes.pop_front()
+        self.record.changes.next()
     }
 
     fn flush(&mut self) -> bool {
@@ -168,7 +144,7 @@ impl Transport for Tcp {
         self.waker.clone_from(context.waker());
         self.progress(context);
         let is_frame = self.inbound.poll_frame(context, &mut self.record);
-        let is_news = std::mem::take(&mut self.record.is_news);
+        let is_news = self.record.changes.take_news();
         if is_frame || is_news { Poll::Ready(()) } else { Poll::Pending }
     }
 

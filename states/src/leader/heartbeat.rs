@@ -82,12 +82,22 @@ impl Leader {
         }
     }
 
-    /// Opens a round if a heartbeat is due or reads wait for one.
+    /// Who was refused a pre-vote is told at once that there is a leader.
+    pub(crate) fn reassure(&mut self, peer: NodeId) {
+        self.reassured.insert(peer);
+    }
+
+    /// Opens a round if a heartbeat is due or reads wait for one. If not, who is to be reassured
+    /// hears the latest again: its echo proves no more than it did.
     pub(super) fn beat(&mut self, replica: &mut Replica, turn: &mut Turn) {
         let for_reads = self.reads_want_round(replica);
-        if for_reads || turn.now >= self.rounds.next_heartbeat {
+        let opens = for_reads || turn.now >= self.rounds.next_heartbeat;
+        if opens {
             self.rounds.open(replica, turn.now);
-            for (peer, progress) in &self.progress {
+        }
+        let reassured = std::mem::take(&mut self.reassured);
+        for (peer, progress) in &self.progress {
+            if opens || reassured.contains(peer) {
                 // A follower may commit only what it is known to hold.
                 let commit = replica.commit_index.min(progress.matched());
                 let heartbeat = Heartbeat { round: self.rounds.latest, commit };

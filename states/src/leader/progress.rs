@@ -126,6 +126,18 @@ impl Progress {
         true
     }
 
+    /// The connection to the follower was lost: probes, after a heartbeat, if something was under way
+    /// over it; says whether.
+    pub fn on_lost(&mut self, now: Time) -> bool {
+        let was_under_way =
+            matches!(&self.flow, Flow::Replicate { in_flight, .. } if !in_flight.is_empty());
+        if was_under_way {
+            self.next = self.matched.next();
+            self.flow = Flow::Probe { asked: Some(now) };
+        }
+        was_under_way
+    }
+
     /// The append that may leave now, if any.
     pub fn next_append(&mut self, replica: &Replica, now: Time) -> Option<AppendEntries> {
         let limit = match &self.flow {

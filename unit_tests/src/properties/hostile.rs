@@ -80,12 +80,14 @@ pub fn message(choices: &mut Choices, near: &Near, term: Term) -> Message {
         3 => Message::HeartbeatReply(HeartbeatReply { round: Round(number(choices, near.round)) }),
         4 => {
             let proposed = Term(number(choices, term.0.saturating_add(1)));
-            Message::PreVote(PreVote { proposed, last: position(choices, near.last) })
+            let last = position(choices, near.last);
+            Message::PreVote(PreVote { proposed, last, round: Round(number(choices, 0)) })
         }
         5 => Message::RequestVote(RequestVote { last: position(choices, near.last) }),
         6 => {
             let proposed = Term(number(choices, near.term.saturating_add(1)));
-            Message::PreVoteReply(PreVoteReply { proposed, granted: !choices.one_in(3) })
+            let (granted, round) = (!choices.one_in(3), Round(number(choices, 0)));
+            Message::PreVoteReply(PreVoteReply { proposed, granted, round })
         }
         _ => {
             let answers = Term(number(choices, near.term));

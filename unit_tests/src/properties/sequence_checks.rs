@@ -51,7 +51,7 @@ impl Turned {
                 Event::Batch { token, batch } => {
                     turned.asked.push((*token, batch.operations.len()));
                 }
-                Event::Written(_) => {}
+                Event::Written(_) | Event::Lost(_) => {}
             }
         }
         turned

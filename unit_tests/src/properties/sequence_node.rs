@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use messages::{
     AppendEntries, AppendEntriesReply, AppendOutcome, Boot, ClusterId, Content as Said, Entry,
     Envelope, ForwardOutcome, ForwardReply, GroupId, HeartbeatReply, LogIndex, LogPosition,
-    LogTime, Message, NodeId, NotAppended, Payload, PreVoteReply, RequestVoteReply, Term,
+    LogTime, Message, NodeId, NotAppended, Payload, PreVote, PreVoteReply, RequestVoteReply, Term,
 };
 use servers::founding;
 use servers::gate::Gate;
@@ -389,7 +389,8 @@ fn answer(envelope: &Envelope, wall: u64, choices: &mut Choices) -> Option<Envel
     let granted = true;
     let reply = match message {
         Message::PreVote(request) => {
-            Message::PreVoteReply(PreVoteReply { proposed: request.proposed, granted })
+            let PreVote { proposed, round, .. } = *request;
+            Message::PreVoteReply(PreVoteReply { proposed, granted, round })
         }
         Message::RequestVote(_) => {
             Message::RequestVoteReply(RequestVoteReply { answers: term, granted, wall })

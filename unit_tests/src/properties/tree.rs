@@ -163,8 +163,10 @@ fn envelope(envelope: &Envelope) -> Tree {
 
 fn message(message: &Message) -> Tree {
     match message {
-        Message::PreVote(m) => kind(1, [Number(m.proposed.0), position(m.last)]),
-        Message::PreVoteReply(m) => kind(2, [Number(m.proposed.0), Bool(m.granted)]),
+        Message::PreVote(m) => kind(1, [Number(m.proposed.0), position(m.last), Number(m.round.0)]),
+        Message::PreVoteReply(m) => {
+            kind(2, [Number(m.proposed.0), Bool(m.granted), Number(m.round.0)])
+        }
         Message::RequestVote(m) => kind(3, [position(m.last)]),
         Message::RequestVoteReply(m) => {
             kind(4, [Number(m.answers.0), Bool(m.granted), Number(m.wall)])

@@ -6,6 +6,7 @@
 
 writes, as lines of `name: hex`:
     values.txt   one value of each kind of everything
+    older.txt    kinds that have grown since, as they were spelt before: read, never written again
     frames.txt   whole frames
     grown.txt    the same, as a newer version might spell them: with fields that we do not know
     refused.txt  frames of which only the body is wrong
@@ -42,7 +43,8 @@ def envelope(content, group=0):
     return (group, content)
 
 
-PRE_VOTE = (1, 8, position(5, 3))
+PRE_VOTE = (1, 8, position(5, 3), 99)
+PRE_VOTE_WITHOUT_ROUND = (1, 8, position(5, 3))
 FORWARD = (2, 12, 7, [(1, b"INCR n"), (2, b"GET n")])
 HEARTBEAT = (7, 99, 70_000)
 
@@ -72,7 +74,7 @@ VALUES = {
     "outcome/done": (1, [b"+OK\r\n", b":2\r\n"]),
     "outcome/not_appended": (2, (1,)),
     "message/pre_vote": PRE_VOTE,
-    "message/pre_vote_reply": (2, 8, True),
+    "message/pre_vote_reply": (2, 8, True, 99),
     "message/request_vote": (3, position(5, 3)),
     "message/request_vote_reply": (4, 8, False, 1_700_000_000_000_000),
     "message/append_entries": (5, position(69_999, 299), [ENTRY_COMMAND, ENTRY_BLANK], 69_998),
@@ -89,6 +91,13 @@ VALUES = {
     "envelope/raft": envelope(raft(PRE_VOTE)),
     "envelope/forward": envelope(FORWARD),
     "envelope/forward_reply": envelope((3, 12, (2, (2,))), group=3),
+}
+
+OLDER = {
+    "message/pre_vote": PRE_VOTE_WITHOUT_ROUND,
+    "message/pre_vote_reply": (2, 8, True),
+    "content/raft": raft(PRE_VOTE_WITHOUT_ROUND),
+    "envelope/raft": envelope(raft(PRE_VOTE_WITHOUT_ROUND)),
 }
 
 
@@ -177,6 +186,7 @@ def write(name, lines):
 
 
 write("values.txt", {key: pack(value) for key, value in VALUES.items()})
+write("older.txt", {key: pack(value) for key, value in OLDER.items()})
 write("frames.txt", FRAMES)
 write("grown.txt", GROWN)
 write("refused.txt", REFUSED)

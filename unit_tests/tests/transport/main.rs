@@ -1,7 +1,8 @@
 //! What every transport promises (`servers::transport`), asked of each: the one in memory, ZeroMQ and
-//! plain TCP on real sockets. `sockets` is about what only sockets meet; `zeromq` and `tcp` about
-//! what only those do.
+//! plain TCP on real sockets. `sockets` is about what only sockets meet, `changes` about connections;
+//! `zeromq` and `tcp` about what only those do.
 
+mod changes;
 mod sockets;
 mod tcp;
 mod zeromq;
@@ -15,7 +16,7 @@ use messages::NodeId;
 use servers::transport::memory::Hub;
 use servers::transport::tcp::Tcp;
 use servers::transport::zeromq::ZeroMq;
-use servers::transport::{Change, Lane, MAX_FRAME, OpenError, Sent, Transport, readable};
+use servers::transport::{Lane, MAX_FRAME, OpenError, Sent, Transport, readable};
 use tokio::time::timeout;
 use unit_tests::ports::Ports;
 
@@ -357,8 +358,20 @@ async fn next_counting(transport: &mut dyn Transport) -> (u32, u32) {
     }
 }
 
+/// Takes all there is, until nothing more comes for a while.
+async fn settle(transport: &mut dyn Transport) {
+    loop {
+        while transport.receive().is_some() {}
+        while transport.change().is_some() {}
+        if timeout(A_WHILE / 4, readable(transport)).await.is_err() {
+            return;
+        }
+    }
+}
+
 async fn waiting_costs_nothing(place: Place) {
     let (mut a, mut b) = place.open_both().await;
+    settle(&mut *b).await; // its connection to the other stands, which is news
     let (mut polls, mut in_vain) = (0, 0);
     for number in 0..300 {
         // The first poll finds nothing, so that each frame is truly waited for.
@@ -402,6 +415,7 @@ ask!(a_wait_beside_a_full_lane_costs_nothing of memory, zeromq, tcp);
 /// What has arrived but was not taken in one turn is still announced in the next.
 async fn what_is_left_is_announced_again(place: Place) {
     let (mut a, mut b) = place.open_both().await;
+    settle(&mut *b).await;
     for number in 0..20 {
         assert_eq!(a.send(B, Lane::Log, numbered(number)), Sent::Queued);
     }
@@ -444,82 +458,6 @@ async fn order_is_kept_across_a_reconnect(place: Place) {
 }
 
 ask!(order_is_kept_across_a_reconnect of zeromq, tcp);
-
-/// The next change of a peer; what arrives meanwhile is taken and forgotten.
-async fn next_change(transport: &mut dyn Transport) -> Change {
-    let change = async {
-        loop {
-            while transport.receive().is_some() {}
-            if let Some(change) = transport.change() {
-                return change;
-            }
-            readable(transport).await;
-        }
-    };
-    timeout(PATIENCE, change).await.expect("a change")
-}
-
-/// Nothing is sent and nothing flushed: the wait itself ends with the news.
-async fn the_loss_and_the_return_of_a_peer_are_told(place: Place) {
-    let (mut a, mut b) = place.open_both().await;
-    for _ in 0..2 {
-        assert_eq!(next_change(&mut *a).await, Change::Found(B));
-        drop(b);
-        assert_eq!(next_change(&mut *a).await, Change::Lost(B));
-        assert_eq!(a.change(), None);
-        b = place.open(B);
-        let looks = async { while timeout(PATIENCE, readable(&mut *b)).await.is_ok() {} };
-        tokio::select! {
-            () = looks => panic!("nobody connects"),
-            change = next_change(&mut *a) => assert_eq!(change, Change::Found(B)),
-        }
-        drop(b);
-        assert_eq!(next_change(&mut *a).await, Change::Lost(B));
-        b = place.open(B);
-        meet(&mut *a, B, &mut *b, Lane::Control).await;
-    }
-}
-
-ask!(the_loss_and_the_return_of_a_peer_are_told of tcp);
-
-async fn what_a_peer_said_before_it_went_comes_before_its_loss(place: Place) {
-    let (mut a, mut b) = place.open_both().await;
-    assert_eq!(next_change(&mut *a).await, Change::Found(B));
-    for number in 0..100 {
-        assert_eq!(b.send(A, Lane::Log, numbered(number)), Sent::Queued);
-    }
-    drop(b);
-    tokio::time::sleep(A_WHILE / 10).await; // both the frames and the loss have come
-    readable(&mut *a).await;
-    for number in 0..100 {
-        assert_eq!(a.change(), None, "there is more to hear");
-        assert_eq!(number_of(&a.receive().expect("it has arrived")), number);
-    }
-    assert_eq!(next_change(&mut *a).await, Change::Lost(B));
-}
-
-ask!(what_a_peer_said_before_it_went_comes_before_its_loss of tcp);
-
-/// Who never asks for changes is neither woken again and again, nor made to keep all of them.
-async fn changes_that_nobody_asks_for_do_no_harm(place: Place) {
-    let mut a = place.open(A);
-    for _ in 0..4 {
-        let mut b = place.open(B);
-        meet(&mut *a, B, &mut *b, Lane::Control).await;
-        drop(b);
-        let lost = async {
-            while a.send(B, Lane::Control, Vec::new()) == Sent::Queued {
-                let _ = timeout(PACE, readable(&mut *a)).await;
-            }
-        };
-        timeout(PATIENCE, lost).await.expect("it is noticed");
-    }
-    assert_eq!(next_within(&mut *a, A_WHILE).await, None, "and the wait is a wait");
-    let changes: Vec<Change> = std::iter::from_fn(|| a.change()).collect();
-    assert_eq!(changes, [Change::Lost(B)], "the latest, and nothing of what it outdates");
-}
-
-ask!(changes_that_nobody_asks_for_do_no_harm of tcp);
 
 #[test]
 fn memory_connects_threads() {

@@ -6,6 +6,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use allocation_counter::measure;
 
+use servers::transport::Change;
+
+use super::changes::next_unflushed;
 use super::sockets::{is_cut_off, stranger};
 use super::*;
 
@@ -372,14 +375,14 @@ fn nothing_is_sent_to_a_peer_that_has_not_answered() {
         }
         let mut stream = listening_peer(&mut *a, &listener).await;
         stream.write_all(&answer()).expect("written");
-        assert_eq!(next_change(&mut *a).await, Change::Found(B));
+        assert_eq!(next_unflushed(&mut *a).await, Change::Found(B));
         assert_eq!(a.send(B, Lane::Control, b"in time".to_vec()), Sent::Queued);
         let mut frame = [0; 11];
         stream.read_exact(&mut frame).expect("a frame");
         assert_eq!(frame[..], framed(b"in time"));
         // Here a peer only listens.
         stream.write_all(b"!").expect("written");
-        assert_eq!(next_change(&mut *a).await, Change::Lost(B));
+        assert_eq!(next_unflushed(&mut *a).await, Change::Lost(B));
     });
 }
 
@@ -392,10 +395,10 @@ fn a_peer_that_stands_still_is_given_up() {
         let mut a = place.open(A);
         let mut stream = listening_peer(&mut *a, &listener).await;
         stream.write_all(&answer()).expect("written");
-        assert_eq!(next_change(&mut *a).await, Change::Found(B));
+        assert_eq!(next_unflushed(&mut *a).await, Change::Found(B));
         fill(&mut *a, Lane::Control);
         assert!(a.flush(), "some is left");
-        assert_eq!(next_change(&mut *a).await, Change::Lost(B));
+        assert_eq!(next_unflushed(&mut *a).await, Change::Lost(B));
         assert!(a.counts().lost > 0);
         assert!(!a.flush(), "nothing waits for it");
         drop(listener);

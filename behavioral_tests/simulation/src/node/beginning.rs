@@ -125,6 +125,7 @@ impl<M: StateMachine> Node<M> {
             heard: BTreeMap::new(),
             mailbox: Vec::new(),
             newest: 0,
+            changes: VecDeque::new(),
             gathered: None,
             undone: VecDeque::new(),
             queued: VecDeque::new(),

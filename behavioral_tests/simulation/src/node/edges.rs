@@ -1,7 +1,10 @@
 //! What a simulated node's turn begins with: what has come, and its clock. Must never show a clock
 //! later than what was gathered could be.
 
+use std::collections::VecDeque;
+
 use servers::server::Event;
+use servers::transport::Change;
 use servers::turn::{Edges, Moment};
 use states::{Time, WallTime};
 
@@ -20,6 +23,10 @@ pub(super) struct SimulatedEdges<'a> {
     pub(super) early: Option<Vec<Event>>,
     /// What has come; after `early`, if there is that.
     pub(super) mailbox: &'a mut Vec<Event>,
+    /// What became of its connections, behind what has come.
+    pub(super) changes: &'a mut VecDeque<Change>,
+    /// All that has come was gathered.
+    pub(super) drained: bool,
     /// It was gathered.
     pub(super) gathered: bool,
     /// What the clock shows if it is read first, and if not.
@@ -38,7 +45,10 @@ impl Edges for SimulatedEdges<'_> {
             return Err("turn: it gathers twice".to_string());
         }
         match self.early.take() {
-            None => std::mem::swap(events, self.mailbox),
+            None => {
+                std::mem::swap(events, self.mailbox);
+                self.drained = true;
+            }
             Some(early) => {
                 *events = early;
                 if self.read.is_some() {
@@ -47,6 +57,10 @@ impl Edges for SimulatedEdges<'_> {
             }
         }
         Ok(())
+    }
+
+    fn change(&mut self) -> Option<Change> {
+        if self.drained { self.changes.pop_front() } else { None }
     }
 
     fn clock(&mut self) -> Moment {

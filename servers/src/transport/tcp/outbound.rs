@@ -155,7 +155,7 @@ impl Link {
     /// The control lane speaks for the peer.
     fn tell(&self, change: Change, record: &mut Record) {
         if self.preamble.lane == Lane::Control {
-            record.tell(change);
+            record.changes.tell(change);
         }
     }
 }
