@@ -13,6 +13,8 @@ use messages::{
     AppendEntriesReply, AppendOutcome, Boot, ClusterId, Content, Entry, Envelope, GroupId, Item,
     LogIndex, LogPosition, LogTime, Message, NodeId, Payload, Term,
 };
+use proptest::collection::vec;
+use proptest::prelude::*;
 use servers::founding::{Founder, demonstration, found, found_cluster};
 use servers::storage::{
     self, Disk, Done, Expected, FolderDisk, Identity, Job, OpenError, Options, Owner, Rounds,
@@ -318,6 +320,32 @@ fn real_files_hold_what_was_synced() {
     let (_, recovered) = Wal::open(disk, OWNER, &SMALL, 13).unwrap();
     assert_eq!(recovered.entries, entries);
     assert_eq!(recovered.cut, None);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Wherever a write begins and ends, it changes its own bytes and no others; also where the
+    /// file is not whole blocks, or grows.
+    #[test]
+    fn writes_change_their_own_bytes_and_no_others(
+        length in prop_oneof![Just(4 * 4096_u64), 1..20_000_u64],
+        writes in vec((0..18_000_u64, vec(any::<u8>(), 0..9_000)), 1..12),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut disk = FolderDisk::open(folder.path()).unwrap();
+        disk.create("file", length).unwrap();
+        let mut expected = vec![0; length as usize];
+        for (offset, bytes) in writes {
+            disk.write_at("file", offset, &bytes).unwrap();
+            let end = offset as usize + bytes.len();
+            if !bytes.is_empty() {
+                expected.resize(expected.len().max(end), 0);
+                expected[offset as usize..end].copy_from_slice(&bytes);
+            }
+            prop_assert!(disk.read("file").unwrap() == expected);
+        }
+    }
 }
 
 #[test]

@@ -3,14 +3,15 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::{FlockOperation, flock};
 
+use super::output::{self, BLOCK, Output};
 use super::{OpenError, WalError};
 
 /// A flat folder of files. Names have no slashes. Nothing but `sync` and `sync_dir` makes anything
@@ -59,8 +60,6 @@ const LOCK: &str = "lock";
 const UNFINISHED: &str = ".unfinished";
 /// How much is filled at once; synced as often, so that the log's own syncs never wait for more.
 const FILL: usize = 4 << 20;
-/// What unbuffered writes are aligned to, in memory and in the file, bytes.
-const DIRECT_UNIT: usize = 4096;
 /// Files kept open. The log writes to one, and to two while it rolls over.
 const HANDLES: usize = 4;
 
@@ -68,7 +67,7 @@ const HANDLES: usize = 4;
 #[derive(Debug)]
 pub struct FolderDisk {
     folder: PathBuf,
-    handles: Vec<(String, File)>,
+    handles: Vec<(String, Output)>,
     preparation: Option<Preparation>,
     /// Holds the lock; the system releases it with the process, however that ends.
     _lock: Option<File>,
@@ -140,21 +139,22 @@ impl FolderDisk {
     }
 
     /// The file, opened for writing; the one used last comes last.
-    fn handle(&mut self, name: &str) -> io::Result<&File> {
+    fn handle(&mut self, name: &str) -> io::Result<&mut Output> {
         match self.handles.iter().position(|(open, _)| open == name) {
             Some(place) => {
                 let last = self.handles.len() - 1;
                 self.handles.swap(place, last);
             }
             None => {
-                let file = OpenOptions::new().write(true).open(self.folder.join(name))?;
+                let file = Output::open(&self.folder.join(name))?;
                 if self.handles.len() == HANDLES {
                     self.handles.remove(0);
                 }
                 self.handles.push((name.to_owned(), file));
             }
         }
-        Ok(&self.handles[self.handles.len() - 1].1)
+        let last = self.handles.len() - 1;
+        Ok(&mut self.handles[last].1)
     }
 
     fn forget_handle(&mut self, name: &str) {
@@ -219,11 +219,11 @@ impl Disk for FolderDisk {
     }
 
     fn write_at(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.handle(name)?.write_all_at(bytes, offset)
+        self.handle(name)?.write_at(offset, bytes)
     }
 
     fn sync(&mut self, name: &str) -> io::Result<()> {
-        self.handle(name)?.sync_data()
+        self.handle(name)?.sync()
     }
 
     fn sync_dir(&mut self) -> io::Result<()> {
@@ -278,18 +278,9 @@ fn take_lock(folder: &Path, lock: &File) -> Result<(), OpenError> {
 /// merely reserving ones. Past the page cache where that is possible: as much memory as is filled
 /// would be dirtied for nothing.
 fn fill(path: &Path, length: u64, stop: &AtomicBool) -> io::Result<()> {
-    let open = |flags: OFlags| {
-        let flags = i32::try_from(flags.bits()).expect("a flag of open");
-        OpenOptions::new().write(true).create(true).truncate(true).custom_flags(flags).open(path)
-    };
-    let direct = length.is_multiple_of(DIRECT_UNIT as u64);
-    let file = match open(OFlags::DIRECT) {
-        Ok(file) if direct => file,
-        // The file system cannot, or a file of odd length was asked for.
-        Ok(_) | Err(_) => open(OFlags::empty())?,
-    };
-    let room = vec![0; FILL + DIRECT_UNIT];
-    let zeros = &room[room.as_ptr().align_offset(DIRECT_UNIT)..][..FILL];
+    let file = output::create(path, length.is_multiple_of(BLOCK as u64))?;
+    let room = vec![0; FILL + BLOCK];
+    let zeros = &room[room.as_ptr().align_offset(BLOCK)..][..FILL];
     let mut filled = 0;
     while filled < length {
         if stop.load(Ordering::Relaxed) {

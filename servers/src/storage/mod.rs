@@ -13,6 +13,7 @@
 pub mod disk;
 pub mod error;
 mod inspect;
+mod output;
 mod record;
 mod recovery;
 mod segment;
