@@ -6,23 +6,25 @@
 //! - [`commands`]: the one table of what there is;
 //! - [`strings`], [`keys`]: what the commands do, a file for each type of data;
 //! - [`reply`]: RESP2 replies, and the words of Redis for what was wrong;
-//! - [`value`]: a string and its part of the digest; [`glob`]: patterns of `KEYS`.
+//! - [`pair`]: a key with its string, and their part of the digest; [`glob`]: patterns of `KEYS`.
 
 pub mod arguments;
 pub mod commands;
 pub mod glob;
 mod keys;
+mod pair;
 pub mod reply;
 mod strings;
-mod value;
 
-use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 
+use hashbrown::HashTable;
+use hashbrown::hash_table::{Entry, OccupiedEntry};
 use servers::machine::{Applied, StateMachine};
 
 use arguments::Arguments;
 use commands::{Action, Command};
-use value::Value;
+use pair::Pair;
 
 /// The longest string that a key may hold, bytes. The same on every node of every version, as it
 /// decides what a command does.
@@ -34,11 +36,12 @@ pub const MAX_REPLY: usize = 64 << 20;
 
 /// Keys and their values.
 ///
-/// The map's hasher is seeded at random, so that no client can pick keys that collide. Its order
+/// The table's hasher is seeded at random, so that no client can pick keys that collide. Its order
 /// therefore must show nowhere: whatever walks over it sorts.
 #[derive(Debug, Default)]
 pub struct Store {
-    map: HashMap<Box<[u8]>, Value>,
+    pairs: HashTable<Pair>,
+    hasher: RandomState,
     /// Sum of the digests of all pairs: the same whatever order they came in.
     digest: u64,
 }
@@ -51,61 +54,59 @@ impl Store {
 
     /// Keys in it.
     pub fn len(&self) -> usize {
-        self.map.len()
+        self.pairs.len()
     }
 
     /// Whether it holds no key.
     pub fn is_empty(&self) -> bool {
-        self.map.is_empty()
+        self.pairs.is_empty()
     }
 
     /// Writes all keys, sorted, that `wanted` says yes to.
     fn sorted_keys(&self, wanted: impl Fn(&[u8]) -> bool) -> Vec<&[u8]> {
-        let mut keys: Vec<&[u8]> =
-            self.map.keys().map(|key| &**key).filter(|k| wanted(k)).collect();
+        let mut keys: Vec<&[u8]> = self.pairs.iter().map(Pair::key).filter(|k| wanted(k)).collect();
         keys.sort_unstable();
         keys
     }
 
     fn get(&self, key: &[u8]) -> Option<&[u8]> {
-        self.map.get(key).map(Value::bytes)
+        self.pairs.find(self.hasher.hash_one(key), |pair| pair.key() == key).map(Pair::string)
     }
 
     fn contains(&self, key: &[u8]) -> bool {
-        self.map.contains_key(key)
+        self.get(key).is_some()
     }
 
-    /// Changes the value of `key`, which begins empty where there was none. All changes of values
-    /// go through here: it keeps the digest.
-    fn change(&mut self, key: &[u8], change: impl FnOnce(&mut Value)) {
-        match self.map.get_mut(key) {
-            Some(value) => {
-                let before = value.digest_with(key);
-                change(value);
-                let after = value.digest_with(key);
-                self.digest = self.digest.wrapping_sub(before).wrapping_add(after);
-            }
-            None => {
-                let mut value = Value::default();
-                change(&mut value);
-                self.digest = self.digest.wrapping_add(value.digest_with(key));
-                self.map.insert(key.into(), value);
-            }
-        }
+    /// Changes the string of `key`, which begins empty, with room for `room` bytes, where there was
+    /// none. All changes of strings go through here: it keeps the digest.
+    fn change(&mut self, key: &[u8], room: usize, change: impl FnOnce(&mut Pair)) {
+        let hash = |pair: &Pair| self.hasher.hash_one(pair.key());
+        let mut entry =
+            match self.pairs.entry(self.hasher.hash_one(key), |pair| pair.key() == key, hash) {
+                Entry::Occupied(entry) => {
+                    self.digest = self.digest.wrapping_sub(entry.get().digest());
+                    entry
+                }
+                Entry::Vacant(entry) => entry.insert(Pair::new(key, room)),
+            };
+        change(entry.get_mut());
+        self.digest = self.digest.wrapping_add(entry.get().digest());
     }
 
-    fn set(&mut self, key: &[u8], bytes: &[u8]) {
-        self.change(key, |value| value.set(bytes));
+    fn set(&mut self, key: &[u8], string: &[u8]) {
+        self.change(key, string.len(), |pair| pair.set(string));
     }
 
-    fn remove(&mut self, key: &[u8]) -> Option<Value> {
-        let value = self.map.remove(key)?;
-        self.digest = self.digest.wrapping_sub(value.digest_with(key));
-        Some(value)
+    fn remove(&mut self, key: &[u8]) -> Option<Pair> {
+        let hash = self.hasher.hash_one(key);
+        let entry = self.pairs.find_entry(hash, |pair| pair.key() == key).ok()?;
+        let (pair, _) = OccupiedEntry::remove(entry);
+        self.digest = self.digest.wrapping_sub(pair.digest());
+        Some(pair)
     }
 
     fn clear(&mut self) {
-        self.map = HashMap::new();
+        self.pairs = HashTable::new();
         self.digest = 0;
     }
 }

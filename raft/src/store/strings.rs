@@ -1,6 +1,7 @@
 //! Commands on strings. Must never allocate where a value can be changed in place.
 
 use super::arguments::Arguments;
+use super::pair::Pair;
 use super::reply::{self, DECIMAL, NOT_AN_INTEGER, SYNTAX_ERROR};
 use super::{MAX_REPLY, MAX_VALUE, Store};
 
@@ -107,7 +108,7 @@ pub fn getset(store: &mut Store, arguments: &mut Arguments, reply: &mut Vec<u8>)
 
 pub fn getdel(store: &mut Store, arguments: &mut Arguments, reply: &mut Vec<u8>) {
     let old = store.remove(arguments.shift());
-    reply::optional_bulk(reply, old.as_ref().map(|value| value.bytes()));
+    reply::optional_bulk(reply, old.as_ref().map(Pair::string));
 }
 
 /// Whether keys and values come in pairs; answers where they do not, or a value is too long.
@@ -152,7 +153,7 @@ pub fn append(store: &mut Store, arguments: &mut Arguments, reply: &mut Vec<u8>)
     if length > MAX_VALUE {
         return reply::error(reply, TOO_LONG);
     }
-    store.change(key, |value| value.append(more));
+    store.change(key, more.len(), |pair| pair.append(more));
     reply::count(reply, length);
 }
 
