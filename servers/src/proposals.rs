@@ -2,7 +2,7 @@
 //! Must never tell a
 //! client more than its stage makes certain.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, VecDeque};
 
 use messages::{
     Boot, ForwardOutcome, Item, LogIndex, LogPosition, NodeId, NotAppended, Operation, Term,
@@ -99,11 +99,15 @@ pub struct Copy {
 /// All requests that wait.
 #[derive(Debug)]
 pub struct Requests {
-    waiting: BTreeMap<RequestId, Request>,
-    /// Those in stage `Unplaced`, oldest first.
-    unplaced: BTreeSet<RequestId>,
+    /// By number, without gaps from `first` on; those that are gone leave their place empty until all
+    /// older ones are gone.
+    places: VecDeque<Option<Box<Request>>>,
+    first: RequestId,
+    /// How many wait.
+    count: usize,
+    /// All in stage `Unplaced`, and some that were.
+    unplaced: Vec<RequestId>,
     timers: BTreeSet<(Time, RequestId)>,
-    next: RequestId,
     bytes: usize,
     limit: usize,
 }
@@ -141,10 +145,11 @@ impl Requests {
     /// None wait; at most `limit` bytes ever will.
     pub fn new(limit: usize) -> Requests {
         Requests {
-            waiting: BTreeMap::new(),
-            unplaced: BTreeSet::new(),
+            places: VecDeque::new(),
+            first: RequestId(1),
+            count: 0,
+            unplaced: Vec::new(),
             timers: BTreeSet::new(),
-            next: RequestId(1),
             bytes: 0,
             limit,
         }
@@ -152,66 +157,91 @@ impl Requests {
 
     /// Takes a request in, in stage `Unplaced`; refuses it if too many bytes wait.
     pub fn add(&mut self, request: Request) -> Option<RequestId> {
-        if self.bytes + request.bytes > self.limit && !self.waiting.is_empty() {
+        if self.bytes + request.bytes > self.limit && self.count > 0 {
             return None;
         }
-        let id = self.next;
-        self.next = RequestId(id.0 + 1);
+        let id = RequestId(self.first.0 + self.places.len() as u64);
         self.bytes += request.bytes;
+        self.count += 1;
         self.timers.insert((request.wake, id));
-        self.unplaced.insert(id);
-        self.waiting.insert(id, request);
+        self.unplaced.push(id);
+        self.places.push_back(Some(Box::new(request)));
+        if self.unplaced.len() > 2 * self.count + 64 {
+            self.forget_placed();
+        }
         Some(id)
+    }
+
+    fn place(&self, id: RequestId) -> Option<usize> {
+        usize::try_from(id.0.checked_sub(self.first.0)?).ok()
+    }
+
+    fn get_mut(&mut self, id: RequestId) -> Option<&mut Request> {
+        let place = self.place(id)?;
+        self.places.get_mut(place)?.as_deref_mut()
     }
 
     /// The request, if it still waits.
     pub fn get(&self, id: RequestId) -> Option<&Request> {
-        self.waiting.get(&id)
+        self.places.get(self.place(id)?)?.as_deref()
     }
 
     /// Moves a request that waits to another stage.
     pub fn set(&mut self, id: RequestId, stage: Stage) {
-        let request = self.waiting.get_mut(&id).expect("only a request that waits moves");
+        let unplaced = matches!(stage, Stage::Unplaced { .. });
+        let request = self.get_mut(id).expect("only a request that waits moves");
+        let was_unplaced = matches!(request.stage, Stage::Unplaced { .. });
         request.stage = stage;
-        match request.stage {
-            Stage::Unplaced { .. } => self.unplaced.insert(id),
-            _ => self.unplaced.remove(&id),
-        };
-        let wake = request.next_wake();
-        if wake != request.wake {
-            self.timers.remove(&(request.wake, id));
-            self.timers.insert((wake, id));
-            request.wake = wake;
+        let (old, new) = (request.wake, request.next_wake());
+        request.wake = new;
+        if unplaced && !was_unplaced {
+            self.unplaced.push(id);
+        }
+        if old != new {
+            self.timers.remove(&(old, id));
+            self.timers.insert((new, id));
         }
     }
 
     /// Takes the operations out, for the applier to hold.
     pub fn take_operations(&mut self, id: RequestId) -> Vec<Operation> {
-        self.waiting
-            .get_mut(&id)
-            .map(|each| std::mem::take(&mut each.operations))
-            .unwrap_or_default()
+        self.get_mut(id).map(|each| std::mem::take(&mut each.operations)).unwrap_or_default()
     }
 
     /// Gives the operations back.
     pub fn put_operations(&mut self, id: RequestId, operations: Vec<Operation>) {
-        if let Some(request) = self.waiting.get_mut(&id) {
+        if let Some(request) = self.get_mut(id) {
             request.operations = operations;
         }
     }
 
     /// The request no longer waits.
-    pub fn remove(&mut self, id: RequestId) -> Option<Request> {
-        let request = self.waiting.remove(&id)?;
+    pub fn remove(&mut self, id: RequestId) -> Option<Box<Request>> {
+        let place = self.place(id)?;
+        let request = self.places.get_mut(place)?.take()?;
+        while self.places.front().is_some_and(Option::is_none) {
+            self.places.pop_front();
+            self.first.0 += 1;
+        }
+        self.count -= 1;
         self.bytes -= request.bytes;
         self.timers.remove(&(request.wake, id));
-        self.unplaced.remove(&id);
         Some(request)
     }
 
     /// The requests that nobody has, oldest first.
-    pub fn unplaced(&self) -> Vec<RequestId> {
-        self.unplaced.iter().copied().collect()
+    pub fn unplaced(&mut self) -> Vec<RequestId> {
+        self.forget_placed();
+        self.unplaced.clone()
+    }
+
+    fn forget_placed(&mut self) {
+        let mut unplaced = std::mem::take(&mut self.unplaced);
+        let is_unplaced = |request: &Request| matches!(request.stage, Stage::Unplaced { .. });
+        unplaced.retain(|id| self.get(*id).is_some_and(is_unplaced));
+        unplaced.sort_unstable();
+        unplaced.dedup();
+        self.unplaced = unplaced;
     }
 
     /// The requests to look at by `now`.
@@ -222,12 +252,15 @@ impl Requests {
     /// All requests of this node's own clients.
     pub fn of_clients(&self) -> Vec<RequestId> {
         let of_client = |each: &Request| matches!(each.requester, Requester::Client(_));
-        self.waiting.iter().filter(|(_, each)| of_client(each)).map(|(id, _)| *id).collect()
+        let waiting = (self.first.0..).map(RequestId).zip(&self.places);
+        let mine = waiting.filter(|(_, place)| place.as_deref().is_some_and(of_client));
+        mine.map(|(id, _)| id).collect()
     }
 
     /// How many wait, and their bytes, counted over.
     pub fn load(&self) -> (usize, usize) {
-        (self.waiting.len(), self.waiting.values().map(|each| each.bytes).sum())
+        let waiting = || self.places.iter().flatten();
+        (waiting().count(), waiting().map(|each| each.bytes).sum())
     }
 
     /// When the next of them must be looked at.

@@ -331,7 +331,7 @@ impl<M: StateMachine> Server<M> {
     }
 
     /// Nobody knows the request any longer.
-    pub(crate) fn release(&mut self, id: RequestId) -> Option<Request> {
+    pub(crate) fn release(&mut self, id: RequestId) -> Option<Box<Request>> {
         let request = self.requests.remove(id)?;
         match request.stage {
             Stage::Forwarded(copy) => self.copies.forget(copy.number),
