@@ -138,6 +138,8 @@ impl<M: StateMachine, T: Transport> Driver<M, T> {
         let mut edges =
             RealEdges { transport, gate, boot, writer, mailbox, waiting, drained: false };
         turn::take(server, &mut edges, &mut self.events)?;
+        self.deliver(); // what others wait for does not wait for the machine
+        self.parts.server.apply();
         self.publish(); // before the replies: who has one sees what it brought
         self.deliver();
         self.answer_tail_questions();

@@ -124,8 +124,9 @@ impl<M: StateMachine> Server<M> {
         server
     }
 
-    /// Runs one turn: takes a batch of events all the way. The time is read after the events were
-    /// gathered (rule 8); no events: a deadline has passed.
+    /// Begins a turn: takes a batch of events through the rules. What others wait for, sends and
+    /// jobs, is in the outbox then and may leave before [`apply`](Server::apply) ends the turn. The time
+    /// is read after the events were gathered (rule 8); no events: a deadline has passed.
     pub fn receive(&mut self, now: Time, wall: WallTime, events: impl IntoIterator<Item = Event>) {
         self.now = self.now.max(now);
         let mut turn = Turn::new(self.now, wall);
@@ -139,11 +140,31 @@ impl<M: StateMachine> Server<M> {
         self.place_requests(&mut turn);
         self.state.as_mut().expect("a state between inputs").finish(&mut self.replica, &mut turn);
         self.perform(turn.effects);
-        self.apply();
+    }
+
+    /// Ends a turn: applies what is committed, within the budget, and answers whom that finishes and
+    /// whose time is over.
+    pub fn apply(&mut self) {
+        let commit = self.replica.commit_index();
+        let budget = self.settings.apply_budget;
+        for finished in self.applier.apply(self.replica.log(), commit, budget) {
+            match finished {
+                Finished::Applied { id, position, replies } => {
+                    self.reply(id, Outcome::Done { replies, position: Some(position) });
+                }
+                Finished::Read { id, replies } => {
+                    self.reply(id, Outcome::Done { replies, position: None });
+                }
+                Finished::Replaced { id, operations } => {
+                    self.requests.put_operations(id, operations);
+                    self.not_appended(id);
+                }
+            }
+        }
         self.expire_requests();
     }
 
-    /// What is to be done; the driver empties it after each turn.
+    /// What is to be done; the driver empties it within each turn and after it.
     pub fn outbox(&mut self) -> &mut Outbox {
         &mut self.outbox
     }
@@ -294,26 +315,6 @@ impl<M: StateMachine> Server<M> {
             Answer::ReadAt(index) => self.read_at(id, index),
             Answer::NotLeader => self.not_appended(id),
             Answer::Busy => self.reply(id, Outcome::Busy),
-        }
-    }
-
-    /// Applies what is committed, within the budget, and answers whom that finishes.
-    fn apply(&mut self) {
-        let commit = self.replica.commit_index();
-        let budget = self.settings.apply_budget;
-        for finished in self.applier.apply(self.replica.log(), commit, budget) {
-            match finished {
-                Finished::Applied { id, position, replies } => {
-                    self.reply(id, Outcome::Done { replies, position: Some(position) });
-                }
-                Finished::Read { id, replies } => {
-                    self.reply(id, Outcome::Done { replies, position: None });
-                }
-                Finished::Replaced { id, operations } => {
-                    self.requests.put_operations(id, operations);
-                    self.not_appended(id);
-                }
-            }
         }
     }
 

@@ -35,7 +35,8 @@ pub trait Edges {
     fn clock(&mut self) -> Moment;
 }
 
-/// Takes all that came through one turn of the server. `events` is empty before and after.
+/// Takes all that came through the rules; [`Server::apply`] then ends the turn. `events` is empty before
+/// and after.
 ///
 /// # Errors
 /// If nothing can be gathered; then there is no turn.

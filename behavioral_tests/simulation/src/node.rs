@@ -325,6 +325,7 @@ impl<M: StateMachine> Node<M> {
         };
         turn::take(&mut up.server, &mut edges, &mut Vec::new())?;
         let read = edges.read.unwrap_or(0);
+        up.server.apply();
         if read < up.newest {
             return Err(format!(
                 "clock: {id} judges what came at {} as if it were {read}",

@@ -305,6 +305,7 @@ impl Node {
         let events = std::mem::take(&mut self.inbox);
         let mut turned = Turned::of(&events);
         self.server.receive(Time(self.now), WallTime(wall(self.now)), events);
+        self.server.apply();
         let outbox = self.server.outbox();
         let sends = outbox.sends.take();
         let jobs = std::mem::take(&mut outbox.jobs);

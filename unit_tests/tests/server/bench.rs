@@ -253,6 +253,7 @@ impl Bench {
         let node = self.nodes.get_mut(&id).unwrap();
         let events = std::mem::take(&mut node.inbox);
         node.server.receive(now, wall, events);
+        node.server.apply();
         let outbox = node.server.outbox();
         let sends = outbox.sends.take();
         let jobs = std::mem::take(&mut outbox.jobs);
