@@ -6,8 +6,9 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -59,7 +60,10 @@ const LOCK: &str = "lock";
 /// Files that are being filled with zeros end so; they are worth nothing after a crash.
 const UNFINISHED: &str = ".unfinished";
 /// How much is filled at once; synced as often, so that the log's own syncs never wait for more.
-const FILL: usize = 4 << 20;
+const FILL: usize = 1 << 20;
+/// After each piece a filling thread rests for so many times as long as that took: the disk is the
+/// log's, and all nodes of a machine fill at about the same time.
+const REST: u32 = 4;
 /// Files kept open. The log writes to one, and to two while it rolls over.
 const HANDLES: usize = 4;
 
@@ -77,8 +81,35 @@ pub struct FolderDisk {
 #[derive(Debug)]
 struct Preparation {
     length: u64,
-    stop: Arc<AtomicBool>,
+    pace: Arc<Pace>,
     thread: JoinHandle<io::Result<()>>,
+}
+
+/// How a thread that fills a file is told to go on.
+#[derive(Debug)]
+struct Pace(AtomicU8);
+
+impl Pace {
+    const GENTLE: u8 = 0;
+    const FAST: u8 = 1;
+    const STOP: u8 = 2;
+
+    fn new(pace: u8) -> Pace {
+        Pace(AtomicU8::new(pace))
+    }
+
+    fn get(&self) -> u8 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Preparation {
+    /// Waits for the thread, which from now on does not rest, or stops.
+    fn end(self, pace: u8) -> bool {
+        self.pace.0.store(pace, Ordering::Relaxed);
+        self.thread.thread().unpark();
+        matches!(self.thread.join(), Ok(Ok(())))
+    }
 }
 
 impl FolderDisk {
@@ -164,9 +195,7 @@ impl FolderDisk {
     /// Waits for the file that was filled ahead; whether it is there.
     fn take_prepared(&mut self, length: u64) -> bool {
         match self.preparation.take() {
-            Some(preparation) if preparation.length == length => {
-                matches!(preparation.thread.join(), Ok(Ok(())))
-            }
+            Some(preparation) if preparation.length == length => preparation.end(Pace::FAST),
             other => {
                 self.preparation = other;
                 false
@@ -197,7 +226,7 @@ impl Disk for FolderDisk {
             self.folder.join(prepared_name(length))
         } else {
             let source = self.folder.join(format!("{name}{UNFINISHED}"));
-            fill(&source, length, &AtomicBool::new(false))?;
+            fill(&source, length, &Pace::new(Pace::FAST))?;
             source
         };
         self.forget_handle(name);
@@ -209,13 +238,13 @@ impl Disk for FolderDisk {
             return;
         }
         let path = self.folder.join(prepared_name(length));
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
+        let pace = Arc::new(Pace::new(Pace::GENTLE));
+        let told = Arc::clone(&pace);
         let thread = std::thread::Builder::new()
             .name("fill".to_owned())
-            .spawn(move || fill(&path, length, &stopped));
+            .spawn(move || fill(&path, length, &told));
         // Without a thread the file is filled when it is needed.
-        self.preparation = thread.ok().map(|thread| Preparation { length, stop, thread });
+        self.preparation = thread.ok().map(|thread| Preparation { length, pace, thread });
     }
 
     fn write_at(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
@@ -249,9 +278,9 @@ impl Disk for FolderDisk {
 impl Drop for FolderDisk {
     fn drop(&mut self) {
         if let Some(preparation) = self.preparation.take() {
-            preparation.stop.store(true, Ordering::Relaxed);
-            drop(preparation.thread.join()); // it leaves nothing that the next start would use
-            drop(fs::remove_file(self.folder.join(prepared_name(preparation.length))));
+            let name = prepared_name(preparation.length);
+            preparation.end(Pace::STOP);
+            drop(fs::remove_file(self.folder.join(name))); // the next start would not use it
         }
     }
 }
@@ -277,19 +306,23 @@ fn take_lock(folder: &Path, lock: &File) -> Result<(), OpenError> {
 /// Fills a file with zeros and syncs it. Written blocks make later syncs cheaper than growing or
 /// merely reserving ones. Past the page cache where that is possible: as much memory as is filled
 /// would be dirtied for nothing.
-fn fill(path: &Path, length: u64, stop: &AtomicBool) -> io::Result<()> {
+fn fill(path: &Path, length: u64, pace: &Pace) -> io::Result<()> {
     let file = output::create(path, length.is_multiple_of(BLOCK as u64))?;
     let room = vec![0; FILL + BLOCK];
     let zeros = &room[room.as_ptr().align_offset(BLOCK)..][..FILL];
     let mut filled = 0;
     while filled < length {
-        if stop.load(Ordering::Relaxed) {
+        let begun = Instant::now();
+        if pace.get() == Pace::STOP {
             return Err(io::ErrorKind::Interrupted.into());
         }
         let chunk = (length - filled).min(zeros.len() as u64);
         file.write_all_at(&zeros[..chunk as usize], filled)?;
         file.sync_data()?;
         filled += chunk;
+        if pace.get() == Pace::GENTLE {
+            std::thread::park_timeout(REST * begun.elapsed());
+        }
     }
     file.sync_all()
 }
