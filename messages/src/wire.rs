@@ -310,32 +310,58 @@ impl<T: Encode> Encode for Arc<[T]> {
 
 impl<T: Decode> Decode for Arc<[T]> {
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Vec::read(deserializer).map(Arc::from)
+        deserializer.deserialize_any(List(PhantomData))
     }
 }
 
 impl<T: Decode> Decode for Vec<T> {
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct List<T>(PhantomData<T>);
-
-        impl<'de, T: Decode> Visitor<'de> for List<T> {
-            type Value = Vec<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Vec<T>, A::Error> {
-                let claimed = elements.size_hint().unwrap_or(0);
-                let mut list = Vec::with_capacity(claimed.min(MAX_RESERVED));
-                while let Some(element) = next(&mut elements)? {
-                    list.push(element);
-                }
-                Ok(list)
-            }
-        }
-
         deserializer.deserialize_any(List(PhantomData))
+    }
+}
+
+/// Reads a list of any length into `L`.
+struct List<L>(PhantomData<L>);
+
+impl<'de, L: FromElements> Visitor<'de> for List<L> {
+    type Value = L;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    #[inline]
+    fn visit_seq<A: SeqAccess<'de>>(self, elements: A) -> Result<L, A::Error> {
+        L::take(elements)
+    }
+}
+
+/// What a list is read into.
+trait FromElements: Sized {
+    /// Takes all elements.
+    fn take<'de, A: SeqAccess<'de>>(elements: A) -> Result<Self, A::Error>;
+}
+
+impl<T: Decode> FromElements for Vec<T> {
+    fn take<'de, A: SeqAccess<'de>>(mut elements: A) -> Result<Vec<T>, A::Error> {
+        let claimed = elements.size_hint().unwrap_or(0);
+        let mut list = Vec::with_capacity(claimed.min(MAX_RESERVED));
+        while let Some(element) = next(&mut elements)? {
+            list.push(element);
+        }
+        Ok(list)
+    }
+}
+
+impl<T: Decode> FromElements for Arc<[T]> {
+    fn take<'de, A: SeqAccess<'de>>(mut elements: A) -> Result<Arc<[T]>, A::Error> {
+        // Most entries have one command, which needs no list that is copied.
+        if elements.size_hint() == Some(1)
+            && let Some(only) = next(&mut elements)?
+        {
+            return Ok(Arc::new([only]));
+        }
+        Vec::take(elements).map(Arc::from)
     }
 }
 
