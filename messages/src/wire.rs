@@ -3,7 +3,7 @@
 //!
 //! A struct is the array of its fields; an enum is the array of its kind's number and that kind's
 //! fields. Fields are only ever appended, and a reader skips what it does not know. The tables of
-//! all types are at the end of this file. What is written is a handful of forms ([`spelling`]);
+//! all types are at the end of this file. What is written is a handful of forms (`spelling`);
 //! what is read may be anything, and goes through rmp-serde.
 
 mod spelling;
