@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use crate::{GroupId, Message, Term};
+use crate::{Entry, GroupId, Message, Term};
 
 /// One thing said, to one group.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -75,6 +75,26 @@ pub enum NotAppended {
     NotLeader,
     /// Too many uncommitted bytes wait.
     Busy,
+}
+
+impl Content {
+    /// Roughly what it takes in a frame, its envelope included, for limits in bytes.
+    pub fn size(&self) -> usize {
+        let carried = match self {
+            Content::Raft { message: Message::AppendEntries(append), .. } => {
+                append.entries.iter().map(Entry::size).sum()
+            }
+            Content::Raft { .. } => 0,
+            Content::Forward(forward) => {
+                forward.operations.iter().map(|each| 8 + each.size()).sum()
+            }
+            Content::ForwardReply(reply) => match &reply.outcome {
+                ForwardOutcome::Done(replies) => replies.iter().map(|each| 8 + each.len()).sum(),
+                ForwardOutcome::NotAppended(_) => 0,
+            },
+        };
+        64 + carried
+    }
 }
 
 impl Operation {

@@ -35,7 +35,8 @@ pub struct Header {
 
 /// Spells a frame.
 pub fn encode(header: &Header, envelopes: &[Envelope]) -> Vec<u8> {
-    let mut frame = Vec::with_capacity(HEADER + envelopes.len() * 64);
+    let size: usize = envelopes.iter().map(|envelope| envelope.content.size()).sum();
+    let mut frame = Vec::with_capacity(HEADER + size);
     frame.extend_from_slice(&MAGIC);
     frame.extend_from_slice(&[VERSION, header.lane, 0, 0]);
     for number in [header.cluster.0, header.from.0, header.boot.0, header.to.0] {

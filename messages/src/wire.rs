@@ -3,7 +3,10 @@
 //!
 //! A struct is the array of its fields; an enum is the array of its kind's number and that kind's
 //! fields. Fields are only ever appended, and a reader skips what it does not know. The tables of
-//! all types are at the end of this file.
+//! all types are at the end of this file. What is written is a handful of forms (`spelling`);
+//! what is read may be anything, and goes through rmp-serde.
+
+mod spelling;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -12,7 +15,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rmp_serde::decode::Error as ReadError;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
-use serde::ser::{Serialize, SerializeSeq, SerializeTuple, Serializer};
 
 use crate::message::{
     AppendEntries, AppendEntriesReply, AppendOutcome, Heartbeat, HeartbeatReply, Message, PreVote,
@@ -45,8 +47,7 @@ pub fn decode_entry(bytes: &[u8]) -> Result<Entry, DecodeError> {
 
 /// Spells a value at the end of `out`.
 pub fn encode<T: Encode + ?Sized>(value: &T, out: &mut Vec<u8>) {
-    let mut serializer = rmp_serde::Serializer::new(out);
-    value.write(&mut serializer).expect("writing a value of ours into memory cannot fail");
+    value.write(out);
 }
 
 /// Reads a value that fills all of `bytes`.
@@ -68,26 +69,17 @@ fn refusal(error: ReadError) -> DecodeError {
     }
 }
 
-/// A type that can be spelt. Not serde's own trait, nor is `Decode`: those would lend themselves to
-/// decoding without this module's limits.
+/// A type that can be spelt.
 pub trait Encode {
-    /// Spells it.
-    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error>;
+    /// Spells it, at the end of `out`.
+    fn write(&self, out: &mut Vec<u8>);
 }
 
-/// A type that can be read from its spelling.
+/// A type that can be read from its spelling. Not serde's own trait: that would lend itself to
+/// decoding without this module's limits.
 pub trait Decode: Sized {
     /// Reads it.
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error>;
-}
-
-/// Lends a value's spelling to serde.
-struct Spelt<'a, T: ?Sized>(&'a T);
-
-impl<T: Encode + ?Sized> Serialize for Spelt<'_, T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.write(serializer)
-    }
 }
 
 /// Lends a type's reader to serde.
@@ -161,11 +153,11 @@ macro_rules! record {
         }
 
         impl Encode for $name {
-            fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            #[inline]
+            fn write(&self, out: &mut Vec<u8>) {
                 let $name { $($field),+ } = self;
-                let mut fields = serializer.serialize_tuple([$(stringify!($field)),+].len())?;
-                $(fields.serialize_element(&Spelt($field))?;)+
-                fields.end()
+                spelling::array(out, [$(stringify!($field)),+].len());
+                $($field.write(out);)+
             }
         }
 
@@ -200,14 +192,14 @@ macro_rules! kinds {
         }
 
         impl Encode for $name {
-            fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            #[inline]
+            fn write(&self, out: &mut Vec<u8>) {
                 match self {
                     $($name::$($variant)+ => {
                         let names: &[&str] = &["kind" $(, stringify!($field))*];
-                        let mut fields = serializer.serialize_tuple(names.len())?;
-                        fields.serialize_element::<u64>(&$kind)?;
-                        $(fields.serialize_element(&Spelt($field))?;)*
-                        fields.end()
+                        spelling::array(out, names.len());
+                        spelling::number(out, $kind);
+                        $($field.write(out);)*
                     })+
                 }
             }
@@ -225,8 +217,9 @@ macro_rules! kinds {
 macro_rules! numbers {
     ($($name:ident)+) => {
         $(impl Encode for $name {
-            fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_u64(self.0)
+            #[inline]
+            fn write(&self, out: &mut Vec<u8>) {
+                spelling::number(out, self.0);
             }
         }
 
@@ -239,8 +232,8 @@ macro_rules! numbers {
 }
 
 impl Encode for u64 {
-    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u64(*self)
+    fn write(&self, out: &mut Vec<u8>) {
+        spelling::number(out, *self);
     }
 }
 
@@ -251,8 +244,8 @@ impl Decode for u64 {
 }
 
 impl Encode for bool {
-    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bool(*self)
+    fn write(&self, out: &mut Vec<u8>) {
+        spelling::boolean(out, *self);
     }
 }
 
@@ -263,8 +256,8 @@ impl Decode for bool {
 }
 
 impl Encode for Bytes {
-    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(self)
+    fn write(&self, out: &mut Vec<u8>) {
+        spelling::bytes(out, self);
     }
 }
 
@@ -289,53 +282,78 @@ impl Decode for Bytes {
 }
 
 impl<T: Encode> Encode for [T] {
-    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut elements = serializer.serialize_seq(Some(self.len()))?;
-        self.iter().try_for_each(|element| elements.serialize_element(&Spelt(element)))?;
-        elements.end()
+    fn write(&self, out: &mut Vec<u8>) {
+        spelling::array(out, self.len());
+        self.iter().for_each(|element| element.write(out));
     }
 }
 
 impl<T: Encode> Encode for Vec<T> {
-    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.as_slice().write(serializer)
+    fn write(&self, out: &mut Vec<u8>) {
+        self.as_slice().write(out);
     }
 }
 
 impl<T: Encode> Encode for Arc<[T]> {
-    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (**self).write(serializer)
+    fn write(&self, out: &mut Vec<u8>) {
+        (**self).write(out);
     }
 }
 
 impl<T: Decode> Decode for Arc<[T]> {
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Vec::read(deserializer).map(Arc::from)
+        deserializer.deserialize_any(List(PhantomData))
     }
 }
 
 impl<T: Decode> Decode for Vec<T> {
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct List<T>(PhantomData<T>);
-
-        impl<'de, T: Decode> Visitor<'de> for List<T> {
-            type Value = Vec<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Vec<T>, A::Error> {
-                let claimed = elements.size_hint().unwrap_or(0);
-                let mut list = Vec::with_capacity(claimed.min(MAX_RESERVED));
-                while let Some(element) = next(&mut elements)? {
-                    list.push(element);
-                }
-                Ok(list)
-            }
-        }
-
         deserializer.deserialize_any(List(PhantomData))
+    }
+}
+
+/// Reads a list of any length into `L`.
+struct List<L>(PhantomData<L>);
+
+impl<'de, L: FromElements> Visitor<'de> for List<L> {
+    type Value = L;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    #[inline]
+    fn visit_seq<A: SeqAccess<'de>>(self, elements: A) -> Result<L, A::Error> {
+        L::take(elements)
+    }
+}
+
+/// What a list is read into.
+trait FromElements: Sized {
+    /// Takes all elements.
+    fn take<'de, A: SeqAccess<'de>>(elements: A) -> Result<Self, A::Error>;
+}
+
+impl<T: Decode> FromElements for Vec<T> {
+    fn take<'de, A: SeqAccess<'de>>(mut elements: A) -> Result<Vec<T>, A::Error> {
+        let claimed = elements.size_hint().unwrap_or(0);
+        let mut list = Vec::with_capacity(claimed.min(MAX_RESERVED));
+        while let Some(element) = next(&mut elements)? {
+            list.push(element);
+        }
+        Ok(list)
+    }
+}
+
+impl<T: Decode> FromElements for Arc<[T]> {
+    fn take<'de, A: SeqAccess<'de>>(mut elements: A) -> Result<Arc<[T]>, A::Error> {
+        // Most entries have one command, which needs no list that is copied.
+        if elements.size_hint() == Some(1)
+            && let Some(only) = next(&mut elements)?
+        {
+            return Ok(Arc::new([only]));
+        }
+        Vec::take(elements).map(Arc::from)
     }
 }
 

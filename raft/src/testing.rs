@@ -2,6 +2,7 @@
 //! temporary folders, and frames through memory instead of sockets. Must never be used for data
 //! that anybody wants to keep.
 
+use std::path::Path;
 use std::time::Duration;
 
 use servers::machine::StateMachine;
@@ -21,7 +22,7 @@ pub struct Cluster {
     _data: TempDir,
 }
 
-/// Starts so many nodes, each with a copy of `machine`.
+/// Starts so many nodes, each with a copy of `machine`, where the system keeps temporary folders.
 ///
 /// # Errors
 /// The system gives no folder or no threads.
@@ -29,7 +30,22 @@ pub async fn cluster<M>(nodes: usize, machine: M) -> Result<Cluster, StartError>
 where
     M: StateMachine + Clone + 'static,
 {
-    let data = TempDir::new().map_err(StartError::System)?;
+    cluster_below(&std::env::temp_dir(), nodes, machine).await
+}
+
+/// The same, with a temporary folder in this one, which exists.
+///
+/// # Errors
+/// The system gives no folder or no threads.
+pub async fn cluster_below<M>(
+    folder: &Path,
+    nodes: usize,
+    machine: M,
+) -> Result<Cluster, StartError>
+where
+    M: StateMachine + Clone + 'static,
+{
+    let data = TempDir::new_in(folder).map_err(StartError::System)?;
     let members: Vec<String> = (1..=nodes).map(|number| format!("n{number}")).collect();
     let hub = Hub::new();
     let mut started = Vec::new();

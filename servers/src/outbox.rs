@@ -41,7 +41,7 @@ impl Parcels {
     /// Adds an envelope; its content says the lane.
     pub fn add(&mut self, to: NodeId, group: GroupId, content: Content) {
         let lane = lane_of(&content);
-        let size = size_of(&content);
+        let size = content.size();
         let envelope = Envelope { group, content };
         let place = self.open.iter().position(|((node, on, _), _)| (*node, *on) == (to, lane));
         match place {
@@ -87,21 +87,4 @@ fn lane_of(content: &Content) -> Lane {
         | Content::ForwardReply(_) => Lane::Log,
         Content::Raft { .. } => Lane::Control,
     }
-}
-
-/// Roughly what the content takes in a frame.
-fn size_of(content: &Content) -> usize {
-    use messages::{ForwardOutcome, Message};
-    let carried = match content {
-        Content::Raft { message: Message::AppendEntries(append), .. } => {
-            append.entries.iter().map(messages::Entry::size).sum()
-        }
-        Content::Raft { .. } => 0,
-        Content::Forward(forward) => forward.operations.iter().map(|each| 8 + each.size()).sum(),
-        Content::ForwardReply(reply) => match &reply.outcome {
-            ForwardOutcome::Done(replies) => replies.iter().map(|each| 8 + each.len()).sum(),
-            ForwardOutcome::NotAppended(_) => 0,
-        },
-    };
-    64 + carried
 }

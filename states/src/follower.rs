@@ -154,12 +154,12 @@ impl Follower {
         replica: &mut Replica,
         turn: &mut Turn,
         from: NodeId,
-        request: AppendEntries,
+        mut request: AppendEntries,
     ) {
         if !self.hear(replica, turn, from) {
             return;
         }
-        let Some(outcome) = splice(replica, turn, from, &request) else { return };
+        let Some(outcome) = splice(replica, turn, from, &mut request) else { return };
         if let AppendOutcome::Matched(matched) = outcome {
             // "set commitIndex = min(leaderCommit, index of last new entry)" (paper, Figure 2):
             // only what this message proved to match.
@@ -209,12 +209,13 @@ impl Follower {
 }
 
 /// Makes the log equal the leader's up to the request's last entry, if it holds what the request
-/// builds on. None for a request that no honest leader sends.
+/// builds on; takes what it appends out of the request. None for a request that no honest leader
+/// sends.
 fn splice(
     replica: &mut Replica,
     turn: &mut Turn,
     from: NodeId,
-    request: &AppendEntries,
+    request: &mut AppendEntries,
 ) -> Option<AppendOutcome> {
     if let Err(why) = check(replica, request) {
         turn.decide(Decision::Impossible(from, why));
@@ -227,6 +228,7 @@ fn splice(
             try_at: replica.log.last_not_above(request.previous),
         });
     }
+    let matched = LogIndex(request.previous.index.0 + request.entries.len() as u64);
     let held = request.entries.iter().take_while(|entry| replica.log.holds(entry.position)).count();
     let new = &request.entries[held..];
     if let Some(first) = new.first() {
@@ -247,9 +249,9 @@ fn splice(
             turn.decide(Decision::Truncated(first.position));
             replica.log.truncate(first.position.index);
         }
-        new.iter().for_each(|entry| replica.log.append(entry.clone()));
+        request.entries.drain(held..).for_each(|entry| replica.log.append(entry));
     }
-    Some(AppendOutcome::Matched(LogIndex(request.previous.index.0 + request.entries.len() as u64)))
+    Some(AppendOutcome::Matched(matched))
 }
 
 /// What every honest leader's request fulfils: entries follow `previous` without a gap, terms and

@@ -36,7 +36,7 @@ impl State {
     }
 
     /// Takes one input and returns the next state. What must be done is in `turn.effects`.
-    pub fn step(self, replica: &mut Replica, turn: &mut Turn, input: Input) -> State {
+    pub fn step(mut self, replica: &mut Replica, turn: &mut Turn, input: Input) -> State {
         match input {
             Input::Message { from, term, message } => {
                 self.on_message(replica, turn, from, term, message)
@@ -45,19 +45,21 @@ impl State {
             Input::Written(id) => self.on_written(replica, turn, id),
             Input::PeerLost(peer) => self.on_peer_lost(replica, turn, peer),
             Input::Propose { id, only_in, items } => {
-                if let State::Leader(mut leader) = self {
-                    leader.on_propose(replica, turn, id, only_in, items);
-                    return State::Leader(leader);
+                match &mut self {
+                    State::Leader(leader) => leader.on_propose(replica, turn, id, only_in, items),
+                    State::Follower(_) | State::PreCandidate(_) | State::Candidate(_) => {
+                        turn.answer(id, Answer::NotLeader);
+                    }
                 }
-                turn.answer(id, Answer::NotLeader);
                 self
             }
             Input::Read(id) => {
-                if let State::Leader(mut leader) = self {
-                    leader.on_read(id);
-                    return State::Leader(leader);
+                match &mut self {
+                    State::Leader(leader) => leader.on_read(id),
+                    State::Follower(_) | State::PreCandidate(_) | State::Candidate(_) => {
+                        turn.answer(id, Answer::NotLeader);
+                    }
                 }
-                turn.answer(id, Answer::NotLeader);
                 self
             }
         }

@@ -14,13 +14,14 @@ const LONGEST_SOURCE: usize = 500;
 /// Lines of a file of tests at most: rows of cases need no reader who holds all in mind.
 const LONGEST_TEST: usize = 700;
 
-const PACKAGES: [&str; 9] = [
+const PACKAGES: [&str; 10] = [
     "messages",
     "states",
     "servers",
     "raft",
     "unit_tests",
     "behavioral_tests",
+    "behavioral_tests/benches",
     "behavioral_tests/models",
     "behavioral_tests/simulation",
     "behavioral_tests/linearizability",

@@ -8,7 +8,8 @@ mod values;
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 
-use messages::wire::{self, Decode};
+use bytes::Bytes;
+use messages::wire::{self, Decode, Encode};
 use messages::{
     AppendEntries, AppendOutcome, Content, DecodeError, Entry, Envelope, Forward, ForwardOutcome,
     Heartbeat, Item, LogIndex, LogPosition, Message, NotAppended, Operation, Payload, Round, Term,
@@ -45,6 +46,50 @@ fn frames_are_spelt_and_read_as_frozen() {
         assert_eq!(frame::encode(&header, &envelopes), frozen[name], "spelling {name}");
         assert_eq!(frame::header(&frozen[name]), Ok(header), "the header of {name}");
         assert_eq!(frame::decode(&frozen[name]), Ok((header, envelopes)), "reading {name}");
+    }
+}
+
+/// On both sides of each border between two forms (MessagePack's specification, "Formats").
+#[test]
+fn everything_is_spelt_in_the_shortest_form() {
+    fn begins<T: Encode>(value: T, head: &[u8]) {
+        let mut bytes = Vec::new();
+        wire::encode(&value, &mut bytes);
+        assert_eq!(bytes[..head.len()], *head, "{head:x?}");
+    }
+    for (number, spelt) in [
+        (0, &b"\x00"[..]),
+        (0x7f, b"\x7f"),
+        (0x80, b"\xcc\x80"),
+        (0xff, b"\xcc\xff"),
+        (0x100, b"\xcd\x01\x00"),
+        (0xffff, b"\xcd\xff\xff"),
+        (0x1_0000, b"\xce\x00\x01\x00\x00"),
+        (0xffff_ffff, b"\xce\xff\xff\xff\xff"),
+        (0x1_0000_0000, b"\xcf\x00\x00\x00\x01\x00\x00\x00\x00"),
+        (u64::MAX, b"\xcf\xff\xff\xff\xff\xff\xff\xff\xff"),
+    ] {
+        let mut bytes = Vec::new();
+        wire::encode(&Term(number), &mut bytes);
+        assert_eq!((&bytes[..], wire::decode(&bytes)), (spelt, Ok(Term(number))));
+    }
+    for (length, head) in [
+        (0, &b"\x90"[..]),
+        (0xf, b"\x9f"),
+        (0x10, b"\xdc\x00\x10"),
+        (0xffff, b"\xdc\xff\xff"),
+        (0x1_0000, b"\xdd\x00\x01\x00\x00"),
+    ] {
+        begins(vec![Term(5); length], head);
+    }
+    for (length, head) in [
+        (0, &b"\xc4\x00"[..]),
+        (0xff, b"\xc4\xff"),
+        (0x100, b"\xc5\x01\x00"),
+        (0xffff, b"\xc5\xff\xff"),
+        (0x1_0000, b"\xc6\x00\x01\x00\x00"),
+    ] {
+        begins(Bytes::from(vec![5; length]), head);
     }
 }
 
