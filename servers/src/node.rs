@@ -14,9 +14,8 @@ use log::{info, warn};
 use messages::{Boot, NodeId};
 use rand::Rng;
 use states::{Config, Micros};
-use tokio::runtime;
+use tokio::runtime::{self, LocalOptions, LocalRuntime};
 use tokio::sync::oneshot;
-use tokio::task::LocalSet;
 
 use crate::host::Status;
 use crate::machine::StateMachine;
@@ -116,7 +115,7 @@ impl std::error::Error for StartError {}
 
 impl Node {
     /// Opens folder and transport and starts the node. Blocks while the log is read. `doors` is
-    /// called on the node's thread, in a `LocalSet`; what it returns runs there beside the server,
+    /// called on the node's thread, in a `LocalRuntime`; what it returns runs there beside the server,
     /// and should end soon after [`Mailbox::stopping`] resolves.
     ///
     /// # Errors
@@ -223,7 +222,7 @@ where
     let runtime = runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
-        .build()
+        .build_local(LocalOptions::default())
         .map_err(StartError::System)?;
     let _entered = runtime.enter(); // sockets want it
     let disk = FolderDisk::open(&settings.folder).map_err(StartError::Storage)?;
@@ -269,7 +268,7 @@ fn addresses(
 
 /// Runs server and doors until the node ends.
 fn run<M, T, D, F>(
-    runtime: &runtime::Runtime,
+    runtime: &LocalRuntime,
     settings: NodeSettings,
     opened: Opened<FolderDisk>,
     transport: T,
@@ -312,7 +311,7 @@ where
         on_leadership,
     });
     let _ = started.send(Ok((mailbox.clone(), identity, boot))); // the handle may be gone already
-    LocalSet::new().block_on(runtime, async move {
+    runtime.block_on(async move {
         let doors = tokio::task::spawn_local(doors(mailbox.clone()));
         let ended = tokio::task::spawn_local(driver.run()).await.expect("the server's task lives");
         if tokio::time::timeout(DOORS_LIMIT, doors).await.is_err() {

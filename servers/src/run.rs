@@ -2,7 +2,8 @@
 //! left in the outbox. One task on the node's thread. Must never wait for the disk or a peer.
 
 use std::collections::BTreeMap;
-use std::future::pending;
+use std::future::{pending, poll_fn};
+use std::pin::pin;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use log::{debug, info, warn};
@@ -96,8 +97,6 @@ impl<M: StateMachine, T: Transport> Driver<M, T> {
                     break;
                 }
             }
-            // The doors' turn: what they read meanwhile is in the next batch.
-            tokio::task::yield_now().await;
         }
         self.end();
         let done = self.parts.writer.stop()?;
@@ -106,7 +105,8 @@ impl<M: StateMachine, T: Transport> Driver<M, T> {
         Ok(())
     }
 
-    /// Waits until something came, or a time has.
+    /// Waits until something came, or a time has; at least until the doors had their turn: what they
+    /// read meanwhile is in the next batch.
     async fn wait(&mut self, stop_at: Option<Time>) {
         let left_over = self.parts.transport.flush();
         let deadline = self.parts.server.deadline().into_iter().chain(stop_at).min();
@@ -114,7 +114,7 @@ impl<M: StateMachine, T: Transport> Driver<M, T> {
         let span =
             if left_over { Some(span.unwrap_or(RETRY_SENDING).min(RETRY_SENDING)) } else { span };
         if span == Some(Duration::ZERO) {
-            return;
+            return tokio::task::yield_now().await;
         }
         let nap = async {
             match span {
@@ -122,11 +122,23 @@ impl<M: StateMachine, T: Transport> Driver<M, T> {
                 None => pending().await,
             }
         };
-        tokio::select! {
-            biased;
-            () = self.parts.mailbox.news() => {}
-            () = readable(&mut self.parts.transport) => {}
-            () = nap => {}
+        let mut something = pin!(async {
+            tokio::select! {
+                biased;
+                () = self.parts.mailbox.news() => {}
+                () = readable(&mut self.parts.transport) => {}
+                () = nap => {}
+            }
+        });
+        let mut was_there = true;
+        poll_fn(|context| {
+            let poll = something.as_mut().poll(context);
+            was_there &= poll.is_ready();
+            poll
+        })
+        .await;
+        if was_there {
+            tokio::task::yield_now().await;
         }
     }
 

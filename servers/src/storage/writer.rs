@@ -142,7 +142,9 @@ impl Writer {
     pub fn submit(&self, job: Job) {
         let mut queues = self.shared.lock();
         queues.jobs.push(job);
-        if mem::take(&mut queues.asleep) {
+        let was_asleep = mem::take(&mut queues.asleep);
+        drop(queues); // or the writer would wake up to wait for it
+        if was_asleep {
             self.shared.work.notify_one();
         }
     }

@@ -171,7 +171,7 @@ impl Drop for Place {
     }
 }
 
-/// Accepts clients until the door stops. Runs within a `LocalSet`.
+/// Accepts clients until the door stops. Runs where local tasks can be spawned.
 pub async fn serve<B: Backend>(listener: TcpListener, door: Rc<Door>, backend: Rc<B>) {
     let mut failing = false;
     loop {
