@@ -78,6 +78,17 @@ pub enum NotAppended {
 }
 
 impl Content {
+    /// Bytes of the commands in it: what may enter a log, and stay.
+    pub fn commands_size(&self) -> usize {
+        match self {
+            Content::Raft { message: Message::AppendEntries(append), .. } => {
+                append.entries.iter().map(|entry| entry.payload.size()).sum()
+            }
+            Content::Forward(forward) => forward.operations.iter().map(Operation::size).sum(),
+            Content::Raft { .. } | Content::ForwardReply(_) => 0,
+        }
+    }
+
     /// Roughly what it takes in a frame, its envelope included, for limits in bytes.
     pub fn size(&self) -> usize {
         let carried = match self {

@@ -1,6 +1,8 @@
 //! A frame: the fixed header that says who speaks to whom, then the envelopes. Must never let a
 //! byte of the body be looked at before the checksum was found right.
 
+use bytes::Bytes;
+
 use crate::{Boot, ClusterId, DecodeError, Envelope, NodeId, wire};
 
 /// Bytes of the header.
@@ -9,6 +11,9 @@ pub const HEADER: usize = 48;
 /// Bytes that a frame may have, header included. A longer one is refused by whoever gets it: the
 /// sender keeps what it puts into one frame below this.
 pub const MAX_FRAME: usize = 8 << 20;
+
+/// How many times larger than the commands in it a frame may be that is kept for them.
+const MOST_KEPT: usize = 4;
 
 /// The format of frames. The header keeps its layout in all versions, the body need not.
 pub const VERSION: u8 = 1;
@@ -55,7 +60,7 @@ pub fn encode(header: &Header, envelopes: &[Envelope]) -> Vec<u8> {
 /// Reads a frame: header, checksum, body, in this order.
 pub fn decode(frame: &[u8]) -> Result<(Header, Vec<Envelope>), DecodeError> {
     let (header, body) = open(frame)?;
-    Ok((header, envelopes(body)?))
+    Ok((header, wire::decode(body)?))
 }
 
 /// Reads the header alone and checks magic, version and length. The checksum is *not* checked yet:
@@ -95,9 +100,15 @@ pub fn open(frame: &[u8]) -> Result<(Header, &[u8]), DecodeError> {
     Ok((header, &frame[HEADER..]))
 }
 
-/// Reads the body of a frame that was opened.
-pub fn envelopes(body: &[u8]) -> Result<Vec<Envelope>, DecodeError> {
-    wire::decode(body)
+/// Reads the body of a frame that was opened. Commands in it are parts of the frame and keep it in
+/// memory; of a frame that is much larger than they are, they are copies.
+pub fn envelopes(frame: &Bytes) -> Result<Vec<Envelope>, DecodeError> {
+    let envelopes: Vec<Envelope> = wire::decode_parts(frame, HEADER)?;
+    let commands: usize = envelopes.iter().map(|envelope| envelope.content.commands_size()).sum();
+    if commands == 0 || commands * MOST_KEPT >= frame.len() {
+        return Ok(envelopes);
+    }
+    wire::decode(&frame[HEADER..])
 }
 
 fn checksum(frame: &[u8]) -> u32 {

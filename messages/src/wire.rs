@@ -52,11 +52,21 @@ pub fn encode<T: Encode + ?Sized>(value: &T, out: &mut Vec<u8>) {
 
 /// Reads a value that fills all of `bytes`.
 pub fn decode<T: Decode>(bytes: &[u8]) -> Result<T, DecodeError> {
+    decode_from(bytes, Source(None))
+}
+
+/// Reads a value that fills what `whole` holds from `start` on. Bytes in it are not copied: they are
+/// parts of `whole`, and keep all of it in memory.
+pub fn decode_parts<T: Decode>(whole: &Bytes, start: usize) -> Result<T, DecodeError> {
+    decode_from(&whole[start..], Source(Some(whole)))
+}
+
+fn decode_from<T: Decode>(bytes: &[u8], source: Source<'_>) -> Result<T, DecodeError> {
     let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
     deserializer.set_max_depth(MAX_DEPTH);
-    let value = T::read(&mut deserializer).map_err(refusal)?;
+    let value = T::read(&mut deserializer, source).map_err(refusal)?;
     // The reader does not tell where it is; that no marker can be read from it tells its end.
-    match bool::read(&mut deserializer) {
+    match bool::read(&mut deserializer, source) {
         Err(ReadError::InvalidMarkerRead(_)) => Ok(value),
         _ => Err(DecodeError::Trailing),
     }
@@ -79,23 +89,43 @@ pub trait Encode {
 /// decoding without this module's limits.
 pub trait Decode: Sized {
     /// Reads it.
-    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error>;
+    fn read<'de, D: Deserializer<'de>>(
+        deserializer: D,
+        source: Source<'_>,
+    ) -> Result<Self, D::Error>;
+}
+
+/// What is read lies in here, if it may be kept by parts.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a>(Option<&'a Bytes>);
+
+impl Source<'_> {
+    /// These bytes: a part of the whole they lie in, or a copy.
+    fn take(self, bytes: &[u8]) -> Bytes {
+        match self.0 {
+            Some(whole) if whole.as_ptr_range().contains(&bytes.as_ptr()) => whole.slice_ref(bytes),
+            Some(_) | None => Bytes::copy_from_slice(bytes),
+        }
+    }
 }
 
 /// Lends a type's reader to serde.
-struct Reader<T>(PhantomData<T>);
+struct Reader<'a, T>(Source<'a>, PhantomData<T>);
 
-impl<'de, T: Decode> DeserializeSeed<'de> for Reader<T> {
+impl<'de, T: Decode> DeserializeSeed<'de> for Reader<'_, T> {
     type Value = T;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
-        T::read(deserializer)
+        T::read(deserializer, self.0)
     }
 }
 
 /// The next of an array's fields, if it has one more.
-fn next<'de, T: Decode, A: SeqAccess<'de>>(fields: &mut A) -> Result<Option<T>, A::Error> {
-    fields.next_element_seed(Reader(PhantomData))
+fn next<'de, T: Decode, A: SeqAccess<'de>>(
+    fields: &mut A,
+    source: Source<'_>,
+) -> Result<Option<T>, A::Error> {
+    fields.next_element_seed(Reader(source, PhantomData))
 }
 
 /// A type that is an array of fields.
@@ -104,14 +134,14 @@ trait Record: Sized {
     const NAME: &'static str;
 
     /// Takes the known fields from the front of the array.
-    fn take<'de, A: SeqAccess<'de>>(fields: &mut A) -> Result<Self, A::Error>;
+    fn take<'de, A: SeqAccess<'de>>(fields: &mut A, source: Source<'_>) -> Result<Self, A::Error>;
 }
 
 /// Reads any array of fields, tolerantly: what follows the known fields is skipped. Driven by
 /// `deserialize_any`: to rmp-serde's `deserialize_seq` bytes would do as well.
-struct Fields<T>(PhantomData<T>);
+struct Fields<'a, T>(Source<'a>, PhantomData<T>);
 
-impl<'de, T: Record> Visitor<'de> for Fields<T> {
+impl<'de, T: Record> Visitor<'de> for Fields<'_, T> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -121,7 +151,7 @@ impl<'de, T: Record> Visitor<'de> for Fields<T> {
     // Inlined, here and in `take`: a quarter of the time that a batch of entries takes.
     #[inline]
     fn visit_seq<A: SeqAccess<'de>>(self, mut fields: A) -> Result<T, A::Error> {
-        let record = T::take(&mut fields)?;
+        let record = T::take(&mut fields, self.0)?;
         while fields.next_element::<IgnoredAny>()?.is_some() {}
         Ok(record)
     }
@@ -129,13 +159,13 @@ impl<'de, T: Record> Visitor<'de> for Fields<T> {
 
 /// The next field of `$record`. Missing, it is an error, or its default where one makes sense.
 macro_rules! field {
-    ($record:ident, $fields:ident, $field:ident) => {
-        next($fields)?.ok_or_else(|| {
+    ($record:ident, $fields:ident, $source:ident, $field:ident) => {
+        next($fields, $source)?.ok_or_else(|| {
             A::Error::custom(concat!(stringify!($record), " without ", stringify!($field)))
         })?
     };
-    ($record:ident, $fields:ident, $field:ident, $default:expr) => {
-        next($fields)?.unwrap_or($default)
+    ($record:ident, $fields:ident, $source:ident, $field:ident, $default:expr) => {
+        next($fields, $source)?.unwrap_or($default)
     };
 }
 
@@ -146,8 +176,8 @@ macro_rules! record {
             const NAME: &'static str = stringify!($name);
 
             #[inline]
-            fn take<'de, A: SeqAccess<'de>>(fields: &mut A) -> Result<Self, A::Error> {
-                $(let $field = field!($name, fields, $field $(, $default)?);)+
+            fn take<'de, A: SeqAccess<'de>>(fields: &mut A, source: Source<'_>) -> Result<Self, A::Error> {
+                $(let $field = field!($name, fields, source, $field $(, $default)?);)+
                 Ok($name { $($field),+ })
             }
         }
@@ -162,8 +192,8 @@ macro_rules! record {
         }
 
         impl Decode for $name {
-            fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_any(Fields(PhantomData))
+            fn read<'de, D: Deserializer<'de>>(deserializer: D, source: Source<'_>) -> Result<Self, D::Error> {
+                deserializer.deserialize_any(Fields(source, PhantomData))
             }
         }
     };
@@ -179,11 +209,11 @@ macro_rules! kinds {
             const NAME: &'static str = stringify!($name);
 
             #[inline]
-            fn take<'de, A: SeqAccess<'de>>(fields: &mut A) -> Result<Self, A::Error> {
-                let kind: u64 = field!($name, fields, kind);
+            fn take<'de, A: SeqAccess<'de>>(fields: &mut A, source: Source<'_>) -> Result<Self, A::Error> {
+                let kind: u64 = field!($name, fields, source, kind);
                 match kind {
                     $($kind => {
-                        $(let $field = field!($name, fields, $field $(, $default)?);)*
+                        $(let $field = field!($name, fields, source, $field $(, $default)?);)*
                         Ok($name::$($variant)+)
                     })+
                     _ => Err(A::Error::custom(format_args!("{UNKNOWN_KIND} {kind} of {}", Self::NAME))),
@@ -206,8 +236,8 @@ macro_rules! kinds {
         }
 
         impl Decode for $name {
-            fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_any(Fields(PhantomData))
+            fn read<'de, D: Deserializer<'de>>(deserializer: D, source: Source<'_>) -> Result<Self, D::Error> {
+                deserializer.deserialize_any(Fields(source, PhantomData))
             }
         }
     };
@@ -224,8 +254,8 @@ macro_rules! numbers {
         }
 
         impl Decode for $name {
-            fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                u64::read(deserializer).map($name)
+            fn read<'de, D: Deserializer<'de>>(deserializer: D, source: Source<'_>) -> Result<Self, D::Error> {
+                u64::read(deserializer, source).map($name)
             }
         })+
     };
@@ -238,7 +268,7 @@ impl Encode for u64 {
 }
 
 impl Decode for u64 {
-    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+    fn read<'de, D: Deserializer<'de>>(deserializer: D, _: Source<'_>) -> Result<Self, D::Error> {
         serde::Deserialize::deserialize(deserializer)
     }
 }
@@ -250,7 +280,7 @@ impl Encode for bool {
 }
 
 impl Decode for bool {
-    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+    fn read<'de, D: Deserializer<'de>>(deserializer: D, _: Source<'_>) -> Result<Self, D::Error> {
         serde::Deserialize::deserialize(deserializer)
     }
 }
@@ -262,10 +292,13 @@ impl Encode for Bytes {
 }
 
 impl Decode for Bytes {
-    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Bin;
+    fn read<'de, D: Deserializer<'de>>(
+        deserializer: D,
+        source: Source<'_>,
+    ) -> Result<Self, D::Error> {
+        struct Bin<'a>(Source<'a>);
 
-        impl Visitor<'_> for Bin {
+        impl Visitor<'_> for Bin<'_> {
             type Value = Bytes;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -273,11 +306,11 @@ impl Decode for Bytes {
             }
 
             fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Bytes, E> {
-                Ok(Bytes::copy_from_slice(bytes))
+                Ok(self.0.take(bytes))
             }
         }
 
-        deserializer.deserialize_any(Bin)
+        deserializer.deserialize_any(Bin(source))
     }
 }
 
@@ -301,21 +334,27 @@ impl<T: Encode> Encode for Arc<[T]> {
 }
 
 impl<T: Decode> Decode for Arc<[T]> {
-    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(List(PhantomData))
+    fn read<'de, D: Deserializer<'de>>(
+        deserializer: D,
+        source: Source<'_>,
+    ) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(List(source, PhantomData))
     }
 }
 
 impl<T: Decode> Decode for Vec<T> {
-    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(List(PhantomData))
+    fn read<'de, D: Deserializer<'de>>(
+        deserializer: D,
+        source: Source<'_>,
+    ) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(List(source, PhantomData))
     }
 }
 
 /// Reads a list of any length into `L`.
-struct List<L>(PhantomData<L>);
+struct List<'a, L>(Source<'a>, PhantomData<L>);
 
-impl<'de, L: FromElements> Visitor<'de> for List<L> {
+impl<'de, L: FromElements> Visitor<'de> for List<'_, L> {
     type Value = L;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -324,21 +363,24 @@ impl<'de, L: FromElements> Visitor<'de> for List<L> {
 
     #[inline]
     fn visit_seq<A: SeqAccess<'de>>(self, elements: A) -> Result<L, A::Error> {
-        L::take(elements)
+        L::take(elements, self.0)
     }
 }
 
 /// What a list is read into.
 trait FromElements: Sized {
     /// Takes all elements.
-    fn take<'de, A: SeqAccess<'de>>(elements: A) -> Result<Self, A::Error>;
+    fn take<'de, A: SeqAccess<'de>>(elements: A, source: Source<'_>) -> Result<Self, A::Error>;
 }
 
 impl<T: Decode> FromElements for Vec<T> {
-    fn take<'de, A: SeqAccess<'de>>(mut elements: A) -> Result<Vec<T>, A::Error> {
+    fn take<'de, A: SeqAccess<'de>>(
+        mut elements: A,
+        source: Source<'_>,
+    ) -> Result<Vec<T>, A::Error> {
         let claimed = elements.size_hint().unwrap_or(0);
         let mut list = Vec::with_capacity(claimed.min(MAX_RESERVED));
-        while let Some(element) = next(&mut elements)? {
+        while let Some(element) = next(&mut elements, source)? {
             list.push(element);
         }
         Ok(list)
@@ -346,14 +388,17 @@ impl<T: Decode> FromElements for Vec<T> {
 }
 
 impl<T: Decode> FromElements for Arc<[T]> {
-    fn take<'de, A: SeqAccess<'de>>(mut elements: A) -> Result<Arc<[T]>, A::Error> {
+    fn take<'de, A: SeqAccess<'de>>(
+        mut elements: A,
+        source: Source<'_>,
+    ) -> Result<Arc<[T]>, A::Error> {
         // Most entries have one command, which needs no list that is copied.
         if elements.size_hint() == Some(1)
-            && let Some(only) = next(&mut elements)?
+            && let Some(only) = next(&mut elements, source)?
         {
             return Ok(Arc::new([only]));
         }
-        Vec::take(elements).map(Arc::from)
+        Vec::take(elements, source).map(Arc::from)
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use messages::{Boot, ClusterId, DecodeError, Envelope, NodeId, frame};
 
 use crate::transport::Lane;
@@ -73,7 +74,7 @@ impl Gate {
     }
 
     /// Lets a frame in and tells who sent it, in which run, and what it says; or drops and counts it.
-    pub fn admit(&mut self, frame: &[u8]) -> Option<(NodeId, Boot, Vec<Envelope>)> {
+    pub fn admit(&mut self, frame: &Bytes) -> Option<(NodeId, Boot, Vec<Envelope>)> {
         match self.check(frame) {
             Ok(admitted) => Some(admitted),
             Err(reason) => {
@@ -98,7 +99,7 @@ impl Gate {
         self.refused
     }
 
-    fn check(&mut self, frame: &[u8]) -> Result<(NodeId, Boot, Vec<Envelope>), Reason> {
+    fn check(&mut self, frame: &Bytes) -> Result<(NodeId, Boot, Vec<Envelope>), Reason> {
         let header = frame::header(frame).map_err(reason)?;
         if header.cluster != self.cluster {
             return Err(|refused| &mut refused.other_cluster);
@@ -109,9 +110,9 @@ impl Gate {
         if header.from == self.own {
             return Err(|refused| &mut refused.from_myself);
         }
-        let (frame::Header { from, boot, .. }, body) = frame::open(frame).map_err(reason)?;
+        let (frame::Header { from, boot, .. }, _) = frame::open(frame).map_err(reason)?;
         self.remember(from, boot)?;
-        Ok((from, boot, frame::envelopes(body).map_err(reason)?))
+        Ok((from, boot, frame::envelopes(frame).map_err(reason)?))
     }
 
     /// Refuses boots older than the newest that was seen, and keeps that. Only for undamaged

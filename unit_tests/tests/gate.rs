@@ -2,6 +2,7 @@
 
 mod frozen;
 
+use bytes::Bytes;
 use messages::frame;
 use messages::{
     Boot, ClusterId, Content, Envelope, GroupId, Heartbeat, LogIndex, Message, NodeId, Round, Term,
@@ -37,7 +38,7 @@ fn sealed(boot: u64) -> Vec<u8> {
 #[track_caller]
 fn admits(gate: &mut Gate, boot: u64) {
     let before = gate.refused();
-    assert_eq!(gate.admit(&sealed(boot)), Some((SENDER, Boot(boot), envelopes())));
+    assert_eq!(gate.admit(&sealed(boot).into()), Some((SENDER, Boot(boot), envelopes())));
     assert_eq!(gate.refused(), before);
 }
 
@@ -46,7 +47,7 @@ fn admits(gate: &mut Gate, boot: u64) {
 fn drops(gate: &mut Gate, frame: &[u8], reason: fn(&mut Refused) -> &mut u64) {
     let mut expected = gate.refused();
     *reason(&mut expected) += 1;
-    assert_eq!(gate.admit(frame), None);
+    assert_eq!(gate.admit(&Bytes::copy_from_slice(frame)), None);
     assert_eq!(gate.refused(), expected);
 }
 
@@ -67,7 +68,7 @@ fn what_is_meant_for_this_node_enters() {
     assert_eq!(gate.refused(), Refused::default());
     assert_eq!(gate.refused().total(), 0);
     let empty = sender().seal(Boot(1), RECEIVER, Lane::Log, &[]);
-    assert_eq!(gate.admit(&empty), Some((SENDER, Boot(1), vec![])));
+    assert_eq!(gate.admit(&empty.into()), Some((SENDER, Boot(1), vec![])));
 }
 
 #[test]
@@ -115,7 +116,7 @@ fn every_flipped_bit_is_dropped() {
     for bit in 0..good.len() * 8 {
         let mut flipped = good.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
-        assert_eq!(gate.admit(&flipped), None, "bit {bit}");
+        assert_eq!(gate.admit(&flipped.into()), None, "bit {bit}");
     }
     assert_eq!(gate.refused().total(), good.len() as u64 * 8);
     admits(&mut gate, 1);
@@ -131,7 +132,7 @@ fn older_boots_are_dropped_sender_by_sender() {
     drops(&mut gate, &sealed(5), |refused| &mut refused.older_boot);
 
     let other = Gate::new(CLUSTER, NodeId(9)).seal(Boot(1), RECEIVER, Lane::Log, &envelopes());
-    assert_eq!(gate.admit(&other), Some((NodeId(9), Boot(1), envelopes())));
+    assert_eq!(gate.admit(&other.into()), Some((NodeId(9), Boot(1), envelopes())));
     admits(&mut gate, 6);
 }
 
@@ -163,10 +164,10 @@ fn made_up_senders_do_not_fill_the_memory() {
     let mut gate = receiver();
     let from = |id| Gate::new(CLUSTER, NodeId(id)).seal(Boot(7), RECEIVER, Lane::Control, &[]);
     for id in 10..10 + 4096 {
-        assert!(gate.admit(&from(id)).is_some());
+        assert!(gate.admit(&from(id).into()).is_some());
     }
     drops(&mut gate, &from(9999), |refused| &mut refused.too_many_senders);
-    assert!(gate.admit(&from(10)).is_some(), "those who are known are heard");
+    assert!(gate.admit(&from(10).into()).is_some(), "those who are known are heard");
     assert_eq!(gate.refused().total(), 1);
 }
 

@@ -7,13 +7,14 @@ mod values;
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use messages::wire::{self, Decode, Encode};
 use messages::{
-    AppendEntries, AppendOutcome, Content, DecodeError, Entry, Envelope, Forward, ForwardOutcome,
-    Heartbeat, Item, LogIndex, LogPosition, Message, NotAppended, Operation, Payload, Round, Term,
-    frame,
+    AppendEntries, AppendOutcome, Boot, ClusterId, Content, DecodeError, Entry, Envelope, Forward,
+    ForwardOutcome, ForwardReply, GroupId, Heartbeat, Item, LogIndex, LogPosition, LogTime,
+    Message, NodeId, NotAppended, Operation, Payload, Round, Term, frame,
 };
 use values::{cases, entry_blank, entry_command, envelope, frames, older_cases};
 
@@ -185,6 +186,44 @@ fn frames_with_a_wrong_body_are_refused_for_the_right_reason() {
             _ => matches!(error, DecodeError::Body(_)),
         };
         assert!(expected, "{name}: {error:?}");
+    }
+}
+
+/// What a log keeps of a frame keeps the frame: so that must not be much larger.
+#[test]
+fn commands_are_parts_of_their_frame_unless_that_is_much_larger() {
+    let command = Bytes::from(vec![b'x'; 1_000]);
+    let items = Arc::new([Item::Plain(command.clone()), Item::Plain(command)]);
+    let entry = Entry {
+        position: LogPosition::new(1, 1),
+        time: LogTime(5),
+        payload: Payload::Command(items),
+    };
+    let append =
+        AppendEntries { previous: LogPosition::ZERO, entries: vec![entry], commit: LogIndex(0) };
+    let content = Content::Raft { term: Term(1), message: Message::AppendEntries(append) };
+    let header = frame::Header {
+        lane: 1,
+        cluster: ClusterId(1),
+        from: NodeId(1),
+        boot: Boot(1),
+        to: NodeId(2),
+    };
+    for (reply, shared) in [(0, true), (5_000, true), (50_000, false)] {
+        let outcome = ForwardOutcome::Done(vec![Bytes::from(vec![b'y'; reply])]);
+        let reply = Content::ForwardReply(ForwardReply { number: 1, outcome });
+        let envelopes =
+            [content.clone(), reply].map(|content| Envelope { group: GroupId(0), content });
+        let frame = Bytes::from(frame::encode(&header, &envelopes));
+        let read = frame::envelopes(&frame).unwrap();
+        assert_eq!(read, envelopes);
+        let Content::Raft { message: Message::AppendEntries(append), .. } = &read[0].content else {
+            panic!("{read:?}")
+        };
+        let Payload::Command(items) = &append.entries[0].payload else { panic!("{append:?}") };
+        for Item::Plain(command) in items.iter() {
+            assert_eq!(frame.as_ptr_range().contains(&command.as_ptr()), shared);
+        }
     }
 }
 

@@ -402,8 +402,8 @@ struct Asking {
 
 impl Transport for Asking {
     fn send(&mut self, _to: NodeId, _lane: Lane, frame: Vec<u8>) -> Sent {
-        let (_, body) = frame::open(&frame).unwrap();
-        for envelope in frame::envelopes(body).unwrap() {
+        frame::open(&frame).unwrap();
+        for envelope in frame::envelopes(&frame.into()).unwrap() {
             if let Content::Raft { message: Message::RequestVoteReply(reply), .. } =
                 envelope.content
             {

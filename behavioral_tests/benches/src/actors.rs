@@ -99,7 +99,8 @@ impl Servers {
             let frame = sender.gate.seal(sender.boot, *to, *lane, envelopes);
             let is_receiver = |node: &&mut Node| node.server.replica().id == *to;
             let receiver = self.nodes.iter_mut().find(is_receiver).expect("one of the three");
-            let (from, boot, envelopes) = receiver.gate.admit(&frame).expect("a frame of ours");
+            let (from, boot, envelopes) =
+                receiver.gate.admit(&frame.into()).expect("a frame of ours");
             receiver.events.push(Event::Envelopes { from, boot, envelopes });
         }
     }

@@ -116,7 +116,7 @@ impl Trio {
         for (to, lane, envelopes) in parcels.take() {
             let frame = self.nodes[place].gate.seal(Boot(1), to, lane, &envelopes);
             let receiver = &mut self.nodes[place_of(to)];
-            let (from, _, envelopes) = receiver.gate.admit(&frame).expect("a frame of ours");
+            let (from, _, envelopes) = receiver.gate.admit(&frame.into()).expect("a frame of ours");
             for envelope in envelopes {
                 let Content::Raft { term, message } = envelope.content else { continue };
                 receiver.inbox.push(Input::Message { from, term, message });

@@ -7,6 +7,7 @@ mod media;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use bytes::Bytes;
 use messages::{Boot, ClusterId, Envelope, LogIndex, Membership, NodeId};
 use rand::RngExt;
 use servers::gate::{Gate, Refused};
@@ -220,7 +221,7 @@ impl<M: StateMachine> Node<M> {
         let clock = self.clock(now);
         let Some(up) = &mut self.up else { return Ok(false) };
         let refused = up.gate.refused().total();
-        let Some((from, boot, envelopes)) = up.gate.admit(frame) else {
+        let Some((from, boot, envelopes)) = up.gate.admit(&Bytes::copy_from_slice(frame)) else {
             return match up.gate.refused().total() - refused {
                 1 => Ok(false),
                 _ => Err(format!("gate: {} refused a frame and did not count it", self.id)),

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use messages::{
     AppendEntries, AppendEntriesReply, AppendOutcome, Boot, ClusterId, Content as Said, Entry,
     Envelope, ForwardOutcome, ForwardReply, GroupId, HeartbeatReply, LogIndex, LogPosition,
@@ -189,7 +190,9 @@ impl Node {
 
     /// A frame from a peer comes to the gate; whether it was let in.
     fn arrive(&mut self, frame: &[u8]) -> bool {
-        let Some((from, boot, envelopes)) = self.gate.admit(frame) else { return false };
+        let Some((from, boot, envelopes)) = self.gate.admit(&Bytes::copy_from_slice(frame)) else {
+            return false;
+        };
         self.inbox.push(Event::Envelopes { from, boot, envelopes });
         true
     }
