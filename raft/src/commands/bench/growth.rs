@@ -1,5 +1,6 @@
-//! `raft bench growth`: how our server's cost grows with each of its causes. Every point has a cluster
-//! of its own, so that none carries what an earlier one left in log and memory.
+//! `raft bench growth`: how our server's cost grows with each of its causes. Must never let a point
+//! carry what an earlier one left in log and memory: each has a cluster of its own, but where only who
+//! is asked differs.
 
 mod idle;
 mod keys;
