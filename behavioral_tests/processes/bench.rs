@@ -243,6 +243,7 @@ fn wrong_usage_exits_2_and_says_what_was_expected() {
         (&["--clients", "3", "compare"], "compare"),
         (&["--cluster", "3", "--data", "/dev/shm"], "/dev/shm is on tmpfs, in memory"),
         (&["growth", "--only", "size,weather"], "weather"),
+        (&["growth", "--data", "/dev/shm"], "/dev/shm is on tmpfs, in memory"),
         (&["failover", "--fault", "fire"], "'fire': expected kill or pause"),
     ] {
         let output = run(arguments);

@@ -9,10 +9,9 @@ mod restart;
 mod series;
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use raft::bench::Load;
 use raft::bench::machine::Processes;
 use raft::bench::requests::Operation;
@@ -66,15 +65,15 @@ const SET: Shape = Shape { operation: Operation::Set, pipeline: 1, size: SIZE, k
 type Measure = fn(&Plan<'_>, &mut Series) -> anyhow::Result<()>;
 
 /// What measures a series, and how it is shown.
-fn of(name: &str) -> Option<(Measure, &'static Shown)> {
-    Some(match name {
+fn of(name: &str) -> anyhow::Result<(Measure, &'static Shown)> {
+    Ok(match name {
         "size" => (loads::size, &loads::SIZES),
         "keys" => (keys::keys, &keys::SHOWN),
         "nodes" => (loads::nodes, &loads::NODES_SHOWN),
         "where" => (loads::places, &loads::PLACES),
         "idle" => (idle::idle, &idle::SHOWN),
         "restart" => (restart::restart, &restart::SHOWN),
-        _ => return None,
+        _ => bail!("there is no series '{name}'"),
     })
 }
 
@@ -87,45 +86,44 @@ pub fn growth(options: options::Growth) -> anyhow::Result<()> {
             Failure::new(exit::CANNOT_CREATE, text)
         })?;
     }
-    let plan = Plan::new(&options);
-    let is_table = options.output == "table";
-    let wanted = |name: &str| options.only.is_empty() || options.only.iter().any(|one| one == name);
-    let mut all = Vec::new();
-    let mut ended = Ok(());
-    for name in SERIES.into_iter().filter(|name| wanted(name)) {
-        let (measure, shown) = of(name).context("a series of this name")?;
-        let mut series = Series { series: name, points: Vec::new(), ended: None };
-        ended = measure(&plan, &mut series);
-        if let Err(error) = &ended {
-            series.ended = Some(error.to_string());
-        }
-        if is_table {
-            print::line(series.text(shown))?;
-        }
-        let drawn = options.plots.as_deref().filter(|_| !series.points.is_empty());
-        if let Some(path) = drawn.map(|folder| draw(&series, shown, folder)).transpose()?
-            && is_table
-        {
-            print::line(path)?;
-        }
-        if is_table {
-            print::line("")?;
-        }
-        all.push(series);
-        if ended.is_err() {
-            break;
-        }
-    }
-    if !is_table {
+    let (all, ended) = measure_all(&options)?;
+    if options.output == "json" {
         print::line(serde_json::to_string(&all)?)?;
+    }
+    for series in all.iter().filter(|series| !series.points.is_empty()) {
+        let Some(folder) = &options.plots else { break };
+        let path = folder.join(format!("growth-{}.svg", series.series));
+        series.draw(of(series.series)?.1, &path)?;
+        if options.output == "table" {
+            print::line(path.display())?;
+        }
     }
     ended
 }
 
-fn draw(series: &Series, shown: &Shown, folder: &Path) -> anyhow::Result<String> {
-    let path = folder.join(format!("growth-{}.svg", series.series));
-    series.draw(shown, &path)?;
-    Ok(path.display().to_string())
+/// Every series that is wanted, also after one that failed: it has told something, and another cluster
+/// may fare better. With the first error. Fails if nothing can be measured at all.
+fn measure_all(options: &options::Growth) -> anyhow::Result<(Vec<Series>, anyhow::Result<()>)> {
+    let plan = Plan::new(options);
+    let wanted = |name: &str| options.only.is_empty() || options.only.iter().any(|one| one == name);
+    let mut all = Vec::new();
+    let mut ended = Ok(());
+    for name in SERIES.into_iter().filter(|name| wanted(name)) {
+        let (measure, shown) = of(name)?;
+        let mut series = Series { series: name, points: Vec::new(), ended: None };
+        if let Err(error) = measure(&plan, &mut series) {
+            if series.points.is_empty() && all.is_empty() {
+                return Err(error);
+            }
+            series.ended = Some(error.to_string());
+            ended = ended.and(Err(error));
+        }
+        if options.output == "table" {
+            print::line(series.text(shown) + "\n")?;
+        }
+        all.push(series);
+    }
+    Ok((all, ended))
 }
 
 impl Plan<'_> {
@@ -193,8 +191,8 @@ mod tests {
     #[test]
     fn every_series_that_can_be_asked_for_is_measured() {
         for name in SERIES {
-            assert!(of(name).is_some(), "{name}");
+            assert!(of(name).is_ok(), "{name}");
         }
-        assert!(of("weather").is_none());
+        assert!(of("weather").is_err());
     }
 }
