@@ -31,7 +31,7 @@ const AGAIN: usize = 3;
 /// How long a node may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// As many entries are about what a second of load makes.
-const ENTRIES_A_SECOND: f64 = 10_000.0;
+const ENTRIES_A_SECOND: f64 = 40_000.0;
 /// The log grows for so long at least before it is looked at.
 const SLICE: Duration = Duration::from_millis(20);
 /// Between two questions to a node that does not answer yet.
