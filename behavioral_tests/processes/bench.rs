@@ -143,6 +143,53 @@ fn a_leader_is_killed_and_paused_and_writes_are_taken_again() {
 }
 
 #[test]
+fn cost_is_measured_along_its_causes_and_drawn() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let plots = folder.path().join("made/plots");
+    let shown = plots.to_str().expect("text");
+    let quick = ["growth", "--quick", "--only", "restart,where", "--plots", shown];
+    let output = run(&[&quick[..], &["-o", "json"]].concat());
+    assert_eq!((output.status.code(), stderr(&output)), (Some(0), ""), "{output:?}");
+    let told = json(&output);
+    let points = |at: usize| told[at]["points"].as_array().expect("a list");
+    assert_eq!([&told[0]["series"], &told[1]["series"]], ["where", "restart"], "{told}");
+    let asked = ["leader", "leader", "one follower", "one follower", "all", "all"];
+    for (point, at) in points(0).iter().zip(asked) {
+        assert_eq!(point["at"], at, "{told}");
+        assert!(point["sample"]["rate"].as_f64().expect("a number") > 0.0, "{point}");
+    }
+    assert_eq!([points(0).len(), points(1).len()], [asked.len(), 2]);
+    for point in points(1) {
+        let figure = |name: &str| point["figures"][name].as_f64().expect(name);
+        assert!(figure("entries") >= point["cause"].as_f64().expect("a number"), "{point}");
+        assert!(figure("log_bytes") > 64.0 * figure("writes"), "every write has 64 bytes: {point}");
+        for start in ["first", "again"] {
+            let [read, serves] = ["read", "serves"].map(|what| figure(&format!("{start}_{what}")));
+            assert!(0.0 < read && read < serves, "{point}");
+        }
+    }
+    assert!(told.as_array().expect("a list").iter().all(|one| one["ended"].is_null()), "{told}");
+    for name in ["where", "restart"] {
+        let svg = std::fs::read_to_string(plots.join(format!("growth-{name}.svg")));
+        assert!(svg.expect(name).contains("polyline"), "{name}");
+    }
+}
+
+#[test]
+fn what_was_measured_is_kept_when_descriptors_end_a_series() {
+    let program = env!("CARGO_BIN_EXE_raft");
+    let script = format!(
+        "ulimit -Sn 300 && ulimit -Hn 1000 && exec {program} bench growth --quick --only idle"
+    );
+    let output = Command::new("sh").args(["-c", &script]).output().expect("it runs");
+    ended(&output, 2, "a load beside 1000 idle connections needs");
+    let lines: Vec<&str> = stdout(&output).lines().collect();
+    let begins = |text: &str| lines.iter().any(|line| line.starts_with(text));
+    assert!(begins("0  ") && begins("100  ") && !begins("1,000  "), "{lines:?}");
+    assert!(begins("ended early: a load beside 1000 idle connections"), "{lines:?}");
+}
+
+#[test]
 fn without_redis_our_column_is_printed_and_how_to_install_it() {
     let empty = tempfile::tempdir().expect("a folder");
     let mut command = bench(&["compare", "--quick", "--rounds", "1"]);
@@ -195,6 +242,8 @@ fn wrong_usage_exits_2_and_says_what_was_expected() {
         (&["--transport", "zeromq"], "--transport and --data are for --cluster"),
         (&["--clients", "3", "compare"], "compare"),
         (&["--cluster", "3", "--data", "/dev/shm"], "/dev/shm is on tmpfs, in memory"),
+        (&["growth", "--only", "size,weather"], "weather"),
+        (&["growth", "--data", "/dev/shm"], "/dev/shm is on tmpfs, in memory"),
         (&["failover", "--fault", "fire"], "'fire': expected kill or pause"),
     ] {
         let output = run(arguments);

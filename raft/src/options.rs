@@ -11,7 +11,7 @@ use raft::units;
 use structopt::StructOpt;
 use structopt::clap::AppSettings;
 
-pub use bench::{Bench, Compare, Failover, Fault, Hosting, Kind, Loading};
+pub use bench::{Bench, Compare, Failover, Fault, Growth, Hosting, Kind, Loading, SERIES};
 
 /// How far a node's port for peers lies above its port for clients.
 pub const PEER_PORT_OFFSET: u16 = 10_000;

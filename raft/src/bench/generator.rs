@@ -282,7 +282,7 @@ impl<'a> Generator<'a> {
 
 /// Opens all connections, spread over the addresses.
 fn connect(load: &Load, requests: &Requests) -> Result<Vec<Option<Connection>>, Failure> {
-    descriptors::allow(load.clients)?;
+    descriptors::allow(load.clients, || format!("--clients {}", load.clients))?;
     let mut connections = Vec::with_capacity(load.clients);
     for address in load.addresses.iter().cycle().take(load.clients) {
         let connection = Connection::open(*address, load.pipeline, requests, CONNECT);

@@ -111,7 +111,7 @@ impl Reading {
         let generator = self.generator.saturating_sub(earlier.generator).as_secs_f64();
         let servers = self.servers.zip(earlier.servers).map(|(now, before)| Servers {
             cpu: Duration::from_secs_f64(in_seconds(now.own.saturating_sub(before.own))),
-            memory: now.pages * rustix::param::page_size() as u64,
+            memory: now.memory(),
         });
         let ours = generator
             + servers.map_or(0.0, |servers| servers.cpu.as_secs_f64())
@@ -175,6 +175,22 @@ impl Others {
     }
 }
 
+/// What a process holds in memory, in bytes; `None` if there is no such process.
+pub fn resident(id: u32) -> Option<u64> {
+    Process::of(&id.to_string()).map(|process| process.memory())
+}
+
+/// Bytes of memory that nobody uses, or that would be given up for whoever needs them.
+pub fn available() -> Option<u64> {
+    available_of(&fs::read_to_string("/proc/meminfo").ok()?)
+}
+
+fn available_of(meminfo: &str) -> Option<u64> {
+    let rest = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kibibytes: u64 = rest.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes << 10)
+}
+
 /// Whether there is a process of this number.
 pub fn is_alive(id: u32) -> bool {
     Process::of(&id.to_string()).is_some()
@@ -196,6 +212,10 @@ impl Machine {
 }
 
 impl Process {
+    fn memory(&self) -> u64 {
+        self.pages * rustix::param::page_size() as u64
+    }
+
     fn of(id: &str) -> Option<Process> {
         Process::read(&fs::read_to_string(format!("/proc/{id}/stat")).ok()?)
     }
@@ -248,11 +268,20 @@ mod tests {
     }
 
     #[test]
+    fn memory_that_is_left_is_read() {
+        let meminfo = "MemTotal:       9000 kB\nMemAvailable:   1000 kB\nBuffers: 7 kB\n";
+        assert_eq!(available_of(meminfo), Some(1_024_000));
+        assert_eq!(available_of("MemTotal: 9000 kB"), None);
+        assert!(available() > Some(0));
+    }
+
+    #[test]
     fn a_process_that_is_gone_has_no_figures() {
         assert!(is_alive(std::process::id()) && !is_alive(u32::MAX));
         let servers = |id| Processes { servers: vec![id], aside: vec![] };
         let reading = Reading::take(&servers(std::process::id())).expect("Linux");
         assert!(reading.servers.expect("alive").pages > 0);
+        assert!(resident(std::process::id()) > Some(0) && resident(u32::MAX).is_none());
         assert_eq!(Reading::take(&servers(u32::MAX)).expect("Linux").servers, None);
     }
 

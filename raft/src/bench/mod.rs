@@ -7,13 +7,16 @@
 //! - [`latencies`]: how long requests took; [`findings`]: all that was found;
 //! - [`fill`]: writes what is asked for;
 //! - [`probe`]: how soon writes are taken again after a fault;
+//! - [`idle`]: connections that ask for nothing; [`disk`]: what the disk takes without us;
 //! - [`machine`]: who used the processors meanwhile; [`rounds`]: two servers against each other.
 
 pub mod connection;
 mod descriptors;
+pub mod disk;
 pub mod fill;
 pub mod findings;
 pub mod generator;
+pub mod idle;
 pub mod latencies;
 pub mod machine;
 pub mod probe;

@@ -46,7 +46,7 @@ impl Probe {
     /// If one does not take connections.
     pub fn open(addresses: &[SocketAddr], seed: u64) -> io::Result<Probe> {
         // With fewer descriptors fewer writes wait at the same time: still a measurement.
-        let _ = descriptors::allow(MOST);
+        let _ = descriptors::allow(MOST, String::new);
         let server = |address: &SocketAddr| Server { address: *address, idle: Vec::new() };
         let mut probe = Probe {
             servers: addresses.iter().map(server).collect(),

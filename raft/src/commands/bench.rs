@@ -3,10 +3,12 @@
 mod compare;
 mod failover;
 mod folder;
+mod growth;
 mod hosted;
 mod plots;
 mod redis;
 mod report;
+mod sampling;
 mod sweep;
 mod table;
 
@@ -34,6 +36,7 @@ pub fn bench(mut options: options::Bench) -> anyhow::Result<()> {
     match options.kind.take() {
         Some(Kind::Compare(options)) => compare::compare(options),
         Some(Kind::Failover(options)) => failover::failover(options),
+        Some(Kind::Growth(options)) => growth::growth(options),
         None => one_load(&options),
     }
 }

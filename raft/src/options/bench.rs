@@ -44,6 +44,7 @@ pub struct Bench {
 pub enum Kind {
     Compare(Compare),
     Failover(Failover),
+    Growth(Growth),
 }
 
 /// Our cluster beside a redis-server that syncs every write, in turns
@@ -92,6 +93,29 @@ pub struct Failover {
     #[structopt(short = "o", value_name = "FORM", default_value = "table", possible_values = &["table", "json"])]
     pub output: String,
 }
+
+/// How our server's cost grows with each of its causes, one series after another
+#[derive(Debug, StructOpt)]
+#[structopt(after_help = "EXAMPLE:\n    raft bench growth --only size,idle --plots plots")]
+pub struct Growth {
+    /// Only these series: size, keys, nodes, where, idle, restart [default: all]
+    #[structopt(long, value_name = "NAME,...", use_delimiter = true, hide_possible_values = true, possible_values = &SERIES)]
+    pub only: Vec<String>,
+    /// Shorter loads, and causes that stop earlier
+    #[structopt(long)]
+    pub quick: bool,
+    /// Draws each series as an SVG in DIR
+    #[structopt(long, value_name = "DIR", parse(from_os_str))]
+    pub plots: Option<PathBuf>,
+    #[structopt(flatten)]
+    pub hosting: Hosting,
+    /// The form of the output
+    #[structopt(short = "o", value_name = "FORM", default_value = "table", possible_values = &["table", "json"])]
+    pub output: String,
+}
+
+/// What can grow, in the order in which it is measured.
+pub const SERIES: [&str; 6] = ["size", "keys", "nodes", "where", "idle", "restart"];
 
 /// What is done to a leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use anyhow::Context;
 use raft::bench::machine::Processes;
 use raft::bench::requests::Operation;
 use raft::bench::rounds::{Round, Sample};
-use raft::bench::{Load, fill, generator};
+use raft::bench::{Load, fill};
 use raft::config::Transport;
 use raft::exit::{self, Failure};
 use raft::print;
@@ -15,6 +15,7 @@ use raft::print;
 use super::folder::Place;
 use super::hosted::Hosted;
 use super::redis::Redis;
+use super::sampling;
 use super::sweep;
 use super::table::{self, Row};
 use crate::commands::signals;
@@ -190,13 +191,7 @@ impl Servers {
             seed,
             processes: self.processes(cluster),
         };
-        let findings = generator::run(&load)?;
-        let name = self.name(cluster);
-        let what = || format!("{name}, {} of {clients} × {pipeline}", operation.name());
-        if let Some(trouble) = findings.trouble() {
-            return Err(Failure::new(exit::UNAVAILABLE, format!("{}: {trouble}", what())).into());
-        }
-        Sample::of(&findings).with_context(|| format!("{}: nothing was measured", what()))
+        sampling::sample(&load, &self.name(cluster))
     }
 
     fn end(self) -> anyhow::Result<()> {

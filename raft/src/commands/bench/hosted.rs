@@ -4,11 +4,12 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use anyhow::Context;
 use raft::config::Transport;
 
 use super::folder::Place;
 use crate::commands::local::cluster::Cluster;
-use crate::commands::local::founding::{Founding, Pace};
+use crate::commands::local::founding::{Founding, Pace, Settings};
 use crate::options;
 
 /// A cluster that runs.
@@ -24,13 +25,31 @@ pub struct Hosted {
 impl Hosted {
     /// Founds one as the options say, and starts it.
     pub fn start(options: &options::Hosting, nodes: u16) -> anyhow::Result<Hosted> {
+        Hosted::start_with(options, nodes, &[])
+    }
+
+    /// The same with settings that count more than the configuration.
+    pub fn start_with(
+        options: &options::Hosting,
+        nodes: u16,
+        settings: Settings,
+    ) -> anyhow::Result<Hosted> {
         let transport = options.transport.unwrap_or_default();
-        Hosted::start_in(Place::new(options.data.as_deref())?, transport, nodes)
+        Hosted::found(Place::new(options.data.as_deref())?, transport, nodes, settings)
     }
 
     /// Founds one within a folder, and starts it.
     pub fn start_in(place: Place, transport: Transport, nodes: u16) -> anyhow::Result<Hosted> {
-        let founding = Founding { nodes, pace: Pace::Usual, transport, has_links: false };
+        Hosted::found(place, transport, nodes, &[])
+    }
+
+    fn found(
+        place: Place,
+        transport: Transport,
+        nodes: u16,
+        settings: Settings,
+    ) -> anyhow::Result<Hosted> {
+        let founding = Founding { nodes, pace: Pace::Usual, transport, has_links: false, settings };
         let cluster = Cluster::start(founding, Some(&place.folder))?;
         Ok(Hosted { cluster, transport, place })
     }
@@ -38,6 +57,19 @@ impl Hosted {
     /// Where the leader takes clients; waits until there is one.
     pub fn leader(&mut self) -> anyhow::Result<SocketAddr> {
         let (number, ..) = self.cluster.wait_for_leader(Instant::now())?;
+        self.address(number)
+    }
+
+    /// The leader's number, and that of one that follows it; waits until there is one.
+    pub fn leader_and_follower(&mut self) -> anyhow::Result<(usize, usize)> {
+        let (leader, ..) = self.cluster.wait_for_leader(Instant::now())?;
+        let mut others = self.cluster.nodes.iter().map(|node| node.number);
+        let follower = others.find(|number| *number != leader);
+        Ok((leader, follower.context("nobody follows a single node")?))
+    }
+
+    /// Where a node takes clients.
+    pub fn address(&mut self, number: usize) -> anyhow::Result<SocketAddr> {
         Ok(self.cluster.node(number).address.parse()?)
     }
 

@@ -1,8 +1,7 @@
-//! Curves as an SVG: throughput on the left, the 99th percentile on the right. Must never draw a line
-//! for a server that has no points.
+//! Curves as an SVG, in two panels side by side over the same causes. Must never draw a line for a
+//! curve that has no points.
 
 use std::error::Error;
-use std::ops::Range;
 use std::path::Path;
 
 use anyhow::anyhow;
@@ -11,78 +10,75 @@ use plotters::prelude::*;
 
 const SIZE: (u32, u32) = (1_000, 420);
 const FONT: (&str, u32) = ("sans-serif", 15);
-const COLOURS: [RGBColor; 3] =
-    [RGBColor(31, 90, 180), RGBColor(20, 140, 90), RGBColor(200, 60, 40)];
+const COLOURS: [RGBColor; 4] =
+    [RGBColor(31, 90, 180), RGBColor(20, 140, 90), RGBColor(200, 60, 40), RGBColor(140, 80, 160)];
+
+/// What lies across: causes from left to right, as far from each other whatever they are.
+#[derive(Clone, Debug)]
+pub struct Axis {
+    /// What the causes are.
+    pub text: String,
+    /// Each one.
+    pub names: Vec<String>,
+}
+
+/// One figure, up from zero.
+#[derive(Clone, Debug)]
+pub struct Panel {
+    /// What is drawn, with its unit.
+    pub caption: String,
+    /// Who did it.
+    pub curves: Vec<Curve>,
+}
 
 /// What one server did.
 #[derive(Clone, Debug)]
 pub struct Curve {
     /// The server.
     pub name: String,
-    /// From left to right.
-    pub points: Vec<Point>,
-}
-
-/// One load.
-#[derive(Clone, Copy, Debug)]
-pub struct Point {
-    /// Clients, or requests in flight.
-    pub x: f64,
-    /// Operations a second.
-    pub rate: f64,
-    /// The 99th percentile, in milliseconds.
-    pub p99_ms: f64,
+    /// From left to right: the place of the cause on the axis, from 0, and the figure.
+    pub points: Vec<(usize, f64)>,
 }
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// Draws all curves into a file.
-pub fn draw(path: &Path, axis: &str, curves: &[Curve]) -> anyhow::Result<()> {
-    draw_both(path, axis, curves).map_err(|error| anyhow!("{}: {error}", path.display()))
+/// Draws both panels into a file.
+pub fn draw(path: &Path, axis: &Axis, panels: &[Panel; 2]) -> anyhow::Result<()> {
+    draw_both(path, axis, panels).map_err(|error| anyhow!("{}: {error}", path.display()))
 }
 
-fn draw_both(path: &Path, axis: &str, curves: &[Curve]) -> Result<(), Box<dyn Error>> {
+fn draw_both(path: &Path, axis: &Axis, panels: &[Panel; 2]) -> Result<(), Box<dyn Error>> {
     let root = SVGBackend::new(path, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
     let (left, right) = root.split_horizontally(SIZE.0 / 2);
-    let every = |figure: fn(&Point) -> f64| {
-        curves.iter().flat_map(|curve| &curve.points).map(figure).collect::<Vec<f64>>()
-    };
-    let widest = 1.0..highest(&every(|point| point.x)).max(2.0);
-    let rates = 0.0..highest(&every(|point| point.rate)) * 1.1;
-    panel(&left, "SET, operations a second", axis, widest.clone(), rates, curves, |p| p.rate)?;
-    let times = 0.0..highest(&every(|point| point.p99_ms)) * 1.1;
-    panel(&right, "SET, p99 in ms", axis, widest, times, curves, |p| p.p99_ms)?;
+    draw_panel(&left, axis, &panels[0])?;
+    draw_panel(&right, axis, &panels[1])?;
     root.present()?;
     Ok(())
 }
 
-fn highest(numbers: &[f64]) -> f64 {
-    numbers.iter().copied().fold(1e-3, f64::max)
-}
-
-fn panel(
-    area: &Area<'_>,
-    caption: &str,
-    axis: &str,
-    across: Range<f64>,
-    up: Range<f64>,
-    curves: &[Curve],
-    figure: fn(&Point) -> f64,
-) -> Result<(), Box<dyn Error>> {
+fn draw_panel(area: &Area<'_>, axis: &Axis, panel: &Panel) -> Result<(), Box<dyn Error>> {
+    let figures = panel.curves.iter().flat_map(|curve| &curve.points).map(|(_, figure)| *figure);
+    let highest = figures.fold(1e-3, f64::max);
+    let count = axis.names.len().max(2);
     let mut chart = ChartBuilder::on(area)
-        .caption(caption, FONT)
+        .caption(&panel.caption, FONT)
         .margin(12)
         .x_label_area_size(42)
         .y_label_area_size(64)
-        .build_cartesian_2d(across.log_scale().base(2.0), up)?;
-    let number = |number: &f64| format!("{number}");
-    chart.configure_mesh().x_desc(axis).x_label_formatter(&number).label_style(FONT).draw()?;
-    let drawn = curves.iter().filter(|curve| !curve.points.is_empty());
-    for (curve, colour) in drawn.zip(COLOURS) {
-        let points = curve.points.iter().map(|point| (point.x, figure(point)));
+        .build_cartesian_2d(-0.25..count as f64 - 0.75, 0.0..highest * 1.1)?;
+    chart
+        .configure_mesh()
+        .x_desc(&axis.text)
+        .x_labels(count)
+        .x_label_formatter(&|place| name_at(axis, *place))
+        .label_style(FONT)
+        .draw()?;
+    let drawn = panel.curves.iter().filter(|curve| !curve.points.is_empty());
+    for (curve, colour) in drawn.zip(COLOURS.into_iter().cycle()) {
+        let points = curve.points.iter().map(|(place, figure)| (*place as f64, *figure));
         chart
-            .draw_series(LineSeries::new(points, colour.stroke_width(2)))?
+            .draw_series(LineSeries::new(points, colour.stroke_width(2)).point_size(2))?
             .label(&curve.name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
     }
@@ -95,27 +91,48 @@ fn panel(
     Ok(())
 }
 
+/// Nothing between two causes.
+fn name_at(axis: &Axis, place: f64) -> String {
+    let near = place.round();
+    let is_there = (place - near).abs() < 1e-6 && near >= 0.0;
+    is_there.then(|| axis.names.get(near as usize).cloned()).flatten().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn panel(caption: &str, curves: &[(&str, &[(usize, f64)])]) -> Panel {
+        let curves = curves
+            .iter()
+            .map(|(name, points)| Curve { name: (*name).to_owned(), points: points.to_vec() });
+        Panel { caption: caption.to_owned(), curves: curves.collect() }
+    }
+
     #[test]
-    fn every_server_with_points_is_in_the_picture() {
+    fn every_cause_and_every_curve_with_points_is_in_the_picture() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("x.svg");
-        let point = |x, rate| Point { x, rate, p99_ms: 2.5 };
-        let curve = |name: &str, points| Curve { name: name.to_owned(), points };
-        let curves = [
-            curve("ours", vec![point(1.0, 500.0), point(1024.0, 90_000.0)]),
-            curve("redis", vec![point(1.0, 1_000.0)]),
-            curve("absent", vec![]),
+        let panels = [
+            panel("rate", &[("ours", &[(0, 500.0), (1, 90_000.0)]), ("redis", &[(0, 1_000.0)])]),
+            panel("p99 in ms", &[("ours", &[(0, 2.5)]), ("absent", &[])]),
         ];
-        draw(&path, "clients", &curves).expect("drawn");
-        let svg = std::fs::read_to_string(&path).expect("written");
-        for text in ["<svg", "ours", "redis", "clients", "1024", "p99 in ms", "polyline"] {
-            assert!(svg.contains(text), "{text}");
+        for count in 1..=11 {
+            let names: Vec<String> = (0..count).map(|power| format!("c{}", 1 << power)).collect();
+            draw(&path, &Axis { text: "clients".into(), names: names.clone() }, &panels)
+                .expect("drawn");
+            let svg = std::fs::read_to_string(&path).expect("written");
+            let shown = |text: &str| svg.lines().filter(|line| line.trim() == text).count();
+            for name in &names {
+                assert_eq!(shown(name), 2, "{name} of {count}, in each panel");
+            }
+            for text in ["<svg", "ours", "redis", "clients", "p99 in ms", "polyline"] {
+                assert!(svg.contains(text), "{text}");
+            }
+            assert!(!svg.contains("absent"));
         }
-        assert!(!svg.contains("absent"));
-        draw(&path, "clients", &[]).expect("nothing is drawn, and nothing fails");
+        let nothing = [panel("rate", &[]), panel("p99", &[])];
+        let axis = Axis { text: "clients".into(), names: Vec::new() };
+        draw(&path, &axis, &nothing).expect("nothing is drawn, and nothing fails");
     }
 }

@@ -186,8 +186,8 @@ impl Servers {
         let each = self
             .cpu_us_per_operation
             .map_or(String::new(), |micros| format!("{micros:.1} µs of CPU an operation · "));
-        let memory = self.memory_bytes as f64 / f64::from(1 << 20);
-        format!("{each}{} of a core · {memory:.1} MiB resident", percent(self.cpu))
+        let memory = bytes(self.memory_bytes as f64);
+        format!("{each}{} of a core · {memory} resident", percent(self.cpu))
     }
 }
 
@@ -215,7 +215,16 @@ pub fn rounded(number: f64) -> String {
     }
 }
 
-fn grouped(number: f64) -> String {
+/// Bytes for people: three digits and a unit.
+pub fn bytes(bytes: f64) -> String {
+    let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    let fitting = units.into_iter().find(|(_, shift)| bytes >= f64::from(1 << shift));
+    let (unit, shift) = fitting.unwrap_or(("B", 0));
+    format!("{} {unit}", rounded(bytes / f64::from(1 << shift)))
+}
+
+/// A whole number with a comma between thousands.
+pub fn grouped(number: f64) -> String {
     let digits = format!("{number:.0}");
     let groups: Vec<&str> = digits
         .as_bytes()
@@ -246,6 +255,9 @@ mod tests {
             (2_500_000.0, "2.50 s"),
         ] {
             assert_eq!(took(micros), text);
+        }
+        for (number, text) in [(0.0, "0.00 B"), (1_023.0, "1,023 B"), (3.5e6, "3.34 MiB")] {
+            assert_eq!(bytes(number), text);
         }
         assert_eq!([rounded(43_210.4), rounded(1_234_567.0)], ["43,210", "1,234,567"]);
         assert_eq!(percent(0.156), "16 %");

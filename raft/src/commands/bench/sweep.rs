@@ -8,7 +8,8 @@ use anyhow::Context;
 use raft::bench::requests::Operation;
 
 use super::compare::Servers;
-use super::plots::{self, Curve, Point};
+use super::plots::{self, Axis, Curve, Panel};
+use super::sampling;
 
 /// How often a point is tried.
 const TRIES: u64 = 3;
@@ -25,72 +26,64 @@ const MOST_DEPTH: usize = 256;
 pub fn draw(servers: &mut Servers, folder: &Path) -> anyhow::Result<String> {
     std::fs::create_dir_all(folder)
         .with_context(|| format!("{} cannot be made", folder.display()))?;
-    let clients: Vec<(usize, usize)> = powers_of_two(MOST_CLIENTS).map(|n| (n, 1)).collect();
-    let depths: Vec<(usize, usize)> = powers_of_two(MOST_DEPTH).map(|n| (CLIENTS, n)).collect();
-    let mut written = Vec::new();
-    for (name, axis, points, along) in [
-        ("clients.svg", "clients, 1 SET in flight on each", clients, Along::Clients),
-        ("pipeline.svg", "SETs in flight on each of 50 clients", depths, Along::Depth),
-    ] {
-        let (curves, left_out) = measure(servers, &points, along)?;
-        let path = folder.join(name);
-        plots::draw(&path, axis, &curves)?;
-        let noisy = match left_out {
-            0 => String::new(),
-            _ => format!(" ({left_out} of {} points left out: noisy)", points.len() * curves.len()),
-        };
-        written.push(format!("{}{noisy}", path.display()));
-    }
+    let clients: Vec<usize> = powers_of_two(MOST_CLIENTS).collect();
+    let depths: Vec<usize> = powers_of_two(MOST_DEPTH).collect();
+    let along_clients = |clients| (Operation::Set, clients, 1);
+    let along_depth = |depth| (Operation::Set, CLIENTS, depth);
+    let mut written = vec![over(
+        servers,
+        &folder.join("clients.svg"),
+        "clients, 1 SET in flight on each",
+        &clients,
+        along_clients,
+    )?];
+    written.push(over(
+        servers,
+        &folder.join("pipeline.svg"),
+        "SETs in flight on each of 50 clients",
+        &depths,
+        along_depth,
+    )?);
     Ok(written.join("\n"))
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Along {
-    Clients,
-    Depth,
 }
 
 fn powers_of_two(most: usize) -> impl Iterator<Item = usize> {
     std::iter::successors(Some(1), |number| Some(number * 2)).take_while(move |n| *n <= most)
 }
 
-fn measure(
+/// One file: each server at each cause.
+fn over(
     servers: &mut Servers,
-    points: &[(usize, usize)],
-    along: Along,
-) -> anyhow::Result<(Vec<Curve>, usize)> {
+    path: &Path,
+    axis: &str,
+    causes: &[usize],
+    row: fn(usize) -> (Operation, usize, usize),
+) -> anyhow::Result<String> {
     let all = servers.all();
-    let mut curves: Vec<Curve> =
-        all.iter().map(|one| Curve { name: servers.name(*one), points: Vec::new() }).collect();
+    let curve = |one: &Option<usize>| Curve { name: servers.name(*one), points: Vec::new() };
+    let mut rates: Vec<Curve> = all.iter().map(curve).collect();
+    let mut times = rates.clone();
     let mut left_out = 0;
-    for &(clients, pipeline) in points {
-        for (server, curve) in all.iter().zip(&mut curves) {
-            match clean(servers, *server, (Operation::Set, clients, pipeline))? {
-                Some((rate, p99)) => {
-                    let x = match along {
-                        Along::Clients => clients,
-                        Along::Depth => pipeline,
-                    };
-                    curve.points.push(Point { x: x as f64, rate, p99_ms: p99 / 1e3 });
-                }
-                None => left_out += 1,
+    for (place, cause) in causes.iter().enumerate() {
+        for (number, server) in all.iter().enumerate() {
+            let sample = sampling::first_clean(TRIES, |seed| {
+                servers.sample(*server, row(*cause), (TIME, WARM_UP, seed))
+            })?;
+            if sample.noisy {
+                left_out += 1;
+            } else {
+                rates[number].points.push((place, sample.rate));
+                times[number].points.push((place, sample.p99 / 1e3));
             }
         }
     }
-    Ok((curves, left_out))
-}
-
-/// Operations a second and the 99th percentile in microseconds, of the first clean try.
-fn clean(
-    servers: &mut Servers,
-    server: Option<usize>,
-    row: (Operation, usize, usize),
-) -> anyhow::Result<Option<(f64, f64)>> {
-    for seed in 0..TRIES {
-        let sample = servers.sample(server, row, (TIME, WARM_UP, seed))?;
-        if !sample.noisy {
-            return Ok(Some((sample.rate, sample.p99)));
-        }
-    }
-    Ok(None)
+    let axis = Axis { text: axis.into(), names: causes.iter().map(usize::to_string).collect() };
+    let panel = |caption: &str, curves| Panel { caption: caption.into(), curves };
+    let panels = [panel("SET, operations a second", rates), panel("SET, p99 in ms", times)];
+    plots::draw(path, &axis, &panels)?;
+    let noisy = match left_out {
+        0 => String::new(),
+        _ => format!(" ({left_out} of {} points left out: noisy)", causes.len() * all.len()),
+    };
+    Ok(format!("{}{noisy}", path.display()))
 }

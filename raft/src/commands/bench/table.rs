@@ -72,25 +72,33 @@ fn ratio(verdict: &Verdict) -> String {
     }
 }
 
-/// For people.
-pub fn text(rows: &[Row]) -> String {
+/// The lines of a table: the first `names` columns begin at the left, the rest, numbers, end at the
+/// right.
+pub fn laid_out(
+    header: &[&str],
+    rows: impl Iterator<Item = Vec<String>>,
+    names: usize,
+) -> Vec<String> {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header([
-        "load", "over", "ours/s", "Redis/s", "ratio", "p50", "p99", "CPU µs", "foreign", "stolen",
-        "clean",
-    ]);
-    for row in rows {
-        table.add_row(row.cells());
-    }
+    table.set_header(header);
+    table.add_rows(rows);
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
-        if column.index >= 2 {
+        if column.index >= names {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    let lines = table.lines().map(|line| line.trim_end().to_owned());
-    let mut lines: Vec<String> = lines.collect();
+    table.lines().map(|line| line.trim_end().to_owned()).collect()
+}
+
+/// For people.
+pub fn text(rows: &[Row]) -> String {
+    let header = [
+        "load", "over", "ours/s", "Redis/s", "ratio", "p50", "p99", "CPU µs", "foreign", "stolen",
+        "clean",
+    ];
+    let mut lines = laid_out(&header, rows.iter().map(Row::cells), 2);
     lines.push(
         "values of 64 bytes, 10,000 keys; medians of the clean rounds, ours / Redis; ratio of the same \
          round (lowest–highest); CPU of all processes for an operation"

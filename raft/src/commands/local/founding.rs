@@ -24,8 +24,8 @@ pub enum Pace {
 }
 
 impl Pace {
-    /// What differs from the configuration file: variables of the environment.
-    pub fn settings(self) -> &'static [(&'static str, &'static str)] {
+    /// What differs from the configuration file.
+    pub fn settings(self) -> Settings {
         match self {
             Pace::Usual => &[],
             Pace::Slow => {
@@ -51,6 +51,9 @@ impl Pace {
     }
 }
 
+/// Settings that count more than the configuration file: variables of the environment and values.
+pub type Settings = &'static [(&'static str, &'static str)];
+
 /// What kind of cluster it is.
 #[derive(Clone, Copy, Debug)]
 pub struct Founding {
@@ -62,6 +65,8 @@ pub struct Founding {
     pub transport: Transport,
     /// Whether there are links between the nodes that can be cut; otherwise nodes talk directly.
     pub has_links: bool,
+    /// What else differs from the configuration file.
+    pub settings: Settings,
 }
 
 /// Writes configurations and data folders for all nodes into `folder`, as `raft init` does, and opens
@@ -81,6 +86,7 @@ pub fn found(
         ports.map(|port| (Ipv4Addr::LOCALHOST, port + PEER_OFFSET).into()).collect();
     let links = if founding.has_links { Links::between_all(&peers) } else { Ok(Links::none()) };
     let links = links.context("cannot open the links between the nodes")?;
+    let settings = [founding.pace.settings(), founding.settings].concat();
     let mut nodes = Vec::new();
     for (founded, number) in written.nodes.into_iter().zip(1..) {
         let mut config = founded.file;
@@ -89,7 +95,7 @@ pub fn found(
             configuration::write_behind(&config, number, &links, &behind)?;
             config = behind;
         }
-        nodes.push(Node::new(number, founded.client, folder, config, founding.pace.settings()));
+        nodes.push(Node::new(number, founded.client, folder, config, settings.clone()));
     }
     Ok((nodes, links))
 }

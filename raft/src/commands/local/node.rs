@@ -33,7 +33,7 @@ pub struct Node {
     /// What it says on stderr, all its lives in one file.
     pub log: PathBuf,
     /// Settings that count more than the configuration file: variables and values.
-    pub settings: &'static [(&'static str, &'static str)],
+    pub settings: Vec<(&'static str, &'static str)>,
     process: Option<Child>,
     paused: bool,
 }
@@ -45,7 +45,7 @@ impl Node {
         address: String,
         folder: &Path,
         config: PathBuf,
-        settings: &'static [(&'static str, &'static str)],
+        settings: Vec<(&'static str, &'static str)>,
     ) -> Node {
         let log = folder.join(format!("n{number}.log"));
         Node { number, address, config, log, settings, process: None, paused: false }
