@@ -12,7 +12,7 @@ use benches::samples;
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use raft::testing::{self, Cluster};
-use raft::{At, Role, StateMachine};
+use raft::{At, StateMachine};
 use tokio::runtime::{self, Runtime};
 use tokio::task::JoinSet;
 
@@ -60,22 +60,29 @@ fn propose(bencher: Bencher, folder: &Path, callers: usize) {
         .bench_local(|| sample(&runtime, &cluster, callers, each));
 }
 
-/// So many callers, each with so many writes one after the other.
+/// So many callers, each with so many writes one after the other. Says what made the sample another
+/// than it should be: an election, as when others keep the machine busy, or a write without reply.
 fn sample(runtime: &Runtime, cluster: &Arc<Cluster>, callers: usize, each: usize) {
-    let leads = |node: &raft::Node| node.status().role == Role::Leader;
-    let leader = cluster.nodes.iter().position(leads).expect("a cluster at rest has a leader");
     runtime.block_on(async {
+        let term = cluster.leader().await.status().term;
         let mut tasks = JoinSet::new();
         for _ in 0..callers {
             let cluster = Arc::clone(cluster);
             tasks.spawn(async move {
+                let leader = cluster.leader().await;
                 for _ in 0..each {
-                    cluster.nodes[leader].propose(samples::command()).await.expect("applied");
+                    if let Err(error) = leader.propose(samples::command()).await {
+                        eprintln!("a write {error}");
+                    }
                 }
             });
         }
         while let Some(done) = tasks.join_next().await {
             done.expect("no panic");
+        }
+        let now = cluster.leader().await.status().term;
+        if now != term {
+            eprintln!("an election: term {now} after {term}");
         }
     });
 }
