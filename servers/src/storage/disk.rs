@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -61,9 +61,9 @@ const LOCK: &str = "lock";
 const UNFINISHED: &str = ".unfinished";
 /// How much is filled at once; synced as often, so that the log's own syncs never wait for more.
 const FILL: usize = 1 << 20;
-/// After each piece a filling thread rests for so many times as long as that took: the disk is the
-/// log's, and all nodes of a machine fill at about the same time.
-const REST: u32 = 4;
+/// How long a thread that fills rests after each piece: the disk is the log's, and all nodes of a machine
+/// fill at about the same time. A segment is filled in half a second, and lasts longer.
+const REST: Duration = Duration::from_millis(4);
 /// Files kept open. The log writes to one, and to two while it rolls over.
 const HANDLES: usize = 4;
 
@@ -312,7 +312,6 @@ fn fill(path: &Path, length: u64, pace: &Pace) -> io::Result<()> {
     let zeros = &room[room.as_ptr().align_offset(BLOCK)..][..FILL];
     let mut filled = 0;
     while filled < length {
-        let begun = Instant::now();
         if pace.get() == Pace::STOP {
             return Err(io::ErrorKind::Interrupted.into());
         }
@@ -321,7 +320,7 @@ fn fill(path: &Path, length: u64, pace: &Pace) -> io::Result<()> {
         file.sync_data()?;
         filled += chunk;
         if pace.get() == Pace::GENTLE {
-            std::thread::park_timeout(REST * begun.elapsed());
+            std::thread::park_timeout(REST);
         }
     }
     file.sync_all()
