@@ -60,28 +60,23 @@ const QUICK: Effort = Effort {
 /// Runs the subcommand.
 pub fn compare(options: options::Compare) -> anyhow::Result<()> {
     signals::end_at_first().context("cannot wait for signals")?;
-    let mut servers = Servers::start(&options)?;
     let effort = effort(&options);
-    if options.output == "table" {
-        print::line(servers.description())?;
-    }
     let mut rows = Vec::new();
-    let measured = measure_all(&mut servers, effort, &mut rows);
-    let text = match &options.output[..] {
-        "json" => table::json(&rows)?,
-        _ => table::text(&rows),
-    };
-    print::line(text)?;
-    if let (Some(folder), Ok(())) = (&options.plots, &measured) {
-        let written = sweep::draw(&mut servers, folder)?;
+    let measured = measure_all(&options, effort, &mut rows);
+    if !rows.is_empty() {
+        print::line(match &options.output[..] {
+            "json" => table::json(&rows)?,
+            _ => table::text(&rows),
+        })?;
+    }
+    let is_beside_redis = measured?;
+    if let Some(folder) = &options.plots {
+        let written = sweep::draw(|| Servers::start(&options), folder)?;
         if options.output == "table" {
             print::line(written)?;
         }
     }
-    let is_alone = servers.redis.is_none();
-    servers.end()?;
-    measured?;
-    if is_alone {
+    if !is_beside_redis {
         let text = "redis-server is not installed, so there is nothing to compare with; this \
                     installs it: apt-get install redis-server";
         return Err(Failure::new(exit::UNAVAILABLE, text).into());
@@ -194,31 +189,64 @@ impl Servers {
         sampling::sample(&load, &self.name(cluster))
     }
 
-    fn end(self) -> anyhow::Result<()> {
+    /// A row for each load and cluster, without rounds.
+    fn rows(&self, effort: Effort) -> Vec<Row> {
+        let row = |operation: Operation, clients, pipeline, cluster: &Hosted| Row {
+            operation: operation.name(),
+            clients,
+            pipeline,
+            transport: cluster.transport.to_string(),
+            enough: effort.enough,
+            rounds: Vec::new(),
+        };
+        ROWS.iter()
+            .flat_map(|&(operation, clients, pipeline)| {
+                self.clusters.iter().map(move |one| row(operation, clients, pipeline, one))
+            })
+            .collect()
+    }
+
+    /// Ends all of them.
+    pub fn end(self) -> anyhow::Result<()> {
         drop(self.redis);
         self.clusters.into_iter().try_for_each(Hosted::end)
     }
 }
 
-/// All rounds; `rows` holds what is known so far, also after an error.
-fn measure_all(servers: &mut Servers, effort: Effort, rows: &mut Vec<Row>) -> anyhow::Result<()> {
-    let transports: Vec<Transport> = servers.clusters.iter().map(|one| one.transport).collect();
-    for (operation, clients, pipeline) in ROWS {
-        rows.extend(transports.iter().map(|&transport| Row {
-            operation: operation.name(),
-            clients,
-            pipeline,
-            transport: transport.to_string(),
-            enough: effort.enough,
-            rounds: Vec::new(),
-        }));
-    }
+/// All rounds, each with servers of its own: what they keep in memory is then the same in each. `rows`
+/// holds what is known so far, also after an error. Whether Redis was there.
+fn measure_all(
+    options: &options::Compare,
+    effort: Effort,
+    rows: &mut Vec<Row>,
+) -> anyhow::Result<bool> {
+    let mut is_beside_redis = false;
     for round in 0..effort.rounds {
-        for (row, rows) in ROWS.into_iter().zip(rows.chunks_mut(transports.len())) {
-            let plan = (effort.time, effort.warm_up, round as u64);
-            let measured = measure_row(servers, row, plan, round % 2 == 1)?;
-            rows.iter_mut().zip(measured).for_each(|(row, round)| row.rounds.push(round));
+        let mut servers = Servers::start(options)?;
+        is_beside_redis = servers.redis.is_some();
+        if round == 0 {
+            rows.extend(servers.rows(effort));
+            if options.output == "table" {
+                print::line(servers.description())?;
+            }
         }
+        let measured = measure_round(&mut servers, effort, round, rows);
+        servers.end()?;
+        measured?;
+    }
+    Ok(is_beside_redis)
+}
+
+fn measure_round(
+    servers: &mut Servers,
+    effort: Effort,
+    round: usize,
+    rows: &mut [Row],
+) -> anyhow::Result<()> {
+    for (row, rows) in ROWS.into_iter().zip(rows.chunks_mut(servers.clusters.len())) {
+        let plan = (effort.time, effort.warm_up, round as u64);
+        let measured = measure_row(servers, row, plan, round % 2 == 1)?;
+        rows.iter_mut().zip(measured).for_each(|(row, round)| row.rounds.push(round));
     }
     Ok(())
 }

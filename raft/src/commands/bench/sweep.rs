@@ -21,9 +21,9 @@ const CLIENTS: usize = 50;
 const MOST_CLIENTS: usize = 1_024;
 const MOST_DEPTH: usize = 256;
 
-/// Measures and draws both: over clients, and over requests in flight on each of 50. Returns what was
-/// written, and how many points were left out.
-pub fn draw(servers: &mut Servers, folder: &Path) -> anyhow::Result<String> {
+/// Measures and draws both, each with servers of its own: over clients, and over requests in flight on
+/// each of 50. Returns what was written, and how many points were left out.
+pub fn draw(start: impl Fn() -> anyhow::Result<Servers>, folder: &Path) -> anyhow::Result<String> {
     std::fs::create_dir_all(folder)
         .with_context(|| format!("{} cannot be made", folder.display()))?;
     let clients: Vec<usize> = powers_of_two(MOST_CLIENTS).collect();
@@ -31,14 +31,14 @@ pub fn draw(servers: &mut Servers, folder: &Path) -> anyhow::Result<String> {
     let along_clients = |clients| (Operation::Set, clients, 1);
     let along_depth = |depth| (Operation::Set, CLIENTS, depth);
     let mut written = vec![over(
-        servers,
+        start()?,
         &folder.join("clients.svg"),
         "clients, 1 SET in flight on each",
         &clients,
         along_clients,
     )?];
     written.push(over(
-        servers,
+        start()?,
         &folder.join("pipeline.svg"),
         "SETs in flight on each of 50 clients",
         &depths,
@@ -53,7 +53,7 @@ fn powers_of_two(most: usize) -> impl Iterator<Item = usize> {
 
 /// One file: each server at each cause.
 fn over(
-    servers: &mut Servers,
+    mut servers: Servers,
     path: &Path,
     axis: &str,
     causes: &[usize],
@@ -77,6 +77,7 @@ fn over(
             }
         }
     }
+    servers.end()?;
     let axis = Axis { text: axis.into(), names: causes.iter().map(usize::to_string).collect() };
     let panel = |caption: &str, curves| Panel { caption: caption.into(), curves };
     let panels = [panel("SET, operations a second", rates), panel("SET, p99 in ms", times)];
