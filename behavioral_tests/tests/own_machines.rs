@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use raft::simulation::{Failed, FailedSeed, Seeds, Simulation};
-use raft::{At, StateMachine};
+use raft::{At, Pieces, StateMachine, Unreadable, one_piece};
 
 /// Adds up the first bytes of its commands, with a flaw.
 #[derive(Clone)]
@@ -44,6 +44,20 @@ impl StateMachine for Sum {
 
     fn query(&self, _: &[u8], reply: &mut Vec<u8>) {
         reply.extend_from_slice(&(self.sum as u32).to_le_bytes());
+    }
+
+    fn fresh(&self) -> Sum {
+        Sum { sum: 0, flaw: self.flaw.clone() }
+    }
+
+    fn snapshot(&mut self) -> Box<dyn Pieces> {
+        one_piece(self.sum.to_le_bytes().to_vec())
+    }
+
+    fn restore(&mut self, piece: &[u8]) -> Result<(), Unreadable> {
+        let number = piece.first_chunk().ok_or(Unreadable("a number of eight bytes"))?;
+        self.sum = u64::from_le_bytes(*number);
+        Ok(())
     }
 
     fn digest(&self) -> u64 {

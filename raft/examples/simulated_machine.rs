@@ -2,7 +2,7 @@
 //! --example simulated_machine`.
 
 use raft::simulation::Simulation;
-use raft::{At, StateMachine};
+use raft::{At, Pieces, StateMachine, Unreadable, one_piece};
 
 /// The highest bid so far, and how many there were.
 #[derive(Default)]
@@ -21,6 +21,23 @@ impl StateMachine for Auction {
 
     fn query(&self, _: &[u8], reply: &mut Vec<u8>) {
         reply.extend_from_slice(format!("{} of {}", self.highest, self.bids).as_bytes());
+    }
+
+    fn fresh(&self) -> Auction {
+        Auction::default()
+    }
+
+    fn snapshot(&mut self) -> Box<dyn Pieces> {
+        one_piece([self.highest.to_le_bytes(), self.bids.to_le_bytes()].concat())
+    }
+
+    fn restore(&mut self, piece: &[u8]) -> Result<(), Unreadable> {
+        let ([highest, bids], []) = piece.as_chunks() else {
+            return Err(Unreadable("two numbers of eight bytes"));
+        };
+        self.highest = u64::from_le_bytes(*highest);
+        self.bids = u64::from_le_bytes(*bids);
+        Ok(())
     }
 
     fn digest(&self) -> u64 {

@@ -5,7 +5,7 @@
 //! (with [`Node::start`] instead of [`testing::cluster`], each in a process of its own).
 //!
 //! ```
-//! use raft::{Applied, Consistency, StateMachine};
+//! use raft::{Applied, Consistency, Pieces, StateMachine, Unreadable, one_piece};
 //!
 //! #[derive(Clone, Default)]
 //! struct Counter(u64);
@@ -17,6 +17,17 @@
 //!     }
 //!     fn query(&self, _query: &[u8], reply: &mut Vec<u8>) {
 //!         reply.extend_from_slice(self.0.to_string().as_bytes());
+//!     }
+//!     fn fresh(&self) -> Counter {
+//!         Counter::default()
+//!     }
+//!     fn snapshot(&mut self) -> Box<dyn Pieces> {
+//!         one_piece(self.0.to_string().into_bytes())
+//!     }
+//!     fn restore(&mut self, piece: &[u8]) -> Result<(), Unreadable> {
+//!         let text = std::str::from_utf8(piece).map_err(|_| Unreadable("text"))?;
+//!         self.0 = text.parse().map_err(|_| Unreadable("a number"))?;
+//!         Ok(())
 //!     }
 //!     fn digest(&self) -> u64 {
 //!         self.0
@@ -78,7 +89,7 @@ pub mod units;
 pub use messages::{LogIndex, LogPosition, NodeId, Term};
 pub use node::{Applied, Config, Consistency, Node, ProposeError, StartError};
 pub use servers::host::{PeerStatus, Status};
-pub use servers::machine::{Applied as At, StateMachine};
+pub use servers::machine::{Applied as At, Pieces, StateMachine, Unreadable, one_piece};
 pub use servers::status::Leadership;
 pub use servers::storage::WalError;
 pub use states::Role;

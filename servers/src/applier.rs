@@ -172,7 +172,10 @@ impl<M: StateMachine> Applier<M> {
     /// Goes on with the entry after `applied`; whether it is finished. The entry drives the machine;
     /// the batch that waits for it only adds its queries, each at its place (rule 9).
     fn apply_entry(&mut self, entry: &Entry, left: &mut usize) -> bool {
-        let at = Applied { index: entry.position.index, time: entry.time };
+        let mut at = Applied { index: entry.position.index, place: 0, time: entry.time };
+        if self.progress.is_none() {
+            self.machine.advance(at);
+        }
         let waiting = self.proposals.get(&(entry.position.index, entry.position.term));
         let operations = waiting.map_or(&[][..], |waiting| &waiting.operations);
         let items = match &entry.payload {
@@ -197,6 +200,7 @@ impl<M: StateMachine> Applier<M> {
                     self.machine.query(query, &mut self.replies.buffer);
                 }
                 (_, Some(Item::Plain(command))) => {
+                    at.place = progress.items;
                     self.machine.apply(at, command, &mut self.replies.buffer);
                     progress.items += 1;
                 }

@@ -15,7 +15,7 @@ use messages::{
 use servers::founding::{Founder, found, found_cluster};
 use servers::gate::Gate;
 use servers::host::{Batch, Outcome};
-use servers::machine::{Applied, StateMachine};
+use servers::machine::{Applied, Pieces, StateMachine, Unreadable, one_piece};
 use servers::mailbox::Mailbox;
 use servers::node::{Network, Node, NodeSettings, StartError};
 use servers::run::{Driver, Parts, now, wall};
@@ -43,6 +43,20 @@ impl StateMachine for Counter {
 
     fn query(&self, _query: &[u8], reply: &mut Vec<u8>) {
         reply.extend_from_slice(self.0.to_string().as_bytes());
+    }
+
+    fn fresh(&self) -> Counter {
+        Counter::default()
+    }
+
+    fn snapshot(&mut self) -> Box<dyn Pieces> {
+        one_piece(self.0.to_le_bytes().to_vec())
+    }
+
+    fn restore(&mut self, piece: &[u8]) -> Result<(), Unreadable> {
+        let number = piece.first_chunk().ok_or(Unreadable("a number of eight bytes"))?;
+        self.0 = u64::from_le_bytes(*number);
+        Ok(())
     }
 
     fn digest(&self) -> u64 {

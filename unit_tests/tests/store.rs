@@ -5,7 +5,7 @@ use messages::{LogIndex, LogTime};
 use raft::store::{Store, arguments, commands, glob};
 use servers::machine::{Applied, StateMachine};
 
-const AT: Applied = Applied { index: LogIndex(1), time: LogTime(1) };
+const AT: Applied = Applied { index: LogIndex(1), place: 0, time: LogTime(1) };
 
 fn request(line: &str) -> Vec<u8> {
     arguments::encode(line.split(' ').map(str::as_bytes).collect::<Vec<_>>())

@@ -12,7 +12,7 @@ use benches::samples;
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use raft::testing::{self, Cluster};
-use raft::{At, StateMachine};
+use raft::{At, Pieces, StateMachine, Unreadable, one_piece};
 use tokio::runtime::{self, Runtime};
 use tokio::task::JoinSet;
 
@@ -39,6 +39,20 @@ impl StateMachine for Counter {
     }
 
     fn query(&self, _: &[u8], _: &mut Vec<u8>) {}
+
+    fn fresh(&self) -> Counter {
+        Counter::default()
+    }
+
+    fn snapshot(&mut self) -> Box<dyn Pieces> {
+        one_piece(self.0.to_le_bytes().to_vec())
+    }
+
+    fn restore(&mut self, piece: &[u8]) -> Result<(), Unreadable> {
+        let number = piece.first_chunk().ok_or(Unreadable("a number of eight bytes"))?;
+        self.0 = u64::from_le_bytes(*number);
+        Ok(())
+    }
 
     fn digest(&self) -> u64 {
         self.0

@@ -306,9 +306,11 @@ impl<M: StateMachine> Checks<M> {
     }
 
     fn note_commands(&mut self, entry: &Entry) -> Result<(), Violation> {
+        let mut at = Applied { index: entry.position.index, place: 0, time: entry.time };
+        self.reference.advance(at);
         let Payload::Command(items) = &entry.payload else { return Ok(()) };
-        let at = Applied { index: entry.position.index, time: entry.time };
-        for Item::Plain(command) in items.iter() {
+        for (place, Item::Plain(command)) in items.iter().enumerate() {
+            at.place = place;
             let number = number_of(command);
             self.reference.apply(at, command, &mut Vec::new());
             self.fresh.push(own_part(command));

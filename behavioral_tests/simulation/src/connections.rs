@@ -86,6 +86,11 @@ impl<W: Workload> World<W> {
     pub(crate) fn play_flaps(&mut self) -> Result<(), Violation> {
         let at_many = self.random.random_bool(0.4);
         let mark = if at_many { Mark::FlapAtMany } else { Mark::FlapAtOne };
+        // What was sent in slower times holds up what is sent now, and perhaps deposes a leader.
+        let frames = self.events.iter().filter(|(_, event)| matches!(event, Event::Frame { .. }));
+        let arrived = frames.map(|((at, _), _)| *at).max().unwrap_or(self.now);
+        self.happen_until(arrived.saturating_sub(self.now), |_| false)?;
+        self.happen_until(2 * self.trouble.election, |_| false)?;
         self.await_leader()?;
         if !self.happen_until(5_000_000, |world| world.followed().is_some())? {
             return Err("liveness: five quiet seconds, and some follow nobody".to_string());

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use messages::{Entry, Item, LogIndex, LogPosition, LogTime, NodeId, Payload, Term};
-use servers::machine::{Applied, StateMachine};
+use servers::machine::{Applied, Pieces, StateMachine, Unreadable, one_piece};
 use states::Log;
 
 use crate::checks::{Checks, Violation};
@@ -64,6 +64,20 @@ impl StateMachine for Count {
         reply.extend_from_slice(&self.0.to_le_bytes());
     }
 
+    fn fresh(&self) -> Count {
+        Count::default()
+    }
+
+    fn snapshot(&mut self) -> Box<dyn Pieces> {
+        one_piece(self.0.to_le_bytes().to_vec())
+    }
+
+    fn restore(&mut self, piece: &[u8]) -> Result<(), Unreadable> {
+        let number = piece.first_chunk().ok_or(Unreadable("a number of eight bytes"))?;
+        self.0 = u64::from_le_bytes(*number);
+        Ok(())
+    }
+
     fn digest(&self) -> u64 {
         self.0
     }
@@ -76,7 +90,7 @@ fn nothing_yet() -> Checks<Count> {
 /// What a machine with a witness answers after each of these commands.
 fn answers(numbers: &[u64]) -> Vec<Bytes> {
     let mut machine = Witness::new(Count::default());
-    let at = Applied { index: LogIndex(1), time: LogTime(0) };
+    let at = Applied { index: LogIndex(1), place: 0, time: LogTime(0) };
     let mut answer = |number: &u64| {
         let mut reply = Vec::new();
         machine.apply(at, &command(*number), &mut reply);

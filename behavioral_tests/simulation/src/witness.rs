@@ -4,7 +4,7 @@
 //! is given or gives.
 
 use bytes::Bytes;
-use servers::machine::{Applied, StateMachine};
+use servers::machine::{Applied, Pieces, StateMachine, Unreadable};
 
 /// Bytes at the beginning of a command: its number, and how much padding follows them.
 const NUMBER: usize = 8;
@@ -17,6 +17,23 @@ const SEEN: usize = 16;
 pub struct Witness<M> {
     seen: Seen,
     machine: M,
+    /// It has taken its own piece of a snapshot; what follows is the machine's.
+    restored: bool,
+}
+
+/// What was seen, then the machine's pieces.
+struct WitnessPieces {
+    seen: Option<Seen>,
+    machine: Box<dyn Pieces>,
+}
+
+impl Pieces for WitnessPieces {
+    fn next(&mut self) -> Option<Vec<u8>> {
+        match self.seen.take() {
+            Some(seen) => Some(seen.encode().to_vec()),
+            None => self.machine.next(),
+        }
+    }
 }
 
 /// What an operation saw: the list right after it.
@@ -37,6 +54,14 @@ impl Seen {
         Seen { length: self.length + 1, hash: chain(chain(self.hash, command), reply) }
     }
 
+    fn decode(bytes: &[u8]) -> Option<Seen> {
+        let (length, hash) = bytes.split_at_checked(8)?;
+        Some(Seen {
+            length: u64::from_le_bytes(length.try_into().ok()?),
+            hash: u64::from_le_bytes(hash.try_into().ok()?),
+        })
+    }
+
     fn encode(self) -> [u8; SEEN] {
         let mut bytes = [0; SEEN];
         bytes[..8].copy_from_slice(&self.length.to_le_bytes());
@@ -48,12 +73,7 @@ impl Seen {
 /// A reply of a witness: what was seen, and the machine's own part.
 pub fn decode_reply(reply: &Bytes) -> Option<(Seen, Bytes)> {
     let (seen, _) = reply.split_at_checked(SEEN)?;
-    let (length, hash) = seen.split_at(8);
-    let seen = Seen {
-        length: u64::from_le_bytes(length.try_into().ok()?),
-        hash: u64::from_le_bytes(hash.try_into().ok()?),
-    };
-    Some((seen, reply.slice(SEEN..)))
+    Some((Seen::decode(seen)?, reply.slice(SEEN..)))
 }
 
 /// A user's command with its number, and so many bytes that mean nothing.
@@ -86,7 +106,7 @@ pub fn own_part(command: &Bytes) -> Bytes {
 impl<M: StateMachine> Witness<M> {
     /// Beside a machine to which nothing was applied.
     pub fn new(machine: M) -> Witness<M> {
-        Witness { seen: Seen::EMPTY, machine }
+        Witness { seen: Seen::EMPTY, machine, restored: false }
     }
 
     /// The list after the last command.
@@ -113,6 +133,27 @@ impl<M: StateMachine> StateMachine for Witness<M> {
     fn query(&self, query: &[u8], reply: &mut Vec<u8>) {
         reply.extend_from_slice(&self.seen.encode());
         self.machine.query(query, reply);
+    }
+
+    fn advance(&mut self, at: Applied) {
+        self.machine.advance(at);
+    }
+
+    fn fresh(&self) -> Witness<M> {
+        Witness::new(self.machine.fresh())
+    }
+
+    fn snapshot(&mut self) -> Box<dyn Pieces> {
+        Box::new(WitnessPieces { seen: Some(self.seen), machine: self.machine.snapshot() })
+    }
+
+    fn restore(&mut self, piece: &[u8]) -> Result<(), Unreadable> {
+        if self.restored {
+            return self.machine.restore(piece);
+        }
+        self.seen = Seen::decode(piece).ok_or(Unreadable("what was seen"))?;
+        self.restored = true;
+        Ok(())
     }
 
     fn digest(&self) -> u64 {

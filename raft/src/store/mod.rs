@@ -20,7 +20,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::{Entry, OccupiedEntry};
-use servers::machine::{Applied, StateMachine};
+use servers::machine::{Applied, Pieces, StateMachine, Unreadable};
 
 use arguments::Arguments;
 use commands::{Action, Command};
@@ -111,6 +111,28 @@ impl Store {
     }
 }
 
+/// Bytes of pairs in a piece of a snapshot, if there are several.
+const PIECE: usize = 64 << 10;
+
+/// A store's pairs, on their way into a snapshot.
+struct StorePieces {
+    pairs: Vec<Pair>,
+}
+
+impl Pieces for StorePieces {
+    fn next(&mut self) -> Option<Vec<u8>> {
+        let mut size = 0;
+        let mut fits = |pair: &Pair| {
+            size += pair.key().len() + pair.string().len() + 8;
+            size <= PIECE
+        };
+        let count = self.pairs.iter().rev().take_while(|pair| fits(pair)).count().max(1);
+        let piece = self.pairs.split_off(self.pairs.len().saturating_sub(count));
+        let parts: Vec<&[u8]> = piece.iter().flat_map(|pair| [pair.key(), pair.string()]).collect();
+        (!parts.is_empty()).then(|| arguments::encode(parts))
+    }
+}
+
 impl StateMachine for Store {
     fn apply(&mut self, _: Applied, command: &[u8], reply: &mut Vec<u8>) {
         let Some((command, mut arguments)) = understand(command, reply) else { return };
@@ -129,6 +151,23 @@ impl StateMachine for Store {
             Action::Write(_) => reply::error(reply, "ERR a query must not write"),
             Action::Read(handler) => handler(self, &mut arguments, reply),
         }
+    }
+
+    fn fresh(&self) -> Store {
+        Store::new()
+    }
+
+    fn snapshot(&mut self) -> Box<dyn Pieces> {
+        Box::new(StorePieces { pairs: self.pairs.iter().cloned().collect() })
+    }
+
+    fn restore(&mut self, piece: &[u8]) -> Result<(), Unreadable> {
+        let unreadable = Unreadable("keys, each with its string");
+        let mut pairs = Arguments::decode(piece).ok_or(unreadable)?;
+        while let Some(key) = pairs.next() {
+            self.set(key, pairs.next().ok_or(unreadable)?);
+        }
+        Ok(())
     }
 
     fn digest(&self) -> u64 {

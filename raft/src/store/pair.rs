@@ -5,7 +5,7 @@ const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// A key and its string. It remembers the hash of the string's whole words, so that appending to a
 /// long one costs only what is appended.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Pair {
     /// The key, then the string.
     bytes: Vec<u8>,

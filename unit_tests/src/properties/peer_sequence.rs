@@ -2,7 +2,7 @@
 //! simulated disk: peers say anything, with any numbers, clients ask, time passes, writes end, power
 //! fails. Never a panic; and what can be seen of one server alone of the paper's Figures 2 and 3.
 
-use servers::machine::{Applied, StateMachine};
+use servers::machine::{Applied, Pieces, StateMachine, Unreadable};
 
 use super::sequence_checks::Checks;
 use super::sequence_node::Node;
@@ -106,6 +106,18 @@ impl StateMachine for Witnessed {
 
     fn query(&self, query: &[u8], reply: &mut Vec<u8>) {
         self.store.query(query, reply);
+    }
+
+    fn fresh(&self) -> Witnessed {
+        Witnessed::default()
+    }
+
+    fn snapshot(&mut self) -> Box<dyn Pieces> {
+        self.store.snapshot()
+    }
+
+    fn restore(&mut self, piece: &[u8]) -> Result<(), Unreadable> {
+        self.store.restore(piece)
     }
 
     fn digest(&self) -> u64 {

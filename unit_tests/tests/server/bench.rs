@@ -9,7 +9,7 @@ use messages::{
     LogIndex, Membership, Message, NodeId, Operation, Round, Term,
 };
 use servers::host::{Batch, Outcome, Token};
-use servers::machine::{Applied, StateMachine};
+use servers::machine::{Applied, Pieces, StateMachine, Unreadable, one_piece};
 use servers::outbox::{Job, Parcel};
 use servers::server::{Event, Server, Settings};
 use states::{Config, HardState, Micros, Replica, Role, Time, WallTime, WriteId};
@@ -30,6 +30,20 @@ impl StateMachine for History {
     fn query(&self, query: &[u8], reply: &mut Vec<u8>) {
         reply.extend_from_slice(query);
         reply.extend_from_slice(format!("={}", self.0.len()).as_bytes());
+    }
+
+    fn fresh(&self) -> History {
+        History(Vec::new())
+    }
+
+    fn snapshot(&mut self) -> Box<dyn Pieces> {
+        one_piece(self.0.join("\n").into_bytes())
+    }
+
+    fn restore(&mut self, piece: &[u8]) -> Result<(), Unreadable> {
+        let text = std::str::from_utf8(piece).map_err(|_| Unreadable("text"))?;
+        self.0 = text.lines().map(str::to_owned).collect();
+        Ok(())
     }
 
     fn digest(&self) -> u64 {

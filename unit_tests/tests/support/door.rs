@@ -115,7 +115,11 @@ fn execute(store: &mut Store, operation: &Operation) -> bytes::Bytes {
     let mut reply = Vec::new();
     match operation {
         Operation::Command(command) => {
-            store.apply(Applied { index: LogIndex(1), time: LogTime(1) }, command, &mut reply);
+            store.apply(
+                Applied { index: LogIndex(1), place: 0, time: LogTime(1) },
+                command,
+                &mut reply,
+            );
         }
         Operation::Query(query) => store.query(query, &mut reply),
     }

@@ -142,7 +142,7 @@ fn a_later_leader_holds_what_is_found_out_late() {
 /// A machine that has applied so many entries and executed these commands.
 fn machine(applied: u64, numbers: &[u64]) -> Progress {
     let mut machine = Witness::new(Count::default());
-    let at = Applied { index: LogIndex(1), time: LogTime(0) };
+    let at = Applied { index: LogIndex(1), place: 0, time: LogTime(0) };
     numbers.iter().for_each(|number| machine.apply(at, &command(*number), &mut Vec::new()));
     let digest = machine.machine().digest();
     Progress { applied: LogIndex(applied), seen: machine.seen(), digest }

@@ -2,7 +2,7 @@
 //! change what the machine does.
 
 use messages::LogIndex;
-use servers::machine::{Applied, StateMachine};
+use servers::machine::{Applied, Pieces, StateMachine, Unreadable};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// One key's new value.
@@ -48,6 +48,28 @@ impl<M: StateMachine> StateMachine for Watched<M> {
 
     fn query(&self, query: &[u8], reply: &mut Vec<u8>) {
         self.machine.query(query, reply);
+    }
+
+    fn advance(&mut self, at: Applied) {
+        self.machine.advance(at);
+        self.compare(at.index);
+    }
+
+    fn fresh(&self) -> Watched<M> {
+        Watched {
+            machine: self.machine.fresh(),
+            question: self.question.clone(),
+            answer: self.answer.clone(),
+            changes: self.changes.clone(),
+        }
+    }
+
+    fn snapshot(&mut self) -> Box<dyn Pieces> {
+        self.machine.snapshot()
+    }
+
+    fn restore(&mut self, piece: &[u8]) -> Result<(), Unreadable> {
+        self.machine.restore(piece)
     }
 
     fn digest(&self) -> u64 {
