@@ -15,6 +15,10 @@ use crate::world::{Event, World};
 /// What a closed connection takes to be seen, microseconds.
 const LONGEST_NEWS: u64 = 5_000;
 
+/// Elections after a flap at a majority: the first has about one chance in a hundred to fail, and each
+/// that follows is as likely to be split as any.
+const MOST_ELECTIONS: u64 = 6;
+
 impl<W: Workload> World<W> {
     /// A process has ended. Who is linked with it learns that its connections are closed, as a rule
     /// behind the last frame that came over them; of a machine that lost its power perhaps nobody.
@@ -81,8 +85,8 @@ impl<W: Workload> World<W> {
     }
 
     /// In a quiet cluster that has a leader, connections to it flap: at one follower nothing comes of
-    /// that, at a majority one election, or a second where the first was split by an entry that the
-    /// leader appended meanwhile, and nothing is lost.
+    /// that, at a majority one election as a rule, more where the leader is heard again in the middle
+    /// of it or appends an entry meanwhile, and nothing is lost.
     pub(crate) fn play_flaps(&mut self) -> Result<(), Violation> {
         let at_many = self.random.random_bool(0.4);
         let mark = if at_many { Mark::FlapAtMany } else { Mark::FlapAtOne };
@@ -106,7 +110,7 @@ impl<W: Workload> World<W> {
             self.happen_until(pause, |_| false)?;
         }
         self.happen_until(2 * self.trouble.election, |_| false)?;
-        let most = if at_many { term + 2 } else { term };
+        let most = if at_many { term + MOST_ELECTIONS } else { term };
         let terms = self.nodes.iter().filter_map(Node::replica).map(|replica| replica.term().0);
         let last = terms.max().unwrap_or(term);
         if last > most {
