@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use crate::{Entry, GroupId, Message, Term};
+use crate::{Entry, GroupId, Message, SnapshotPart, SnapshotPartReply, Term};
 
 /// One thing said, to one group.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +28,10 @@ pub enum Content {
     Forward(Forward),
     /// What came of it.
     ForwardReply(ForwardReply),
+    /// A part of a snapshot, for a node whose log ends before the leader's begins.
+    SnapshotPart(SnapshotPart),
+    /// How far the receiver is.
+    SnapshotPartReply(SnapshotPartReply),
 }
 
 /// One connection's batch, handed to the leader by the node that the client talks to.
@@ -85,7 +89,10 @@ impl Content {
                 append.entries.iter().map(|entry| entry.payload.size()).sum()
             }
             Content::Forward(forward) => forward.operations.iter().map(Operation::size).sum(),
-            Content::Raft { .. } | Content::ForwardReply(_) => 0,
+            Content::Raft { .. }
+            | Content::ForwardReply(_)
+            | Content::SnapshotPart(_)
+            | Content::SnapshotPartReply(_) => 0,
         }
     }
 
@@ -95,7 +102,10 @@ impl Content {
             Content::Raft { message: Message::AppendEntries(append), .. } => {
                 append.entries.iter().map(Entry::size).sum()
             }
-            Content::Raft { .. } => 0,
+            Content::Raft { .. } | Content::SnapshotPartReply(_) => 0,
+            Content::SnapshotPart(part) => {
+                16 * part.meta.membership.voters.len() + part.bytes.len()
+            }
             Content::Forward(forward) => {
                 forward.operations.iter().map(|each| 8 + each.size()).sum()
             }

@@ -5,6 +5,7 @@
 //! - [`entry`]: log entries and what they carry;
 //! - [`message`]: what the rules of one node say to another's;
 //! - [`envelope`]: messages of the rules and of the servers, addressed to a group;
+//! - [`snapshot`]: what stands for a part of the log that is gone;
 //! - [`wire`]: how all of these are spelt in MessagePack (the norm is `docs/wire.md`);
 //! - [`frame`]: the header that is checked before any of that is read;
 //! - [`error`]: why bytes were refused.
@@ -15,6 +16,7 @@ pub mod error;
 pub mod frame;
 pub mod ids;
 pub mod message;
+pub mod snapshot;
 pub mod wire;
 
 pub use entry::{Entry, Item, Membership, Payload};
@@ -25,5 +27,6 @@ pub use error::DecodeError;
 pub use ids::{Boot, ClusterId, GroupId, LogIndex, LogPosition, LogTime, NodeId, Round, Term};
 pub use message::{
     AppendEntries, AppendEntriesReply, AppendOutcome, Heartbeat, HeartbeatReply, Message, PreVote,
-    PreVoteReply, RequestVote, RequestVoteReply,
+    PreVoteReply, RequestVote, RequestVoteReply, Snapshotted,
 };
+pub use snapshot::{SnapshotMeta, SnapshotPart, SnapshotPartReply};

@@ -22,6 +22,8 @@ pub enum Message {
     Heartbeat(Heartbeat),
     /// The echo.
     HeartbeatReply(HeartbeatReply),
+    /// "I need no snapshot up to here": the answer to one that was received, or offered in vain.
+    Snapshotted(Snapshotted),
 }
 
 /// Asks whether a vote would be granted.
@@ -118,6 +120,13 @@ pub struct HeartbeatReply {
     pub round: Round,
 }
 
+/// Says that everything up to an index is here, in a snapshot or in the log: a promise to keep it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Snapshotted {
+    /// Where the snapshot that this answers ends.
+    pub position: LogPosition,
+}
+
 impl Message {
     /// Whether this answers an earlier message: replies count only from members.
     pub fn is_reply(&self) -> bool {
@@ -125,7 +134,8 @@ impl Message {
             Message::PreVoteReply(_)
             | Message::RequestVoteReply(_)
             | Message::AppendEntriesReply(_)
-            | Message::HeartbeatReply(_) => true,
+            | Message::HeartbeatReply(_)
+            | Message::Snapshotted(_) => true,
             Message::PreVote(_)
             | Message::RequestVote(_)
             | Message::AppendEntries(_)

@@ -8,6 +8,7 @@
 
 mod spelling;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -18,12 +19,12 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, SeqAccess
 
 use crate::message::{
     AppendEntries, AppendEntriesReply, AppendOutcome, Heartbeat, HeartbeatReply, Message, PreVote,
-    PreVoteReply, RequestVote, RequestVoteReply,
+    PreVoteReply, RequestVote, RequestVoteReply, Snapshotted,
 };
 use crate::{
     Boot, ClusterId, Content, DecodeError, Entry, Envelope, Forward, ForwardOutcome, ForwardReply,
-    GroupId, Item, LogIndex, LogPosition, LogTime, NodeId, NotAppended, Operation, Payload, Round,
-    Term,
+    GroupId, Item, LogIndex, LogPosition, LogTime, Membership, NodeId, NotAppended, Operation,
+    Payload, Round, SnapshotMeta, SnapshotPart, SnapshotPartReply, Term,
 };
 
 /// Deeper nesting than any type has, with room for fields to come.
@@ -327,6 +328,22 @@ impl<T: Encode> Encode for Vec<T> {
     }
 }
 
+impl<T: Encode> Encode for BTreeSet<T> {
+    fn write(&self, out: &mut Vec<u8>) {
+        spelling::array(out, self.len());
+        self.iter().for_each(|element| element.write(out));
+    }
+}
+
+impl<T: Decode + Ord> Decode for BTreeSet<T> {
+    fn read<'de, D: Deserializer<'de>>(
+        deserializer: D,
+        source: Source<'_>,
+    ) -> Result<Self, D::Error> {
+        Vec::read(deserializer, source).map(BTreeSet::from_iter)
+    }
+}
+
 impl<T: Encode> Encode for Arc<[T]> {
     fn write(&self, out: &mut Vec<u8>) {
         (**self).write(out);
@@ -417,12 +434,19 @@ kinds! { Item {
     1 [command] (Plain(command))
 } }
 
+record! { Membership [voters] }
+
+record! { SnapshotMeta [position, time, membership] }
+
 record! { Envelope [group, content] }
 
 kinds! { Content {
     1 [term, message] (Raft { term, message })
     2 [number, only_in, operations] (Forward(Forward { number, only_in, operations }))
     3 [number, outcome] (ForwardReply(ForwardReply { number, outcome }))
+    4 [term, meta, size, offset, bytes]
+        (SnapshotPart(SnapshotPart { term, meta, size, offset, bytes }))
+    5 [position, wanted] (SnapshotPartReply(SnapshotPartReply { position, wanted }))
 } }
 
 kinds! { Operation {
@@ -453,6 +477,7 @@ kinds! { Message {
     6 [outcome] (AppendEntriesReply(AppendEntriesReply { outcome }))
     7 [round, commit = LogIndex(0)] (Heartbeat(Heartbeat { round, commit }))
     8 [round] (HeartbeatReply(HeartbeatReply { round }))
+    9 [position] (Snapshotted(Snapshotted { position }))
 } }
 
 kinds! { AppendOutcome {

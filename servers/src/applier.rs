@@ -8,10 +8,11 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use messages::{Entry, Item, LogIndex, LogPosition, Operation, Payload, Term};
+use messages::{Entry, Item, LogIndex, LogPosition, Operation, Payload, SnapshotMeta, Term};
 use states::{Log, RequestId};
 
-use crate::machine::{Applied, StateMachine};
+use crate::machine::{Applied, Pieces, StateMachine};
+use crate::snapshots::Marked;
 
 /// A buffer for replies that grew beyond this is given back after use, bytes.
 const KEPT_BUFFER: usize = 1 << 20;
@@ -48,6 +49,8 @@ pub enum Finished {
 pub struct Applier<M> {
     machine: M,
     applied: LogIndex,
+    /// Bytes of entries applied since the last snapshot.
+    logged: u64,
     progress: Option<Progress>,
     /// By index first: what waits at one index is found together. Two can wait there, when this node
     /// appended, lost the entry and appended again in a later term.
@@ -72,11 +75,12 @@ struct Progress {
 }
 
 impl<M: StateMachine> Applier<M> {
-    /// Nothing is applied yet, nobody waits.
-    pub fn new(machine: M) -> Applier<M> {
+    /// The machine is what the log up to `applied` made of it; nobody waits.
+    pub fn new(machine: M, applied: LogIndex) -> Applier<M> {
         Applier {
             machine,
-            applied: LogIndex(0),
+            applied,
+            logged: 0,
             progress: None,
             proposals: BTreeMap::new(),
             reads: BTreeMap::new(),
@@ -92,6 +96,34 @@ impl<M: StateMachine> Applier<M> {
     /// The machine, for comparing replicas.
     pub fn machine(&self) -> &M {
         &self.machine
+    }
+
+    /// Bytes of entries applied since a snapshot was taken.
+    pub fn logged(&self) -> u64 {
+        self.logged
+    }
+
+    /// The machine as it is after `applied`; none in the middle of an entry.
+    pub fn snapshot(&mut self) -> Option<Box<dyn Pieces>> {
+        if self.progress.is_some() {
+            return None;
+        }
+        self.logged = 0;
+        Some(Box::new(Marked(self.machine.snapshot())))
+    }
+
+    /// A machine that a snapshot was restored into takes the other's place. Who waits for an entry that
+    /// the snapshot covers will not learn what became of it here.
+    pub fn install(&mut self, machine: M, meta: &SnapshotMeta) -> Vec<RequestId> {
+        let applied = meta.position.index;
+        assert!(applied > self.applied, "installing never moves applied back");
+        self.machine = machine;
+        self.applied = applied;
+        self.logged = 0;
+        self.progress = None;
+        self.replies.clear();
+        let covered = self.proposals.range(..=(applied, Term(u64::MAX)));
+        covered.map(|(_, waiting)| waiting.id).collect()
     }
 
     /// A proposal was appended at `position`; what becomes of it is told when something is applied
@@ -143,6 +175,7 @@ impl<M: StateMachine> Applier<M> {
             let next = self.applied.next();
             let entry = log.entry(next).expect("a committed entry is in the log");
             if self.apply_entry(entry, &mut left) {
+                self.logged += entry.size() as u64;
                 self.settle(entry.position, &mut finished);
             }
         }

@@ -89,6 +89,7 @@ impl Gate {
         let lane = match lane {
             Lane::Control => 0,
             Lane::Log => 1,
+            Lane::Bulk => 2,
         };
         let header = frame::Header { lane, cluster: self.cluster, from: self.own, boot, to };
         frame::encode(&header, envelopes)

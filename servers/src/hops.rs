@@ -37,6 +37,13 @@ impl Display for InputLine<'_> {
             Input::Propose { id, .. } => write!(f, "propose #{}", id.0),
             Input::Read(id) => write!(f, "read #{}", id.0),
             Input::PeerLost(peer) => write!(f, "lost n{peer}"),
+            Input::SnapshotTaken(meta) => write!(f, "snapshot {} in place", meta.position),
+            Input::SnapshotPart { from, term, meta, complete } => {
+                let what = if *complete { "all" } else { "part" };
+                write!(f, "n{from}@{term} {what} of snapshot {}", meta.position)
+            }
+            Input::SnapshotRestored(meta) => write!(f, "snapshot {} restored", meta.position),
+            Input::SnapshotFailed(peer) => write!(f, "snapshot to n{peer} failed"),
         }
     }
 }
@@ -78,6 +85,7 @@ impl Display for MessageLine<'_> {
                 write!(f, "Heartbeat round={} commit={}", beat.round, beat.commit)
             }
             Message::HeartbeatReply(reply) => write!(f, "HeartbeatReply round={}", reply.round),
+            Message::Snapshotted(reply) => write!(f, "Snapshotted {}", reply.position),
         }
     }
 }

@@ -5,6 +5,8 @@
 //! - [`server`]: the actor, five verbs: receive, swap, perform, apply, reply;
 //! - [`proposals`]: the requests that wait, each with its time limit; [`forward`]: passing them to
 //!   the leader; [`applier`]: what becomes of them when entries are applied;
+//! - [`snapshots`]: when one is taken, received, sent;
+//!   [`keeping`]: the thread that has them;
 //! - [`outbox`]: what a turn leaves to be done; [`status`]: how a server sees itself;
 //! - [`turn`]: how a node starts and a turn begins, for every driver; [`mailbox`]: the way in;
 //!   [`run`]: the real driver; [`node`]: a whole node on its thread;
@@ -17,6 +19,7 @@ pub mod founding;
 pub mod gate;
 pub mod hops;
 pub mod host;
+pub mod keeping;
 pub mod machine;
 pub mod mailbox;
 pub mod node;
@@ -24,6 +27,7 @@ pub mod outbox;
 pub mod proposals;
 pub mod run;
 pub mod server;
+pub mod snapshots;
 pub mod status;
 pub mod storage;
 pub mod transport;

@@ -18,6 +18,7 @@ use tokio::runtime::{self, LocalOptions, LocalRuntime};
 use tokio::sync::oneshot;
 
 use crate::host::Status;
+use crate::keeping::Keeping;
 use crate::machine::StateMachine;
 use crate::mailbox::Mailbox;
 use crate::run::{Driver, OnLeadership, Parts, now, wall};
@@ -232,7 +233,7 @@ where
     match &settings.network {
         Network::Memory(hub) => {
             let transport = hub.join(opened.identity.node);
-            Ok(run(&runtime, settings, opened, transport, machine, doors, started))
+            run(&runtime, settings, opened, transport, machine, doors, started)
         }
         #[cfg(feature = "zeromq")]
         Network::ZeroMq { listen, peers } => {
@@ -240,14 +241,14 @@ where
             let peers = addresses(identity, peers)?;
             let transport = transport::zeromq::ZeroMq::open(identity.node, listen, peers)
                 .map_err(StartError::Transport)?;
-            Ok(run(&runtime, settings, opened, transport, machine, doors, started))
+            run(&runtime, settings, opened, transport, machine, doors, started)
         }
         Network::Tcp { listen, peers } => {
             let identity = &opened.identity;
             let peers = addresses(identity, peers)?;
             let transport = transport::tcp::Tcp::open(identity.node, listen, peers)
                 .map_err(StartError::Transport)?;
-            Ok(run(&runtime, settings, opened, transport, machine, doors, started))
+            run(&runtime, settings, opened, transport, machine, doors, started)
         }
     }
 }
@@ -275,7 +276,7 @@ fn run<M, T, D, F>(
     machine: M,
     doors: D,
     started: &mpsc::Sender<Started>,
-) -> Result<(), WalError>
+) -> Result<Result<(), WalError>, StartError>
 where
     M: StateMachine + 'static,
     T: Transport + 'static,
@@ -293,30 +294,44 @@ where
     };
     let seed = rand::rng().next_u64();
     let moment = (now(), wall());
+    let lost = opened.recovered.lost.clone();
+    let snapshot = opened.recovered.snapshot.clone();
     let started_node = turn::start(opened, server_settings, settings.config, seed, machine, moment);
-    let turn::Started { server, gate, boot, wal, identity } = started_node;
+    let turn::Started { server, gate, boot, wal, identity } =
+        started_node.map_err(StartError::Storage)?;
     let NodeSettings { mut on_leadership, .. } = settings;
     on_leadership(server.leadership()); // before the first line is logged
-    info!("starts with term {term} and {entries} entries");
+    for what in lost {
+        warn!("{what}; an older snapshot and the log stand in for it");
+    }
+    match snapshot {
+        Some(meta) => {
+            let position = meta.position;
+            info!("starts with term {term}, a snapshot up to {position} and {entries} entries");
+        }
+        None => info!("starts with term {term} and {entries} entries"),
+    }
     let mailbox = Mailbox::new(server.status(), server.leadership());
-    let waker = mailbox.clone();
+    let (waker, other_waker) = (mailbox.clone(), mailbox.clone());
+    let keeping = Keeping::start(wal.keeper(), move || other_waker.wake());
     let driver = Driver::new(Parts {
         server,
         transport,
         gate,
         boot,
         writer: Writer::start(wal, move || waker.wake()),
+        keeping: keeping.map_err(StartError::System)?,
         mailbox: mailbox.clone(),
         names: identity.members.clone(),
         on_leadership,
     });
     let _ = started.send(Ok((mailbox.clone(), identity, boot))); // the handle may be gone already
-    runtime.block_on(async move {
+    Ok(runtime.block_on(async move {
         let doors = tokio::task::spawn_local(doors(mailbox.clone()));
         let ended = tokio::task::spawn_local(driver.run()).await.expect("the server's task lives");
         if tokio::time::timeout(DOORS_LIMIT, doors).await.is_err() {
             warn!("stopped before all replies were taken");
         }
         ended
-    })
+    }))
 }

@@ -5,6 +5,7 @@ use messages::{Content, Envelope, GroupId, NodeId};
 use states::Decision;
 
 use crate::host::{Outcome, Token};
+use crate::snapshots::Task;
 pub use crate::storage::Job;
 use crate::transport::Lane;
 
@@ -17,12 +18,14 @@ const PARCEL_BYTES: usize = 1 << 20;
 
 /// Everything a turn leaves to be done. The driver empties it: first the sends, then the jobs, then
 /// the replies.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Default)]
 pub struct Outbox {
     /// Frames that may leave at once.
     pub sends: Parcels,
     /// Work for the writer, in this order.
     pub jobs: Vec<Job>,
+    /// Work on snapshots, beside the log.
+    pub tasks: Vec<Task>,
     /// Answers for clients, one for each batch.
     pub replies: Vec<(Token, Outcome)>,
     /// What the rules decided and why, for logs and coverage marks.
@@ -75,16 +78,21 @@ impl Parcels {
 impl Outbox {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.sends.is_empty() && self.jobs.is_empty() && self.replies.is_empty()
+        self.sends.is_empty()
+            && self.jobs.is_empty()
+            && self.tasks.is_empty()
+            && self.replies.is_empty()
     }
 }
 
-/// AppendEntries and forwarded batches share a lane; all else is small and must not wait for them.
+/// AppendEntries and forwarded batches share a lane, snapshots have one; all else is small and must
+/// not wait for them.
 fn lane_of(content: &Content) -> Lane {
     match content {
         Content::Raft { message: messages::Message::AppendEntries(_), .. }
         | Content::Forward(_)
         | Content::ForwardReply(_) => Lane::Log,
-        Content::Raft { .. } => Lane::Control,
+        Content::SnapshotPart(_) => Lane::Bulk,
+        Content::Raft { .. } | Content::SnapshotPartReply(_) => Lane::Control,
     }
 }

@@ -14,10 +14,12 @@ use tokio::sync::oneshot;
 
 use crate::gate::Gate;
 use crate::host::{Outcome, Token};
+use crate::keeping::{Keeping, Report};
 use crate::machine::StateMachine;
 use crate::mailbox::Mailbox;
 use crate::outbox::Parcel;
 use crate::server::{Event, Server};
+use crate::snapshots::Told;
 use crate::status::Leadership;
 use crate::storage::{WalError, Writer};
 use crate::transport::{Change, Sent, Transport, readable};
@@ -57,6 +59,8 @@ pub struct Parts<M, T> {
     pub boot: Boot,
     /// The disk; it wakes the mailbox.
     pub writer: Writer,
+    /// Snapshots; they wake the mailbox, too.
+    pub keeping: Keeping<M>,
     /// The way in.
     pub mailbox: Mailbox,
     /// What people call the nodes.
@@ -73,7 +77,7 @@ pub struct Driver<M, T> {
     leadership: Leadership,
 }
 
-impl<M: StateMachine, T: Transport> Driver<M, T> {
+impl<M: StateMachine + 'static, T: Transport> Driver<M, T> {
     /// Of these parts.
     pub fn new(parts: Parts<M, T>) -> Driver<M, T> {
         let leadership = parts.server.leadership();
@@ -144,7 +148,13 @@ impl<M: StateMachine, T: Transport> Driver<M, T> {
 
     /// Takes all that came through one turn of the server.
     fn turn(&mut self) -> Result<(), WalError> {
-        let Parts { server, transport, gate, boot, writer, mailbox, .. } = &mut self.parts;
+        let Parts { server, transport, gate, boot, writer, mailbox, keeping, .. } = &mut self.parts;
+        for report in keeping.take()? {
+            match report {
+                Report::Told(told) => self.events.push(Event::Told(told)),
+                Report::Restored(meta, machine) => server.restored(meta, machine),
+            }
+        }
         let waiting = &mut self.waiting;
         let boot = *boot;
         let mut edges =
@@ -171,7 +181,10 @@ impl<M: StateMachine, T: Transport> Driver<M, T> {
 
     /// Does what the turn left to be done: what others wait for first.
     fn deliver(&mut self) {
-        let Parts { server, transport, gate, boot, writer, .. } = &mut self.parts;
+        let Parts { server, transport, gate, boot, writer, keeping, .. } = &mut self.parts;
+        for task in std::mem::take(&mut server.outbox().tasks) {
+            keeping.submit(task, || server.fresh_machine());
+        }
         let sends = server.outbox().sends.take();
         for (to, _, envelopes) in send_all(transport, gate, *boot, &sends) {
             server.not_sent(*to, envelopes);
@@ -256,6 +269,7 @@ impl<T: Transport> Edges for RealEdges<'_, T> {
         let done = self.writer.take()?;
         send_all(self.transport, self.gate, self.boot, &done.promises);
         events.extend(done.written.map(Event::Written));
+        events.extend(done.kept.into_iter().map(|whole| Event::Told(Told::Kept(whole))));
         for (batch, sender) in self.mailbox.take() {
             let token = self.waiting.add(sender);
             events.push(Event::Batch { token, batch });

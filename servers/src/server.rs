@@ -16,6 +16,7 @@ use crate::host::{Batch, Outcome, Status, Token};
 use crate::machine::StateMachine;
 use crate::outbox::{Job, Outbox, Parcels};
 use crate::proposals::{Request, Requester, Requests, Stage};
+use crate::snapshots::{Snapshots, Told};
 use crate::status::{Heard, Leadership, Load};
 use crate::{hops, status};
 
@@ -32,6 +33,11 @@ pub struct Settings {
     pub waiting_bytes: usize,
     /// Operations executed in one turn at most.
     pub apply_budget: usize,
+    /// A snapshot is taken when the log has grown by so many bytes since the last, or by as many as that
+    /// has.
+    pub snapshot_bytes: u64,
+    /// Bytes of a snapshot sent in a second at most.
+    pub snapshot_rate: u64,
 }
 
 impl Default for Settings {
@@ -42,6 +48,8 @@ impl Default for Settings {
             client_timeout: Micros(2_500_000),
             waiting_bytes: 64 << 20,
             apply_budget: 2_048,
+            snapshot_bytes: 16 << 20,
+            snapshot_rate: 32 << 20,
         }
     }
 }
@@ -69,19 +77,22 @@ pub enum Event {
     Written(WriteId),
     /// The connection to this node was lost; what came over it has been handed in before.
     Lost(NodeId),
+    /// What became of work on snapshots.
+    Told(Told),
 }
 
 /// One group's replica on one node: rules, machine and waiting requests.
 pub struct Server<M> {
     pub(crate) settings: Settings,
     /// None only while an input is on its way through it.
-    state: Option<State>,
+    pub(crate) state: Option<State>,
     pub(crate) replica: Replica,
     pub(crate) applier: Applier<M>,
     pub(crate) requests: Requests,
     pub(crate) copies: Copies,
     pub(crate) origins: Origins,
     pub(crate) heard: Heard,
+    pub(crate) snapshots: Snapshots<M>,
     pub(crate) outbox: Outbox,
     /// Requests of other nodes that came in this turn.
     pub(crate) from_peers: Vec<RequestId>,
@@ -94,26 +105,30 @@ pub struct Server<M> {
 }
 
 impl<M: StateMachine> Server<M> {
-    /// A server with what was recovered from its disk and a machine to which nothing was applied.
+    /// A server with what was recovered from its disk, and a machine that is what the snapshot there
+    /// says, whose file has so many bytes; or one to which nothing was applied.
     pub fn new(
         settings: Settings,
         mut replica: Replica,
         machine: M,
+        snapshot_size: u64,
         now: Time,
         wall: WallTime,
     ) -> Server<M> {
         let mut turn = Turn::new(now, wall);
         let state = State::new(&mut replica, &mut turn);
+        let newest = replica.snapshot().map(|meta| (meta.clone(), snapshot_size));
         let mut server = Server {
             requests: Requests::new(settings.waiting_bytes),
             copies: Copies::new(settings.boot),
             settings,
             state: Some(state),
-            replica,
-            applier: Applier::new(machine),
+            applier: Applier::new(machine, replica.commit_index()),
+            snapshots: Snapshots::new(newest),
             origins: Origins::default(),
             heard: Heard::default(),
             outbox: Outbox::default(),
+            replica,
             from_peers: Vec::new(),
             led_by: None,
             place_again: false,
@@ -138,6 +153,7 @@ impl<M: StateMachine> Server<M> {
         }
         self.wake_requests();
         self.place_requests(&mut turn);
+        self.tend_transfer(&mut turn);
         self.state.as_mut().expect("a state between inputs").finish(&mut self.replica, &mut turn);
         self.perform(turn.effects);
     }
@@ -162,6 +178,7 @@ impl<M: StateMachine> Server<M> {
             }
         }
         self.expire_requests();
+        self.take_snapshot_if_due();
     }
 
     /// What is to be done; the driver empties it within each turn and after it.
@@ -174,12 +191,16 @@ impl<M: StateMachine> Server<M> {
         if self.has_more() {
             return Some(Time(0));
         }
-        [self.state().deadline(), self.requests.deadline()].into_iter().flatten().min()
+        let deadlines =
+            [self.state().deadline(), self.requests.deadline(), self.snapshots.deadline()];
+        deadlines.into_iter().flatten().min()
     }
 
     /// Whether the last turn left work that waits for nothing but another turn.
     pub fn has_more(&self) -> bool {
-        self.place_again || self.applier.has_more(self.replica.commit_index())
+        self.place_again
+            || self.snapshots.has_more()
+            || self.applier.has_more(self.replica.commit_index())
     }
 
     /// From now on batches are answered `Stopped`, as are those that nobody has yet.
@@ -257,6 +278,7 @@ impl<M: StateMachine> Server<M> {
             }
             Event::Written(id) => self.swap(turn, Input::Written(id)),
             Event::Lost(peer) => self.swap(turn, Input::PeerLost(peer)),
+            Event::Told(told) => self.on_told(turn, told),
         }
     }
 
@@ -270,6 +292,8 @@ impl<M: StateMachine> Server<M> {
             }
             Content::Forward(forward) => self.on_forward(from, boot, forward),
             Content::ForwardReply(reply) => self.on_forward_reply(from, boot, reply),
+            Content::SnapshotPart(part) => self.on_snapshot_part(turn, from, part),
+            Content::SnapshotPartReply(reply) => self.on_part_reply(from, reply),
         }
     }
 
@@ -282,8 +306,20 @@ impl<M: StateMachine> Server<M> {
 
     /// Does what the turn asks, field by field from the top; the log is applied by `apply`.
     fn perform(&mut self, effects: Effects) {
-        let Effects { sends, write, promises, answers, commit: _, decisions } = effects;
+        let Effects {
+            sends,
+            write,
+            promises,
+            answers,
+            commit: _,
+            snapshots,
+            receive,
+            restore,
+            install,
+            decisions,
+        } = effects;
         let group = self.settings.group;
+        let keep = install.and_then(|meta| self.install(&meta));
         for (to, term, message) in sends {
             hops::sent(&self.replica, to, &message);
             self.outbox.sends.add(to, group, Content::Raft { term, message });
@@ -294,7 +330,12 @@ impl<M: StateMachine> Server<M> {
                 hops::sent(&self.replica, to, &message);
                 parcels.add(to, group, Content::Raft { term, message });
             }
-            self.outbox.jobs.push(Job { write, promises: parcels.take() });
+            self.outbox.jobs.push(Job { keep, write, promises: parcels.take() });
+        }
+        self.need_snapshots(snapshots);
+        self.receive_parts(&receive);
+        if let Some(meta) = restore {
+            self.restore(&meta);
         }
         for (id, answer) in answers {
             self.on_answer(id, answer);

@@ -6,12 +6,13 @@
 use std::collections::BTreeSet;
 
 use messages::{Boot, NodeId};
-use states::{Config, Replica, Time, WallTime};
+use states::{Config, Log, Replica, Time, WallTime};
 
 use crate::gate::Gate;
 use crate::machine::StateMachine;
 use crate::server::{Event, Server, Settings};
-use crate::storage::{Disk, Identity, Opened, Wal};
+use crate::snapshots::restore;
+use crate::storage::{Disk, Identity, OpenError, Opened, Wal};
 use crate::transport::Change;
 
 /// A moment on both clocks of a node.
@@ -35,8 +36,8 @@ pub trait Edges {
     fn clock(&mut self) -> Moment;
 }
 
-/// Takes all that came through the rules; [`Server::apply`] then ends the turn. `events` is empty before
-/// and after.
+/// Takes all that came through the rules; [`Server::apply`] then ends the turn. `events` may
+/// hold what came another way, and is empty after.
 ///
 /// # Errors
 /// If nothing can be gathered; then there is no turn.
@@ -80,24 +81,39 @@ pub struct Started<M, D: Disk> {
 
 /// Makes a server of what its folder held. The boot in `settings` is the folder's; `seed` must be
 /// random, and another at each start.
+///
+/// # Errors
+/// If the machine cannot take the snapshot that is there.
 pub fn start<M: StateMachine, D: Disk>(
     opened: Opened<D>,
     settings: Settings,
     config: Config,
     seed: u64,
-    machine: M,
+    mut machine: M,
     (now, wall): Moment,
-) -> Started<M, D> {
+) -> Result<Started<M, D>, OpenError> {
     let Opened { identity, boot, wal, recovered } = opened;
+    let (log, size) = match &recovered.snapshot {
+        None => (Log::recovered(recovered.entries), 0),
+        Some(meta) => {
+            let mut reader = wal.snapshot(meta.position)?;
+            restore(&mut reader, &mut machine)?;
+            let log = Log::recovered_after(meta.position, meta.time, recovered.entries);
+            (log, reader.size())
+        }
+    };
     let replica = Replica::recovered(
         identity.node,
         identity.membership(),
         config,
         seed,
         recovered.hard_state,
-        recovered.entries,
+        recovered.snapshot,
+        log,
     );
     let settings = Settings { boot, ..settings };
-    let server = Server::new(settings, replica, machine, now, wall);
-    Started { server, gate: Gate::new(identity.cluster, identity.node), boot, wal, identity }
+    let server = Server::new(settings, replica, machine, size, now, wall);
+    let started =
+        Started { server, gate: Gate::new(identity.cluster, identity.node), boot, wal, identity };
+    Ok(started)
 }

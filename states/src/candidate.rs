@@ -75,7 +75,8 @@ impl Candidate {
             // Answers to an earlier round or leadership.
             Message::PreVoteReply(_)
             | Message::AppendEntriesReply(_)
-            | Message::HeartbeatReply(_) => State::Candidate(self),
+            | Message::HeartbeatReply(_)
+            | Message::Snapshotted(_) => State::Candidate(self),
         }
     }
 

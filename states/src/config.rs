@@ -18,6 +18,12 @@ pub struct Config {
     /// Bytes of entries that are uncommitted, or not yet durable on the leader, above which it answers
     /// `Busy`.
     pub uncommitted_bytes: usize,
+    /// Bytes of entries that stay in memory though a snapshot covers them, for followers that are a
+    /// little behind.
+    pub kept_bytes: usize,
+    /// Bytes of entries in memory above which none stays for the sake of a follower that makes
+    /// progress but needs it: that one gets a snapshot.
+    pub pinned_bytes: usize,
 }
 
 impl Default for Config {
@@ -29,6 +35,8 @@ impl Default for Config {
             window_messages: 16,
             window_bytes: 4 << 20,
             uncommitted_bytes: 64 << 20,
+            kept_bytes: 4 << 20,
+            pinned_bytes: 64 << 20,
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use messages::{Entry, LogIndex, LogPosition, Message, NodeId, Term};
+use messages::{Entry, LogIndex, LogPosition, Message, NodeId, SnapshotMeta, Term};
 
 use crate::{Answer, RequestId, Time, WallTime, WriteId};
 
@@ -35,6 +35,15 @@ pub struct Effects {
     pub answers: Vec<(RequestId, Answer)>,
     /// Apply the log up to here.
     pub commit: Option<LogIndex>,
+    /// Send these followers the newest snapshot.
+    pub snapshots: Vec<NodeId>,
+    /// Take what this node sends of the snapshot up to here: it is wanted.
+    pub receive: Vec<(NodeId, LogPosition)>,
+    /// Restore this snapshot, which is here whole, beside the machine; then comes
+    /// `Input::SnapshotRestored`.
+    pub restore: Option<SnapshotMeta>,
+    /// The machine that was restored takes the other's place: the log now begins after this.
+    pub install: Option<SnapshotMeta>,
     /// Why: what was refused or changed, for people and for coverage marks.
     pub decisions: Vec<Decision>,
 }
@@ -46,6 +55,9 @@ pub struct Write {
     pub id: WriteId,
     /// Term and vote after the turn.
     pub hard_state: HardState,
+    /// The log now begins after this: a snapshot stands for all before, and nothing of the old log
+    /// stays.
+    pub reset: Option<LogPosition>,
     /// Replace everything in the log from the first of these on; none leaves the log as it is.
     pub entries: Vec<Entry>,
 }
@@ -93,6 +105,12 @@ pub enum Decision {
     ElectionFailed(Term),
     /// A leader's follower was silent, or its connection was lost; replication to it probes again.
     Probing(NodeId),
+    /// A follower needs what the log no longer holds: it gets a snapshot.
+    NeedsSnapshot(NodeId),
+    /// A follower holds everything up to here, by a snapshot or in its log.
+    Snapshotted(NodeId, LogPosition),
+    /// A snapshot took the place of this node's log.
+    Installed(LogPosition),
     /// A follower has a hint that this leader of its is gone.
     Suspects(NodeId),
     /// It was not.

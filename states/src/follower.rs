@@ -3,7 +3,7 @@
 
 use messages::{
     AppendEntries, AppendEntriesReply, AppendOutcome, Entry, Heartbeat, HeartbeatReply, LogIndex,
-    LogTime, Message, NodeId, RequestVote,
+    LogPosition, LogTime, Message, NodeId, RequestVote, SnapshotMeta, Snapshotted,
 };
 
 use crate::hint::{self, Experience, Suspicion};
@@ -91,7 +91,8 @@ impl Follower {
             Message::PreVoteReply(_)
             | Message::RequestVoteReply(_)
             | Message::AppendEntriesReply(_)
-            | Message::HeartbeatReply(_) => {}
+            | Message::HeartbeatReply(_)
+            | Message::Snapshotted(_) => {}
         }
         State::Follower(self)
     }
@@ -188,6 +189,52 @@ impl Follower {
         turn.send(from, replica.term(), Message::HeartbeatReply(reply));
     }
 
+    /// The leader sends a snapshot: what is wanted of it, or the promise that it is not needed.
+    pub(crate) fn on_snapshot_part(
+        &mut self,
+        replica: &mut Replica,
+        turn: &mut Turn,
+        from: NodeId,
+        meta: SnapshotMeta,
+        complete: bool,
+    ) {
+        if meta.position.term > replica.term() {
+            turn.decide(Decision::Impossible(from, "a snapshot of a later term than its sender's"));
+            return;
+        }
+        if !self.hear(replica, turn, from) {
+            return;
+        }
+        if replica.has_all(meta.position) {
+            replica.commit(turn, meta.position.index); // the leader has applied it
+            self.promise_snapshotted(replica, turn, &meta);
+        } else if complete {
+            turn.effects.restore = Some(meta);
+        } else {
+            turn.effects.receive.push((from, meta.position));
+        }
+    }
+
+    pub(crate) fn on_snapshot_restored(
+        &mut self,
+        replica: &mut Replica,
+        turn: &mut Turn,
+        meta: SnapshotMeta,
+    ) {
+        if !replica.has_all(meta.position) {
+            replica.install(turn, meta.clone());
+        }
+        self.promise_snapshotted(replica, turn, &meta);
+    }
+
+    /// Tells the leader, if one is known, that everything up to there is here: once it is durable.
+    fn promise_snapshotted(&self, replica: &Replica, turn: &mut Turn, meta: &SnapshotMeta) {
+        if let Some(leader) = self.leader() {
+            let reply = Snapshotted { position: meta.position };
+            turn.promise(leader, replica.term(), Message::Snapshotted(reply));
+        }
+    }
+
     /// Notes the leader of this term; false if another already leads it.
     fn hear(&mut self, replica: &mut Replica, turn: &mut Turn, from: NodeId) -> bool {
         if self.leader().is_some_and(|leader| leader != from) {
@@ -221,6 +268,14 @@ fn splice(
         turn.decide(Decision::Impossible(from, why));
         return None;
     }
+    let matched = LogIndex(request.previous.index.0 + request.entries.len() as u64);
+    if let Err(why) = skip_covered(replica.log.base(), request) {
+        turn.decide(Decision::Impossible(from, why));
+        return None;
+    }
+    if matched < replica.log.base().index {
+        return Some(AppendOutcome::Matched(matched));
+    }
     if !replica.log.holds(request.previous) {
         turn.decide(Decision::Mismatched(from, request.previous));
         return Some(AppendOutcome::Mismatched {
@@ -228,13 +283,12 @@ fn splice(
             try_at: replica.log.last_not_above(request.previous),
         });
     }
-    let matched = LogIndex(request.previous.index.0 + request.entries.len() as u64);
     let held = request.entries.iter().take_while(|entry| replica.log.holds(entry.position)).count();
     let new = &request.entries[held..];
     if let Some(first) = new.first() {
         let last = replica.log.last().index;
-        let before = replica.log.entry(LogIndex(first.position.index.0 - 1));
-        if before.is_some_and(|entry| first.time < entry.time) {
+        let before = replica.log.time_at(LogIndex(first.position.index.0 - 1));
+        if before.is_some_and(|time| first.time < time) {
             turn.decide(Decision::Impossible(from, "log time falls along the entries"));
             return None;
         }
@@ -252,6 +306,20 @@ fn splice(
         request.entries.drain(held..).for_each(|entry| replica.log.append(entry));
     }
     Some(AppendOutcome::Matched(matched))
+}
+
+/// Takes from the request what a snapshot covers: that is committed, so that the leader has the same
+/// (paper, section 5.4).
+fn skip_covered(base: LogPosition, request: &mut AppendEntries) -> Result<(), &'static str> {
+    let Some(covered) = base.index.0.checked_sub(request.previous.index.0) else { return Ok(()) };
+    let covered = usize::try_from(covered).unwrap_or(usize::MAX).min(request.entries.len());
+    if let Some(last) = request.entries.drain(..covered).last() {
+        request.previous = last.position;
+    }
+    if request.previous.index == base.index && request.previous.term != base.term {
+        return Err("an append contradicts what a snapshot covers");
+    }
+    Ok(())
 }
 
 /// What every honest leader's request fulfils: entries follow `previous` without a gap, terms and

@@ -1,6 +1,6 @@
 //! Everything that can happen to a server's state, and what it answers to requests.
 
-use messages::{Item, LogIndex, LogPosition, Message, NodeId, Term};
+use messages::{Item, LogIndex, LogPosition, Message, NodeId, SnapshotMeta, Term};
 
 /// Names a request of the server that holds the state; never reused within a boot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,6 +40,23 @@ pub enum Input {
     },
     /// Find an index at which a linearizable read may run.
     Read(RequestId),
+    /// A snapshot is in place on this node's disk, and will be found at a start.
+    SnapshotTaken(SnapshotMeta),
+    /// A leader sends a snapshot (paper, Figure 13).
+    SnapshotPart {
+        /// Who sends it.
+        from: NodeId,
+        /// The sender's term when it sent the part.
+        term: Term,
+        /// Which snapshot.
+        meta: SnapshotMeta,
+        /// All of it is on this node's disk, and was checked.
+        complete: bool,
+    },
+    /// A snapshot that was received is restored beside the machine, and on the disk.
+    SnapshotRestored(SnapshotMeta),
+    /// This follower took no part of the snapshot for it for too long.
+    SnapshotFailed(NodeId),
 }
 
 /// The final word of the rules on a request; `Appended` and `ReadAt` are then finished by whoever

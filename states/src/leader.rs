@@ -76,6 +76,11 @@ impl Leader {
         self.progress.get(&follower).map(Progress::matched)
     }
 
+    /// Whether this follower waits for a snapshot.
+    pub(crate) fn needs_snapshot(&self, follower: NodeId) -> bool {
+        self.progress.get(&follower).is_some_and(Progress::needs_snapshot)
+    }
+
     /// Appends under way to this follower, and their bytes.
     pub(crate) fn in_flight(&self, follower: NodeId) -> Option<(usize, usize)> {
         self.progress.get(&follower).map(Progress::in_flight)
@@ -104,6 +109,9 @@ impl Leader {
                 self.on_append_entries_reply(replica, turn, from, reply.outcome);
             }
             Message::HeartbeatReply(reply) => self.on_heartbeat_reply(replica, turn, from, reply),
+            Message::Snapshotted(reply) => {
+                self.on_snapshotted(replica, turn, from, reply.position);
+            }
             // Votes that came after the majority.
             Message::PreVoteReply(_) | Message::RequestVoteReply(_) => {}
         }
@@ -164,6 +172,7 @@ impl Leader {
         self.beat(replica, turn);
         self.confirm_reads(turn);
         self.replicate(replica, turn);
+        self.forget(replica);
     }
 
     /// Leaves office: reads that wait may be asked elsewhere.

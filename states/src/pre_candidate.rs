@@ -76,7 +76,8 @@ impl PreCandidate {
             // Answers to an earlier candidacy or leadership.
             Message::RequestVoteReply(_)
             | Message::AppendEntriesReply(_)
-            | Message::HeartbeatReply(_) => State::PreCandidate(self),
+            | Message::HeartbeatReply(_)
+            | Message::Snapshotted(_) => State::PreCandidate(self),
         }
     }
 

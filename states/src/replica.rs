@@ -1,13 +1,18 @@
 //! What a node knows whatever its role: term, vote, log, members, how far the log is committed.
 //! Must never know a role: a field enters only if every state uses it.
 
-use messages::{Entry, LogIndex, LogTime, Membership, NodeId, Payload, Term};
+use messages::{
+    Entry, LogIndex, LogPosition, LogTime, Membership, NodeId, Payload, SnapshotMeta, Term,
+};
 use rand::RngExt;
 
 use crate::random::SplitMix64;
 use crate::{Config, Decision, HardState, Log, Micros, Time, Turn, Write, WriteId};
 
-/// A node's facts. Invariants: `commit_index ≤ last`; the term never falls; one vote a term.
+/// Entries forgotten in one turn at most: each gives memory back, which takes time.
+const FORGOTTEN_A_TURN: usize = 1024;
+
+/// A node's facts. Invariants: `base ≤ commit_index ≤ last`; the term never falls; one vote a term.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Replica {
     /// This node.
@@ -20,6 +25,12 @@ pub struct Replica {
     pub(crate) commit_index: LogIndex,
     pub(crate) random: SplitMix64,
     hard_state: HardState,
+    /// The newest snapshot on this node's disk.
+    snapshot: Option<SnapshotMeta>,
+    /// Entries up to here are only kept for others.
+    covered: LogIndex,
+    /// What the next write says of where the log begins.
+    reset: Option<LogPosition>,
     /// The hard state as last handed to the disk.
     handed_out: HardState,
     next_write: WriteId,
@@ -33,16 +44,19 @@ impl Replica {
         config: Config,
         seed: u64,
         hard_state: HardState,
-        entries: Vec<Entry>,
+        snapshot: Option<SnapshotMeta>,
+        log: Log,
     ) -> Replica {
-        let log = Log::recovered(entries);
         assert!(log.last().term <= hard_state.term, "no entry is of a term above the node's");
         Replica {
             id,
             config,
             membership,
+            commit_index: snapshot.as_ref().map_or(LogIndex(0), |meta| meta.position.index),
+            snapshot,
+            covered: log.base().index,
+            reset: None,
             log,
-            commit_index: LogIndex(0),
             random: SplitMix64::new(seed),
             hard_state,
             handed_out: hard_state,
@@ -68,6 +82,11 @@ impl Replica {
     /// The log is known to be committed up to here.
     pub fn commit_index(&self) -> LogIndex {
         self.commit_index
+    }
+
+    /// The newest snapshot on this node's disk.
+    pub fn snapshot(&self) -> Option<&SnapshotMeta> {
+        self.snapshot.as_ref()
     }
 
     /// Whether this node votes.
@@ -117,16 +136,54 @@ impl Replica {
         }
     }
 
+    /// A snapshot of this node is in place: what it covers need not stay in memory, but for a little
+    /// that others may lack.
+    pub(crate) fn on_snapshot_taken(&mut self, meta: SnapshotMeta) {
+        if self.snapshot.as_ref().is_some_and(|newest| newest.position >= meta.position) {
+            return;
+        }
+        let index = meta.position.index;
+        assert!(index <= self.commit_index, "snapshot ≤ commit index");
+        self.covered = self.covered.max(self.log.before(index, self.config.kept_bytes));
+        self.snapshot = Some(meta);
+    }
+
+    /// Whether everything that a snapshot up to here stands for is here: "if existing log entry has
+    /// same index and term as snapshot's last included entry, retain log entries following it"
+    /// (paper, Figure 13).
+    pub(crate) fn has_all(&self, position: LogPosition) -> bool {
+        position.index <= self.commit_index || self.log.holds(position)
+    }
+
+    /// A snapshot takes the place of the whole log. Never moves the commit index back.
+    pub(crate) fn install(&mut self, turn: &mut Turn, meta: SnapshotMeta) {
+        assert!(meta.position.index > self.commit_index, "a snapshot only moves forward");
+        self.log.reset(&meta);
+        self.commit_index = meta.position.index;
+        self.covered = meta.position.index;
+        self.reset = Some(meta.position);
+        self.snapshot = Some(meta.clone());
+        turn.decide(Decision::Installed(meta.position));
+        turn.effects.install = Some(meta);
+    }
+
+    /// Forgets what a snapshot covers, as far as nobody needs it, a bounded number of entries a turn.
+    pub(crate) fn forget(&mut self, needed: Option<LogIndex>) {
+        let pinned = needed.filter(|_| self.log.bytes() <= self.config.pinned_bytes);
+        self.log.forget(pinned.unwrap_or(self.covered).min(self.covered), FORGOTTEN_A_TURN);
+    }
+
     /// Puts what this turn changed into its one write.
     pub(crate) fn hand_out_write(&mut self, turn: &mut Turn) {
-        if self.hard_state == self.handed_out && !self.log.has_unwritten() {
+        if self.hard_state == self.handed_out && !self.log.has_unwritten() && self.reset.is_none() {
             return;
         }
         let id = self.next_write;
         self.next_write = WriteId(id.0 + 1);
         self.handed_out = self.hard_state;
         let entries = self.log.hand_out(id);
-        turn.effects.write = Some(Write { id, hard_state: self.hard_state, entries });
+        let reset = self.reset.take();
+        turn.effects.write = Some(Write { id, hard_state: self.hard_state, reset, entries });
     }
 
     /// A time by which to act if no leader is heard: `[election, 1.5 × election)` from now.

@@ -4,7 +4,7 @@
 
 use messages::{
     AppendEntriesReply, AppendOutcome, HeartbeatReply, LogIndex, LogPosition, Message, NodeId,
-    Round, Term,
+    Round, SnapshotMeta, Term,
 };
 
 use crate::{
@@ -44,6 +44,20 @@ impl State {
             Input::Timeout => self.on_timeout(replica, turn),
             Input::Written(id) => self.on_written(replica, turn, id),
             Input::PeerLost(peer) => self.on_peer_lost(replica, turn, peer),
+            Input::SnapshotTaken(meta) => {
+                replica.on_snapshot_taken(meta);
+                self
+            }
+            Input::SnapshotPart { from, term, meta, complete } => {
+                self.on_snapshot_part(replica, turn, from, term, meta, complete)
+            }
+            Input::SnapshotRestored(meta) => self.on_snapshot_restored(replica, turn, meta),
+            Input::SnapshotFailed(peer) => {
+                if let State::Leader(leader) = &mut self {
+                    leader.on_snapshot_failed(turn, peer);
+                }
+                self
+            }
             Input::Propose { id, only_in, items } => {
                 match &mut self {
                     State::Leader(leader) => leader.on_propose(replica, turn, id, only_in, items),
@@ -69,7 +83,9 @@ impl State {
     pub fn finish(&mut self, replica: &mut Replica, turn: &mut Turn) {
         match self {
             State::Leader(leader) => leader.finish(replica, turn),
-            State::Follower(_) | State::PreCandidate(_) | State::Candidate(_) => {}
+            State::Follower(_) | State::PreCandidate(_) | State::Candidate(_) => {
+                replica.forget(None);
+            }
         }
         replica.hand_out_write(turn);
     }
@@ -108,6 +124,14 @@ impl State {
         match self {
             State::Leader(leader) => leader.matched(follower),
             State::Follower(_) | State::PreCandidate(_) | State::Candidate(_) => None,
+        }
+    }
+
+    /// Whether a follower waits for a snapshot; only a leader knows.
+    pub fn needs_snapshot(&self, follower: NodeId) -> bool {
+        match self {
+            State::Leader(leader) => leader.needs_snapshot(follower),
+            State::Follower(_) | State::PreCandidate(_) | State::Candidate(_) => false,
         }
     }
 
@@ -156,17 +180,9 @@ impl State {
             }
             return self;
         }
-        if term.0.saturating_sub(replica.term().0) > LARGEST_TERM_JUMP {
-            turn.decide(Decision::Impossible(from, "a term far beyond this node's"));
-            return self;
-        }
-        let state = if term > replica.term() {
-            // "If RPC request or response contains term T > currentTerm: set currentTerm = T,
-            // convert to follower" (paper, Figure 2, rules for all servers).
-            replica.adopt_term(turn, term);
-            self.into_follower(replica, turn)
-        } else {
-            self
+        let state = match self.in_term(replica, turn, from, term) {
+            Ok(state) => state,
+            Err(state) => return state,
         };
         if term < replica.term() {
             answer_older_term(replica, turn, from, term, message);
@@ -178,6 +194,79 @@ impl State {
             State::Candidate(candidate) => candidate.on_message(replica, turn, from, message),
             State::Leader(leader) => leader.on_message(replica, turn, from, message),
         }
+    }
+
+    /// The rule of terms: the state in which a message of this term is taken, or that in which it is
+    /// dropped.
+    fn in_term(
+        self,
+        replica: &mut Replica,
+        turn: &mut Turn,
+        from: NodeId,
+        term: Term,
+    ) -> Result<State, State> {
+        if term.0.saturating_sub(replica.term().0) > LARGEST_TERM_JUMP {
+            turn.decide(Decision::Impossible(from, "a term far beyond this node's"));
+            return Err(self);
+        }
+        if term <= replica.term() {
+            return Ok(self);
+        }
+        // "If RPC request or response contains term T > currentTerm: set currentTerm = T, convert to
+        // follower" (paper, Figure 2, rules for all servers).
+        replica.adopt_term(turn, term);
+        Ok(self.into_follower(replica, turn))
+    }
+
+    /// A leader sends a snapshot: that speaks for it as an append would.
+    fn on_snapshot_part(
+        self,
+        replica: &mut Replica,
+        turn: &mut Turn,
+        from: NodeId,
+        term: Term,
+        meta: SnapshotMeta,
+        complete: bool,
+    ) -> State {
+        if from == replica.id || !replica.membership.voters.contains(&from) {
+            turn.decide(Decision::StrangerIgnored(from));
+            return self;
+        }
+        let state = match self.in_term(replica, turn, from, term) {
+            Ok(state) if term == replica.term() => state,
+            Ok(state) | Err(state) => return state, // an older leader hears of the term by heartbeats
+        };
+        let mut follower = match state {
+            State::Follower(follower) => follower,
+            State::PreCandidate(candidate) => candidate.into_follower(replica, turn),
+            State::Candidate(_) => Follower::new(replica, turn),
+            State::Leader(_) => {
+                turn.decide(Decision::Impossible(from, "two leaders in one term"));
+                return state;
+            }
+        };
+        follower.on_snapshot_part(replica, turn, from, meta, complete);
+        State::Follower(follower)
+    }
+
+    /// A snapshot is restored beside the machine. Meanwhile the log may have come further.
+    fn on_snapshot_restored(
+        mut self,
+        replica: &mut Replica,
+        turn: &mut Turn,
+        meta: SnapshotMeta,
+    ) -> State {
+        match &mut self {
+            State::Follower(follower) => follower.on_snapshot_restored(replica, turn, meta),
+            // Whoever leads has everything that is committed (paper, section 5.4).
+            State::Leader(_) => {}
+            State::PreCandidate(_) | State::Candidate(_) => {
+                if !replica.has_all(meta.position) {
+                    replica.install(turn, meta);
+                }
+            }
+        }
+        self
     }
 
     fn on_timeout(self, replica: &mut Replica, turn: &mut Turn) -> State {
@@ -256,6 +345,7 @@ fn answer_older_term(
         Message::PreVoteReply(_)
         | Message::RequestVoteReply(_)
         | Message::AppendEntriesReply(_)
-        | Message::HeartbeatReply(_) => {}
+        | Message::HeartbeatReply(_)
+        | Message::Snapshotted(_) => {}
     }
 }

@@ -25,6 +25,19 @@ pub trait Disk: Send {
     /// The whole file.
     fn read(&self, name: &str) -> io::Result<Vec<u8>>;
 
+    /// Up to `length` bytes of the file from `offset` on: fewer only at its end.
+    fn read_at(&self, name: &str, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let bytes = self.read(name)?;
+        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+        let end = start.saturating_add(length).min(bytes.len());
+        Ok(bytes[start..end].to_vec())
+    }
+
+    /// Another handle to the same folder. Two handles must not write to the same file.
+    fn another(&self) -> Self
+    where
+        Self: Sized;
+
     /// A new file of `length` zeros, durable before the file has its name (the name is durable
     /// after `sync_dir`). So a file that is shorter than it was made is damaged. Fails if it
     /// exists.
@@ -57,8 +70,8 @@ pub trait Disk: Send {
 
 /// The name of the file whose lock means that a process has the folder open.
 const LOCK: &str = "lock";
-/// Files that are being filled with zeros end so; they are worth nothing after a crash.
-const UNFINISHED: &str = ".unfinished";
+/// Files that are being filled with zeros, taken or received end so; they are worth nothing after a crash.
+pub(super) const UNFINISHED: &str = ".unfinished";
 /// How much is filled at once; synced as often, so that the log's own syncs never wait for more.
 const FILL: usize = 1 << 20;
 /// How long a thread that fills rests after each piece: the disk is the log's, and all nodes of a machine
@@ -215,6 +228,26 @@ impl Disk for FolderDisk {
 
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {
         fs::read(self.folder.join(name))
+    }
+
+    fn read_at(&self, name: &str, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let file = File::open(self.folder.join(name))?;
+        let rest = file.metadata()?.len().saturating_sub(offset);
+        let length = length.min(usize::try_from(rest).unwrap_or(usize::MAX));
+        let mut bytes = vec![0; length];
+        let mut read = 0;
+        while read < length {
+            match file.read_at(&mut bytes[read..], offset + read as u64)? {
+                0 => break,
+                more => read += more,
+            }
+        }
+        bytes.truncate(read);
+        Ok(bytes)
+    }
+
+    fn another(&self) -> FolderDisk {
+        FolderDisk::unlocked(&self.folder, None)
     }
 
     fn create(&mut self, name: &str, length: u64) -> io::Result<()> {

@@ -50,7 +50,7 @@ pub enum Verdict {
 /// Reads a data folder without changing it. An error is only what keeps it from being read.
 pub fn inspect(disk: &impl Disk) -> Result<Inspection, OpenError> {
     let superblock = Superblock::read(disk);
-    let examined = recovery::examine(disk)?;
+    let examined = recovery::examine(disk, None)?;
     let verdict = match (&examined.damage, examined.cut(disk)) {
         (Some(damage), _) => Verdict::Damaged(damage.clone()),
         (None, Some(cut)) => Verdict::Cut(cut),

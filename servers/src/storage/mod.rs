@@ -5,6 +5,8 @@
 //! - [`disk`]: a flat folder of files, real or simulated;
 //! - [`record`]: a batch as bytes; [`segment`]: a file of batches;
 //! - [`recovery`]: what a crash left, told apart from damage;
+//! - [`snapshot`]: what stands for the log before its beginning, as a file;
+//! - [`keeper`]: snapshots on their way to and from the disk;
 //! - [`wal`]: the log, synchronous: `stage`, `sync`, `mark`;
 //! - [`writer`]: the thread that owns it;
 //! - [`superblock`]: whose folder it is, and its boot counter;
@@ -13,10 +15,12 @@
 pub mod disk;
 pub mod error;
 mod inspect;
+pub mod keeper;
 mod output;
 mod record;
 mod recovery;
 mod segment;
+pub mod snapshot;
 pub mod superblock;
 pub mod wal;
 pub mod writer;
@@ -69,7 +73,9 @@ pub(crate) fn is_identity(name: &str) -> bool {
 
 /// Whether a file of this name belongs to a founded folder.
 pub(crate) fn is_ours(name: &str) -> bool {
-    is_identity(name) || segment::SegmentId::parse(name).is_some()
+    is_identity(name)
+        || segment::SegmentId::parse(name).is_some()
+        || snapshot::parse(name).is_some()
 }
 
 /// Whether a file is what only a founding that did not finish leaves: nothing was ever promised

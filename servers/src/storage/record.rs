@@ -9,16 +9,17 @@
 //!   24 chain  u64: stands for all batches before this one
 //!   32 run    u64: random, one for each opening of the log
 //!   40 term   u64 · 48 voted for u64 · 56 length of the records u32 · 60 their number u32
-//!   64 CRC32C of the records' heads · 68 flags u32 (bit 0: there is a vote)
-//! records, one an entry: length u32 · CRC32C u32 · the entry · zeros up to a multiple of 8
+//!   64 CRC32C of the records' heads · 68 flags u32 (bit 0: there is a vote, bit 1: a reset)
+//! records, one an entry: length u32 · CRC32C u32 · the entry · zeros up to a multiple of 8;
+//!   with a reset the first of them is a position instead: the log begins after it
 //! ```
 //!
 //! The header vouches for the heads of the records and each head for its entry, so every byte is
 //! checked and none twice.
 
 use crc32c::{crc32c, crc32c_append};
-use messages::wire::{decode_entry, encode_entry};
-use messages::{Entry, NodeId, Term};
+use messages::wire::{decode, decode_entry, encode, encode_entry};
+use messages::{Entry, LogPosition, NodeId, Term};
 use states::HardState;
 
 use super::segment::mix;
@@ -31,6 +32,7 @@ pub(crate) const ALIGNMENT: usize = 8;
 const MAGIC: [u8; 4] = *b"RBCH";
 const RECORD_HEAD: usize = 8;
 const HAS_VOTE: u32 = 1;
+const HAS_RESET: u32 = 2;
 
 /// What a batch's header says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,8 +50,10 @@ pub(crate) struct Header {
 pub(crate) struct Records {
     /// Bytes.
     pub(crate) length: u32,
-    /// One for each entry.
+    /// One for each entry, and for a reset.
     pub(crate) count: u32,
+    /// Whether the first is a reset.
+    pub(crate) resets: bool,
     /// CRC32C of their heads.
     pub(crate) checksum: u32,
 }
@@ -69,7 +73,8 @@ impl Header {
         put_u32(&mut bytes, 56, self.records.length);
         put_u32(&mut bytes, 60, self.records.count);
         put_u32(&mut bytes, 64, self.records.checksum);
-        put_u32(&mut bytes, 68, flags);
+        let reset = if self.records.resets { HAS_RESET } else { 0 };
+        put_u32(&mut bytes, 68, flags | reset);
         let checksum = salted(salt, &bytes[8..]);
         put_u32(&mut bytes, 4, checksum);
         let chain = chain_after(&bytes);
@@ -101,33 +106,49 @@ impl Header {
                 length: get_u32(bytes, 56),
                 count: get_u32(bytes, 60),
                 checksum: get_u32(bytes, 64),
+                resets: get_u32(bytes, 68) & HAS_RESET != 0,
             },
         };
         Some((header, chain_after(bytes)))
     }
 }
 
-/// Appends the entries' records to `buffer`.
-pub(crate) fn encode_records(buffer: &mut Vec<u8>, entries: &[Entry]) -> Records {
+/// Appends the records of a reset and of entries to `buffer`.
+pub(crate) fn encode_records(
+    buffer: &mut Vec<u8>,
+    reset: Option<LogPosition>,
+    entries: &[Entry],
+) -> Records {
     let start = buffer.len();
     let mut checksum = 0;
-    for entry in entries {
-        let head = buffer.len();
-        buffer.extend_from_slice(&[0; RECORD_HEAD]);
-        encode_entry(entry, buffer);
-        let bytes = &buffer[head + RECORD_HEAD..];
-        let length = u32::try_from(bytes.len()).expect("an entry is below 4 GiB");
-        let entry_checksum = crc32c(bytes);
-        put_u32(buffer, head, length);
-        put_u32(buffer, head + 4, entry_checksum);
-        checksum = crc32c_append(checksum, &buffer[head..head + RECORD_HEAD]);
-        buffer.resize(buffer.len().next_multiple_of(ALIGNMENT), 0);
+    if let Some(position) = reset {
+        checksum = encode_record(buffer, checksum, |bytes| encode(&position, bytes));
     }
+    for entry in entries {
+        checksum = encode_record(buffer, checksum, |bytes| encode_entry(entry, bytes));
+    }
+    let count = entries.len() + usize::from(reset.is_some());
     Records {
         length: u32::try_from(buffer.len() - start).expect("a batch is below 4 GiB"),
-        count: u32::try_from(entries.len()).expect("a batch has below 2^32 entries"),
+        count: u32::try_from(count).expect("a batch has below 2^32 entries"),
         checksum,
+        resets: reset.is_some(),
     }
+}
+
+/// Appends one record; returns the checksum over the heads with its own.
+fn encode_record(buffer: &mut Vec<u8>, checksum: u32, spell: impl FnOnce(&mut Vec<u8>)) -> u32 {
+    let head = buffer.len();
+    buffer.extend_from_slice(&[0; RECORD_HEAD]);
+    spell(buffer);
+    let bytes = &buffer[head + RECORD_HEAD..];
+    let length = u32::try_from(bytes.len()).expect("an entry is below 4 GiB");
+    let own_checksum = crc32c(bytes);
+    put_u32(buffer, head, length);
+    put_u32(buffer, head + 4, own_checksum);
+    let checksum = crc32c_append(checksum, &buffer[head..head + RECORD_HEAD]);
+    buffer.resize(buffer.len().next_multiple_of(ALIGNMENT), 0);
+    checksum
 }
 
 /// Why records cannot be read.
@@ -139,11 +160,21 @@ pub(crate) enum RecordFault {
     Unknown,
 }
 
-/// Reads the records that follow a header. `bytes` may go on beyond them, or end before.
-pub(crate) fn decode_records(bytes: &[u8], records: Records) -> Result<Vec<Entry>, RecordFault> {
+/// Reads the records that follow a header: a reset, and entries. `bytes` may go on beyond them, or end
+/// before.
+pub(crate) fn decode_records(
+    bytes: &[u8],
+    records: Records,
+) -> Result<(Option<LogPosition>, Vec<Entry>), RecordFault> {
     let bytes = bytes.get(..records.length as usize).ok_or(RecordFault::Changed)?;
-    let spelt = split_records(bytes, records).ok_or(RecordFault::Changed)?;
-    spelt.into_iter().map(|entry| decode_entry(entry).map_err(|_| RecordFault::Unknown)).collect()
+    let mut spelt = split_records(bytes, records).ok_or(RecordFault::Changed)?.into_iter();
+    let mut reset = None;
+    if records.resets {
+        let position = spelt.next().ok_or(RecordFault::Unknown)?;
+        reset = Some(decode(position).map_err(|_| RecordFault::Unknown)?);
+    }
+    let entries = spelt.map(|entry| decode_entry(entry).map_err(|_| RecordFault::Unknown));
+    Ok((reset, entries.collect::<Result<_, _>>()?))
 }
 
 /// The entries as bytes, each checked.

@@ -6,12 +6,14 @@
 //! promised to anybody, and all of it goes, whole batches included: the sectors of a flight reach
 //! the disk in any order.
 
-use messages::{Entry, LogIndex};
+use std::collections::VecDeque;
+
+use messages::{ClusterId, Entry, LogIndex, LogPosition, SnapshotMeta, Term};
 use states::HardState;
 
 use super::record::{HEADER, Header, RecordFault, decode_records};
 use super::segment::{HEAD, Head, HeadFault, SegmentId, highest_synced, used};
-use super::{Cut, Damage, Disk, OpenError, Owner, WalError};
+use super::{Cut, Damage, Disk, OpenError, Owner, WalError, snapshot};
 
 /// A log as it lies on the disk.
 #[derive(Clone, Debug)]
@@ -24,8 +26,20 @@ pub(crate) struct Examined {
     pub(crate) superfluous: Vec<String>,
     /// After the last batch that stays.
     pub(crate) hard_state: HardState,
-    /// The log.
+    /// The newest snapshot that is whole.
+    pub(crate) snapshot: Option<SnapshotMeta>,
+    /// What of snapshots is not whole.
+    pub(crate) lost: Vec<String>,
+    /// The log; behind the snapshot once that was looked at.
     pub(crate) entries: Vec<Entry>,
+    /// What stands before the first of these entries, as far as the log says.
+    pub(crate) before: LogPosition,
+    /// Where the log ends on the disk.
+    pub(crate) last: LogPosition,
+    /// The log does not lead up to the snapshot, which therefore stands alone.
+    pub(crate) contradicted: bool,
+    /// The segments, oldest first, each with the highest index of an entry in it.
+    pub(crate) row: VecDeque<(SegmentId, LogIndex)>,
     /// Stands for all batches that stay.
     pub(crate) chain: u64,
     /// Where in the log the last of them ends.
@@ -80,12 +94,70 @@ enum Refused {
 }
 
 /// Reads the whole log and changes nothing. An error is only what keeps it from being read; damage
-/// is part of the answer.
-pub(crate) fn examine(disk: &impl Disk) -> Result<Examined, OpenError> {
+/// is part of the answer. Snapshots are of this cluster, or of that which the log says it belongs to.
+pub(crate) fn examine(disk: &impl Disk, cluster: Option<ClusterId>) -> Result<Examined, OpenError> {
+    let mut log = examine_log(disk)?;
+    let cluster = cluster.or(log.owner.map(|owner| owner.cluster));
+    if let Some(cluster) = cluster.filter(|_| log.damage.is_none()) {
+        find_snapshot(disk, cluster, &mut log)?;
+        log.join(disk);
+    }
+    Ok(log)
+}
+
+/// Finds the newest snapshot that is whole.
+fn find_snapshot(
+    disk: &impl Disk,
+    cluster: ClusterId,
+    log: &mut Examined,
+) -> Result<(), OpenError> {
+    for position in snapshot::all(disk)?.into_iter().rev() {
+        let name = snapshot::name(position);
+        match snapshot::check(disk, &name, cluster) {
+            Ok(meta) if meta.position == position => {
+                log.snapshot = Some(meta);
+                return Ok(());
+            }
+            Ok(_) => log.lost.push(format!("{} is renamed", disk.describe(&name))),
+            Err(OpenError::Damaged(damage)) => log.lost.push(damage.to_string()),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+impl Examined {
+    /// Puts snapshot and log together (paper, section 7): what the snapshot covers of the log goes; all
+    /// of it if it does not lead up to the snapshot.
+    fn join(&mut self, disk: &impl Disk) {
+        let covered = self.snapshot.as_ref().map_or(LogPosition::ZERO, |meta| meta.position);
+        if self.before.index > covered.index {
+            let name = snapshot::name(self.before);
+            let what = "the log begins after a snapshot that is not there";
+            self.damage = Some(Damage { file: disk.describe(&name), offset: 0, what });
+            return;
+        }
+        let place = (covered.index.0 - self.before.index.0) as usize;
+        let there = match place.checked_sub(1) {
+            None if self.before.term == Term(0) => Some(covered), // nothing known speaks against it
+            None => Some(self.before),
+            Some(place) => self.entries.get(place).map(|entry| entry.position),
+        };
+        if there == Some(covered) {
+            self.entries.drain(..place);
+        } else {
+            self.entries.clear();
+            self.contradicted = true;
+        }
+    }
+}
+
+fn examine_log(disk: &impl Disk) -> Result<Examined, OpenError> {
     let ids = segment_ids(disk)?;
     let mut reader = Reader::new();
     let mut broken: Option<Break> = None;
-    if ids.first().is_none_or(|id| id.sequence != 1) {
+    let first = ids.first().map_or(0, |id| id.sequence);
+    if first == 0 || (first > 1 && snapshot::all(disk)?.is_empty()) {
         let what = "the log's first segment is missing";
         reader.log.damage =
             Some(Damage { file: disk.describe("0000000001-*.log"), offset: 0, what });
@@ -97,7 +169,7 @@ pub(crate) fn examine(disk: &impl Disk) -> Result<Examined, OpenError> {
             disk.read(&id.name()).map_err(|error| WalError::new(file.clone(), "read", error))?;
         let mut unread = 0; // from here on the bytes only count as witnesses
         if broken.is_none() {
-            match reader.read_segment(*id, place as u64 + 1, &file, &bytes) {
+            match reader.read_segment(*id, first + place as u64, &file, &bytes) {
                 Ok(end) => unread = end,
                 Err(Refused::Break(found)) => broken = Some(found),
                 Err(Refused::Damage(damage)) => {
@@ -145,7 +217,13 @@ impl Reader {
                 segments: Vec::new(),
                 superfluous: Vec::new(),
                 hard_state: HardState::default(),
+                snapshot: None,
+                lost: Vec::new(),
                 entries: Vec::new(),
+                before: LogPosition::ZERO,
+                last: LogPosition::ZERO,
+                contradicted: false,
+                row: VecDeque::new(),
                 chain: 0,
                 end: 0,
                 proven: 0,
@@ -169,16 +247,20 @@ impl Reader {
             Err(HeadFault::Unsupported(version)) => {
                 return Err(Refused::Unsupported { file: file.to_owned(), version });
             }
-            Err(HeadFault::Changed) if sequence == 1 || bytes.len() < HEAD => {
-                // The first head was durable before the node had an identity, and a file has its
-                // length before it has a name.
+            Err(HeadFault::Changed) if self.log.segments.is_empty() || bytes.len() < HEAD => {
+                // The first head was durable before the node had an identity, or the segments before
+                // it went; and a file has its length before it has a name.
                 return Err(damage(file, 0, "the segment's head is not what was written"));
             }
             Err(HeadFault::Changed) => {
                 return Err(self.stop(file, 0, "the segment's head is not what was written"));
             }
         };
+        if self.log.segments.is_empty() {
+            self.begin(&head);
+        }
         self.check_head(&head, id, sequence, file, bytes)?;
+        self.log.row.push_back((id, LogIndex(0)));
         self.log.owner.get_or_insert(head.owner);
         self.log.proven = self.log.proven.max(head.synced);
         self.log.end = head.base + HEAD as u64;
@@ -194,6 +276,14 @@ impl Reader {
         });
         self.stopped = Some(Break { file: file.to_owned(), offset: end as u64, what });
         Ok(end)
+    }
+
+    /// The row begins with this segment: what came before it is gone, and was as the head says.
+    fn begin(&mut self, head: &Head) {
+        self.log.end = head.base;
+        self.log.chain = head.chain;
+        self.log.hard_state = head.hard_state;
+        (self.log.before, self.log.last) = (head.last, head.last);
     }
 
     /// Whether the segment continues the row.
@@ -221,7 +311,8 @@ impl Reader {
         let follows = id.sequence == sequence
             && head.base == self.log.end
             && head.chain == self.log.chain
-            && head.hard_state == self.log.hard_state;
+            && head.hard_state == self.log.hard_state
+            && head.last == self.log.last;
         if follows {
             Ok(())
         } else {
@@ -252,14 +343,14 @@ impl Reader {
             if header.offset != head.base + at as u64 || header.chain != self.log.chain {
                 return Ok((at, "a batch does not follow the one before it"));
             }
-            let entries = match decode_records(&rest[HEADER..], header.records) {
-                Ok(entries) => entries,
+            let (reset, entries) = match decode_records(&rest[HEADER..], header.records) {
+                Ok(records) => records,
                 Err(RecordFault::Changed) => return Ok((at, "a batch is not what was written")),
                 Err(RecordFault::Unknown) => {
                     return Err((at as u64, "it holds an entry that this version cannot read"));
                 }
             };
-            self.take(&header, entries).map_err(|what| (at as u64, what))?;
+            self.take(&header, reset, entries).map_err(|what| (at as u64, what))?;
             at += HEADER + header.records.length as usize;
             self.log.chain = chain;
             self.log.end = head.base + at as u64;
@@ -267,7 +358,12 @@ impl Reader {
     }
 
     /// Adds a batch to the log, if it is one that the rules can have written.
-    fn take(&mut self, header: &Header, entries: Vec<Entry>) -> Result<(), &'static str> {
+    fn take(
+        &mut self,
+        header: &Header,
+        reset: Option<LogPosition>,
+        entries: Vec<Entry>,
+    ) -> Result<(), &'static str> {
         let (old, new) = (self.log.hard_state, header.hard_state);
         if new.term < old.term {
             return Err("the term falls");
@@ -275,9 +371,16 @@ impl Reader {
         if new.term == old.term && old.voted_for.is_some() && new.voted_for != old.voted_for {
             return Err("there are two votes in one term");
         }
-        splice(&mut self.log.entries, entries)?;
-        if self.log.entries.last().is_some_and(|last| last.position.term > new.term) {
+        if let Some(position) = reset {
+            self.log.entries.clear();
+            (self.log.before, self.log.last) = (position, position);
+        }
+        splice(&mut self.log, entries)?;
+        if self.log.last.term > new.term {
             return Err("an entry is of a term above the node's");
+        }
+        if let Some((_, highest)) = self.log.row.back_mut() {
+            *highest = self.log.last.index.max(*highest);
         }
         self.log.hard_state = new;
         self.log.proven = self.log.proven.max(header.synced);
@@ -307,22 +410,31 @@ fn damage(file: &str, offset: u64, what: &'static str) -> Refused {
     Refused::Damage(Damage { file: file.to_owned(), offset, what })
 }
 
-/// Entries replace everything from their first on (paper, section 5.3).
-fn splice(log: &mut Vec<Entry>, entries: Vec<Entry>) -> Result<(), &'static str> {
-    let Some(first) = entries.first() else { return Ok(()) };
-    let index = first.position.index;
-    if index == LogIndex(0) || index.0 > log.len() as u64 + 1 {
+/// Entries replace everything from their first on (paper, section 5.3). What stood before the row's
+/// first entries may be replaced by the first that come: of those that went only the last is known.
+fn splice(log: &mut Examined, entries: Vec<Entry>) -> Result<(), &'static str> {
+    let Some(first) = entries.first().map(|entry| entry.position) else { return Ok(()) };
+    if first.index == LogIndex(0) || first.index > log.last.index.next() {
         return Err("there is a gap in the log");
     }
-    log.truncate(index.0 as usize - 1);
+    match first.index.0.checked_sub(log.before.index.0 + 1) {
+        Some(kept) => log.entries.truncate(kept as usize),
+        None => {
+            log.entries.clear();
+            // The term of what stands there went with its segment: at most that of what follows.
+            log.before = LogPosition { term: Term(0), index: LogIndex(first.index.0 - 1) };
+        }
+    }
+    log.last = log.entries.last().map_or(log.before, |entry| entry.position);
     for entry in entries {
-        if entry.position.index.0 != log.len() as u64 + 1 {
+        if entry.position.index != log.last.index.next() {
             return Err("there is a gap in the log");
         }
-        if log.last().is_some_and(|last| last.position.term > entry.position.term) {
+        if log.last.term > entry.position.term {
             return Err("terms fall along the log");
         }
-        log.push(entry);
+        log.last = entry.position;
+        log.entries.push(entry);
     }
     Ok(())
 }

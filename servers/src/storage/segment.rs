@@ -5,7 +5,7 @@
 //! in the row and its salt, so that the headers in it can be told even if its head is lost. The head
 //! repeats what the log amounts to at its beginning, so that older segments can go.
 
-use messages::{ClusterId, NodeId, Term};
+use messages::{ClusterId, LogIndex, LogPosition, NodeId, Term};
 use states::HardState;
 
 use super::Owner;
@@ -16,7 +16,7 @@ use super::record::{
 /// Bytes of a segment's head: one sector.
 pub(crate) const HEAD: usize = 512;
 /// The format that this version writes, and the only one it reads.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 const MAGIC: [u8; 4] = *b"RSEG";
 const SUFFIX: &str = ".log";
@@ -44,6 +44,8 @@ pub(crate) struct Head {
     pub(crate) length: u64,
     /// After all batches before.
     pub(crate) hard_state: HardState,
+    /// Where the log ended when the segment was begun.
+    pub(crate) last: LogPosition,
 }
 
 /// Why a head cannot be read.
@@ -88,6 +90,8 @@ impl Head {
             self.length,
             self.hard_state.term.0,
             vote,
+            self.last.term.0,
+            self.last.index.0,
         ];
         for (place, number) in numbers.into_iter().enumerate() {
             put_u64(&mut bytes, 16 + 8 * place, number);
@@ -121,6 +125,7 @@ impl Head {
                 term: Term(number(7)),
                 voted_for: read_vote(number(8), get_u32(bytes, 12)),
             },
+            last: LogPosition { term: Term(number(9)), index: LogIndex(number(10)) },
         })
     }
 }

@@ -4,13 +4,16 @@
 //!
 //! `proven ≤ synced ≤ end`, all offsets in the log as a whole, heads of segments included.
 
-use messages::{ClusterId, Entry, LogIndex, NodeId};
-use states::{HardState, Write};
+use std::collections::VecDeque;
 
+use messages::{ClusterId, Entry, LogIndex, LogPosition, NodeId, SnapshotMeta};
+use states::{HardState, Write, WriteId};
+
+use super::keeper::{Keeper, Whole};
 use super::record::{self, ALIGNMENT, HEADER, Header};
 use super::recovery::{self, Examined, Segment};
 use super::segment::{HEAD, Head, SegmentId, mix};
-use super::{Cut, Disk, OpenError, WalError};
+use super::{Cut, Disk, OpenError, WalError, snapshot};
 
 /// Whose log it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +44,12 @@ impl Default for Options {
 pub struct Recovered {
     /// Term and vote.
     pub hard_state: HardState,
-    /// The log.
+    /// The snapshot before the log.
+    pub snapshot: Option<SnapshotMeta>,
+    /// The log, behind the snapshot.
     pub entries: Vec<Entry>,
+    /// What of snapshots cannot be used; older ones stand in.
+    pub lost: Vec<String>,
     /// What was not promised, and is gone.
     pub cut: Option<Cut>,
 }
@@ -60,7 +67,9 @@ pub struct Wal<D: Disk> {
     /// Stands for all batches staged.
     chain: u64,
     hard_state: HardState,
-    last: LogIndex,
+    last: LogPosition,
+    /// The segments, oldest first, each with the highest index of an entry in it.
+    row: VecDeque<(SegmentId, LogIndex)>,
     /// Up to where a sync has returned.
     synced: u64,
     /// Whether a batch on disk may be one that no later batch proves.
@@ -76,6 +85,8 @@ pub struct Wal<D: Disk> {
 const FRONT: usize = HEAD + HEADER;
 /// What the system's cache of files is made of, bytes.
 const PAGE: u64 = 4096;
+/// The newest snapshot, and one to fall back on.
+const KEPT_SNAPSHOTS: usize = 2;
 /// A buffer that grew beyond this is given back.
 const KEPT_BUFFER: usize = 4 << 20;
 
@@ -96,6 +107,7 @@ impl<D: Disk> Wal<D> {
             chain: 0,
             length: segment_length(options.first_segment, 0),
             hard_state: HardState::default(),
+            last: LogPosition::ZERO,
         };
         let name = id.name();
         let made = disk
@@ -114,7 +126,7 @@ impl<D: Disk> Wal<D> {
         options: &Options,
         seed: u64,
     ) -> Result<(Wal<D>, Recovered), OpenError> {
-        let examined = recovery::examine(&disk)?;
+        let mut examined = recovery::examine(&disk, Some(owner.cluster))?;
         if let Some(damage) = examined.damage {
             return Err(damage.into());
         }
@@ -132,7 +144,8 @@ impl<D: Disk> Wal<D> {
             segment,
             chain: examined.chain,
             hard_state: examined.hard_state,
-            last: examined.entries.last().map_or(LogIndex(0), |entry| entry.position.index),
+            last: examined.last,
+            row: std::mem::take(&mut examined.row),
             synced: examined.proven,
             unproven: true,
             left: Vec::new(),
@@ -140,8 +153,14 @@ impl<D: Disk> Wal<D> {
             failed: None,
         };
         let cut = wal.settle(&examined)?;
-        let Examined { hard_state, entries, .. } = examined;
-        Ok((wal, Recovered { hard_state, entries, cut }))
+        let Examined { hard_state, snapshot, entries, contradicted, lost, .. } = examined;
+        if let Some(meta) = snapshot.as_ref().filter(|_| contradicted) {
+            // What comes next follows the snapshot, not what the log held.
+            let reset = Some(meta.position);
+            wal.stage(&Write { id: WriteId(0), hard_state, reset, entries: Vec::new() })?;
+            wal.sync()?;
+        }
+        Ok((wal, Recovered { hard_state, snapshot, entries, lost, cut }))
     }
 
     /// Makes the disk hold what was recovered, and nothing else. A crash in here changes nothing:
@@ -207,16 +226,69 @@ impl<D: Disk> Wal<D> {
         &mut self.disk
     }
 
+    /// The snapshot in place up to here, piece by piece.
+    ///
+    /// # Errors
+    /// If it is not there, or not what was written.
+    pub fn snapshot(&self, position: LogPosition) -> Result<snapshot::Reader<'_, D>, OpenError> {
+        snapshot::Reader::open(&self.disk, &snapshot::name(position), self.owner.cluster)
+    }
+
+    /// Who keeps this folder's snapshots beside the log.
+    pub fn keeper(&self) -> Keeper<D> {
+        Keeper::new(self.disk.another(), self.owner.cluster)
+    }
+
     /// Writes one batch. It is durable when a later `sync` has returned, and until then may be
     /// found whole or not at all.
     pub fn stage(&mut self, write: &Write) -> Result<(), WalError> {
         assert!(write.hard_state.term >= self.hard_state.term, "the term never falls");
-        if let (Some(first), Some(last)) = (write.entries.first(), write.entries.last()) {
-            assert!(first.position.index <= self.last.next(), "no gap in the log");
-            self.last = last.position.index;
+        let last = write.reset.unwrap_or(self.last);
+        if let Some(first) = write.entries.first() {
+            assert!(first.position.index <= last.index.next(), "no gap in the log");
         }
         self.unproven = true;
-        self.stage_batch(write.hard_state, &write.entries)
+        self.stage_batch(write.hard_state, write.reset, &write.entries)?;
+        self.last = write.entries.last().map_or(last, |entry| entry.position);
+        if let Some((_, highest)) = self.row.back_mut() {
+            *highest = self.last.index.max(*highest);
+        }
+        Ok(())
+    }
+
+    /// Puts a snapshot in place, which is durable when this returns, and so is the log as far as it was
+    /// staged; drops all but the two newest, and the segments that the older one of these covers.
+    pub fn keep(&mut self, whole: &Whole) -> Result<(), WalError> {
+        self.sync()?;
+        let name = snapshot::name(whole.meta.position);
+        self.disk
+            .rename(&whole.name, &name)
+            .map_err(|error| self.fail(&whole.name, "rename", error))?;
+        self.disk.sync_dir().map_err(|error| self.fail("", "sync", error))?;
+        let mut kept = snapshot::all(&self.disk)?;
+        let newest = kept.split_off(kept.len().saturating_sub(KEPT_SNAPSHOTS));
+        for position in kept {
+            self.remove(&snapshot::name(position))?;
+        }
+        match newest[..] {
+            [older, _] => self.drop_segments(older.index),
+            _ => Ok(()),
+        }
+    }
+
+    /// Drops segments from the front of the row, one after the other for good: in between, a crash must
+    /// leave no hole.
+    fn drop_segments(&mut self, covered: LogIndex) -> Result<(), WalError> {
+        while self.row.len() > 1 && self.row[0].1 <= covered {
+            let (id, _) = self.row.pop_front().expect("one of several");
+            self.remove(&id.name())?;
+            self.disk.sync_dir().map_err(|error| self.fail("", "sync", error))?;
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, name: &str) -> Result<(), WalError> {
+        self.disk.remove(name).map_err(|error| self.fail(name, "remove", error))
     }
 
     /// Makes all that was staged durable, with one sync unless the segment changed.
@@ -246,18 +318,23 @@ impl<D: Disk> Wal<D> {
         if !self.unproven {
             return Ok(false);
         }
-        self.stage_batch(self.hard_state, &[])?;
+        self.stage_batch(self.hard_state, None, &[])?;
         self.sync()?;
         self.unproven = false;
         Ok(true)
     }
 
-    fn stage_batch(&mut self, hard_state: HardState, entries: &[Entry]) -> Result<(), WalError> {
+    fn stage_batch(
+        &mut self,
+        hard_state: HardState,
+        reset: Option<LogPosition>,
+        entries: &[Entry],
+    ) -> Result<(), WalError> {
         self.check_usable()?;
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.clear();
         buffer.resize(FRONT, 0);
-        let records = record::encode_records(&mut buffer, entries);
+        let records = record::encode_records(&mut buffer, reset, entries);
         let length = (buffer.len() - HEAD) as u64;
         let mut front = HEAD;
         if self.segment.end + length > self.segment.length {
@@ -305,10 +382,12 @@ impl<D: Disk> Wal<D> {
             chain: self.chain,
             length: segment_length(self.options.segment, length),
             hard_state: self.hard_state,
+            last: self.last,
         };
         let name = id.name();
         self.disk.create(&name, head.length).map_err(|error| self.fail(&name, "create", error))?;
         self.left.push(self.segment.id);
+        self.row.push_back((id, LogIndex(0)));
         self.segment = Segment { id, base: head.base, length: head.length, end: 0 };
         Ok(head.encode(id))
     }

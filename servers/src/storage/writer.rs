@@ -10,12 +10,15 @@ use std::time::Duration;
 use messages::{Envelope, NodeId};
 use states::{Write, WriteId};
 
+use super::keeper::Whole;
 use super::{Disk, Wal, WalError};
 use crate::transport::Lane;
 
 /// What one turn asks of the disk.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Job {
+    /// A snapshot to put in place before the write, once all earlier writes are durable.
+    pub keep: Option<Whole>,
     /// What must become durable.
     pub write: Option<Write>,
     /// What may leave when that and all earlier writes are.
@@ -29,16 +32,19 @@ pub struct Done {
     pub promises: Vec<(NodeId, Lane, Vec<Envelope>)>,
     /// This write and all before it are durable.
     pub written: Option<WriteId>,
+    /// These snapshots are in place.
+    pub kept: Vec<Whole>,
 }
 
 impl Done {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.promises.is_empty() && self.written.is_none()
+        self.promises.is_empty() && self.written.is_none() && self.kept.is_empty()
     }
 
     fn add(&mut self, later: Done) {
         self.promises.extend(later.promises);
+        self.kept.extend(later.kept);
         self.written = later.written.or(self.written);
     }
 }
@@ -59,6 +65,10 @@ impl<D: Disk> Rounds<D> {
 
     /// Writes a job's batch; its promises wait for `sync`.
     pub fn stage(&mut self, job: Job) -> Result<(), WalError> {
+        if let Some(whole) = job.keep {
+            self.wal.keep(&whole)?;
+            self.staged.kept.push(whole);
+        }
         if let Some(write) = &job.write {
             self.wal.stage(write)?;
             self.staged.written = Some(write.id);

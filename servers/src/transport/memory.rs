@@ -26,6 +26,7 @@ pub struct Hub {
 struct Inbox {
     control: Queue,
     log: Queue,
+    bulk: Queue,
     /// Who came and went.
     changes: Changes,
     waker: Option<Waker>,
@@ -115,6 +116,7 @@ impl Transport for Memory {
         let sent = match lane {
             Lane::Control => inbox.control.push(frame),
             Lane::Log => inbox.log.push(frame),
+            Lane::Bulk => inbox.bulk.push(frame),
         };
         let waker = inbox.waker.take();
         drop(inbox);
@@ -128,6 +130,7 @@ impl Transport for Memory {
     fn receive(&mut self) -> Option<Bytes> {
         let mut inbox = lock(&self.inbox);
         let frame = inbox.control.pop().or_else(|| inbox.log.pop());
+        let frame = frame.or_else(|| inbox.bulk.pop());
         if frame.is_none() {
             inbox.changes.ripen();
         }
@@ -145,7 +148,7 @@ impl Transport for Memory {
     fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let mut inbox = lock(&self.inbox);
         let is_news = inbox.changes.take_news();
-        let queues = [&inbox.control, &inbox.log];
+        let queues = [&inbox.control, &inbox.log, &inbox.bulk];
         if !is_news && queues.iter().all(|queue| queue.frames.is_empty()) {
             inbox.waker = Some(context.waker().clone());
             return Poll::Pending;

@@ -32,6 +32,8 @@ pub enum Lane {
     Control,
     /// AppendEntries, all of them, in order; forwarded batches and their answers.
     Log,
+    /// Parts of snapshots.
+    Bulk,
 }
 
 /// What became of a frame that was to be sent.

@@ -78,7 +78,7 @@ impl Tcp {
                 let error = io::ErrorKind::InvalidInput.into();
                 return Err(OpenError::Peer { peer, address, error });
             }
-            for lane in [Lane::Control, Lane::Log] {
+            for lane in [Lane::Control, Lane::Log, Lane::Bulk] {
                 let preamble = Preamble { lane, from: node, to: peer, start, number: 0 };
                 links.insert((lane, peer), Link::new(address.clone(), preamble));
             }

@@ -100,7 +100,7 @@ impl ZeroMq {
         let router = open_router(&context, listen)?;
         let mut links = BTreeMap::new();
         for (peer, address) in peers {
-            for lane in [Lane::Control, Lane::Log] {
+            for lane in [Lane::Control, Lane::Log, Lane::Bulk] {
                 let names = Names {
                     watched: (lane == Lane::Control).then_some(peer),
                     own: format!("{node} {lane:?}"),

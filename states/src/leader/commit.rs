@@ -43,5 +43,5 @@ pub(super) fn settled(replica: &Replica) -> LogIndex {
 
 /// Bytes of the entries after `index`.
 pub(super) fn bytes_after(replica: &Replica, index: LogIndex) -> usize {
-    replica.log.slice(index.next(), usize::MAX).iter().map(|entry| entry.size()).sum()
+    replica.log.slice(index.next(), usize::MAX).map(|entry| entry.size()).sum()
 }

@@ -28,6 +28,18 @@ enum Flow {
     Probe { asked: Option<Time> },
     /// Many in flight, without waiting for replies.
     Replicate { in_flight: VecDeque<InFlight>, news: Time },
+    /// None: what it needs the log no longer holds, and it is sent a snapshot up to here.
+    Snapshot { covers: LogIndex },
+}
+
+/// What a follower gets now.
+pub(super) enum Next {
+    /// Nothing.
+    Nothing,
+    /// Entries, or a probe.
+    Append(AppendEntries),
+    /// A snapshot: the server is to send it.
+    Snapshot,
 }
 
 /// One append under way.
@@ -56,6 +68,21 @@ impl Progress {
             Flow::Replicate { in_flight, .. } => {
                 (in_flight.len(), in_flight.iter().map(|append| append.bytes).sum())
             }
+            Flow::Snapshot { .. } => (0, 0),
+        }
+    }
+
+    /// Whether the follower waits for a snapshot.
+    pub fn needs_snapshot(&self) -> bool {
+        matches!(self.flow, Flow::Snapshot { .. })
+    }
+
+    /// Entries after this one the follower needs next, if it makes progress.
+    pub fn needs(&self) -> Option<LogIndex> {
+        match &self.flow {
+            Flow::Probe { .. } => None,
+            Flow::Replicate { .. } => Some(self.matched),
+            Flow::Snapshot { covers } => Some(*covers),
         }
     }
 
@@ -87,8 +114,33 @@ impl Progress {
                     *news = now;
                 }
             }
+            // An append from before was not lost after all; the snapshot is on its way.
+            Flow::Snapshot { .. } => self.next = self.next.max(self.matched.next()),
         }
         self.check();
+    }
+
+    /// The follower needs no snapshot up to `index`.
+    pub fn on_snapshotted(&mut self, index: LogIndex, now: Time) {
+        self.matched = self.matched.max(index);
+        if let Flow::Snapshot { .. } = self.flow {
+            self.next = self.matched.next();
+            self.flow = Flow::Replicate { in_flight: VecDeque::new(), news: now };
+        } else {
+            self.next = self.next.max(self.matched.next());
+        }
+        self.check();
+    }
+
+    /// The follower took nothing of the snapshot for too long: probes, after a heartbeat; says whether
+    /// it was to get one.
+    pub fn on_snapshot_failed(&mut self, now: Time) -> bool {
+        let was_sent = matches!(self.flow, Flow::Snapshot { .. });
+        if was_sent {
+            self.next = self.matched.next();
+            self.flow = Flow::Probe { asked: Some(now) };
+        }
+        was_sent
     }
 
     /// The follower does not hold what an append built on, at `rejected`; `meet` is where the logs
@@ -109,7 +161,7 @@ impl Progress {
                 self.probe();
             }
             // Answers an earlier probe, or what was under way before one.
-            Flow::Probe { .. } | Flow::Replicate { .. } => {}
+            Flow::Probe { .. } | Flow::Replicate { .. } | Flow::Snapshot { .. } => {}
         }
         self.check();
     }
@@ -138,11 +190,13 @@ impl Progress {
         was_under_way
     }
 
-    /// The append that may leave now, if any.
-    pub fn next_append(&mut self, replica: &Replica, now: Time) -> Option<AppendEntries> {
+    /// What may leave now.
+    pub fn next(&mut self, replica: &Replica, now: Time) -> Next {
         let limit = match &self.flow {
             // A probe is repeated at most once per heartbeat.
-            Flow::Probe { asked: Some(at) } if now < *at + replica.config.heartbeat => return None,
+            Flow::Probe { asked: Some(at) } if now < *at + replica.config.heartbeat => {
+                return Next::Nothing;
+            }
             Flow::Probe { .. } => PROBE_BYTES,
             Flow::Replicate { in_flight, .. } => {
                 let bytes: usize = in_flight.iter().map(|append| append.bytes).sum();
@@ -150,17 +204,22 @@ impl Progress {
                     || in_flight.len() >= replica.config.window_messages
                     || bytes >= replica.config.window_bytes
                 {
-                    return None;
+                    return Next::Nothing;
                 }
                 replica.config.append_bytes
             }
+            Flow::Snapshot { .. } => return Next::Nothing,
         };
         let previous_index = LogIndex(self.next.0 - 1);
-        let previous_term = replica.log.term_at(previous_index).expect("next ≤ last + 1");
+        let Some(previous_term) = replica.log.term_at(previous_index) else {
+            let newest = replica.snapshot().expect("what the log lacks, a snapshot covers");
+            self.flow = Flow::Snapshot { covers: newest.position.index };
+            return Next::Snapshot;
+        };
         let previous = LogPosition { term: previous_term, index: previous_index };
-        let entries = replica.log.slice(self.next, limit).to_vec();
+        let entries: Vec<_> = replica.log.slice(self.next, limit).cloned().collect();
         self.note_sent(now, previous_index, &entries);
-        Some(AppendEntries { previous, entries, commit: replica.commit_index })
+        Next::Append(AppendEntries { previous, entries, commit: replica.commit_index })
     }
 
     fn note_sent(&mut self, now: Time, previous: LogIndex, entries: &[messages::Entry]) {
@@ -176,6 +235,7 @@ impl Progress {
                     self.next = last.position.index.next();
                 }
             }
+            Flow::Snapshot { .. } => {}
         }
     }
 

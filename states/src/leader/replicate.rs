@@ -1,8 +1,9 @@
 //! Sends followers what they lack (paper, section 5.3): one AppendEntries per follower and turn.
 
-use messages::{AppendOutcome, Message, NodeId};
+use messages::{AppendOutcome, LogPosition, Message, NodeId};
 
 use super::Leader;
+use super::progress::{Next, Progress};
 use crate::{Decision, Replica, Turn};
 
 impl Leader {
@@ -35,9 +36,49 @@ impl Leader {
             if progress.repair_silence(replica, turn.now) {
                 turn.decide(Decision::Probing(*peer));
             }
-            if let Some(request) = progress.next_append(replica, turn.now) {
-                turn.send(*peer, replica.term(), Message::AppendEntries(request));
+            match progress.next(replica, turn.now) {
+                Next::Nothing => {}
+                Next::Append(request) => {
+                    turn.send(*peer, replica.term(), Message::AppendEntries(request));
+                }
+                Next::Snapshot => {
+                    turn.decide(Decision::NeedsSnapshot(*peer));
+                    turn.effects.snapshots.push(*peer);
+                }
             }
         }
+    }
+
+    /// "Although servers normally take snapshots independently, the leader must occasionally send
+    /// snapshots to followers that lag behind" (paper, section 7): one has what it was sent.
+    pub(super) fn on_snapshotted(
+        &mut self,
+        replica: &Replica,
+        turn: &mut Turn,
+        from: NodeId,
+        position: LogPosition,
+    ) {
+        let Some(progress) = self.progress.get_mut(&from) else { return };
+        // A leader of a new term may not know yet that it is committed.
+        if position.index > replica.log.last().index {
+            turn.decide(Decision::Impossible(from, "a snapshot beyond the leader's log"));
+            return;
+        }
+        turn.decide(Decision::Snapshotted(from, position));
+        progress.on_snapshotted(position.index, turn.now);
+    }
+
+    /// A follower took no part of its snapshot for too long.
+    pub(crate) fn on_snapshot_failed(&mut self, turn: &mut Turn, peer: NodeId) {
+        if let Some(progress) = self.progress.get_mut(&peer)
+            && progress.on_snapshot_failed(turn.now)
+        {
+            turn.decide(Decision::Probing(peer));
+        }
+    }
+
+    /// Entries that a follower needs who makes progress stay.
+    pub(super) fn forget(&self, replica: &mut Replica) {
+        replica.forget(self.progress.values().filter_map(Progress::needs).min());
     }
 }

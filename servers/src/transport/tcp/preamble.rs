@@ -37,6 +37,7 @@ impl Preamble {
         bytes[5] = match self.lane {
             Lane::Control => 0,
             Lane::Log => 1,
+            Lane::Bulk => 2,
         };
         let numbers = [self.from.0, self.to.0, self.start, self.number];
         for (place, number) in bytes[8..].chunks_exact_mut(8).zip(numbers) {
@@ -50,6 +51,7 @@ impl Preamble {
         let lane = match bytes[5] {
             0 => Lane::Control,
             1 => Lane::Log,
+            2 => Lane::Bulk,
             _ => return None,
         };
         let mut numbers = bytes[8..].chunks_exact(8).filter_map(|place| place.first_chunk());

@@ -1,0 +1,449 @@
+//! Snapshots, as a server sees them: when one is taken, what of a leader's is received, and how one goes
+//! to a follower whose log ends too early. Must never touch a disk, nor decide who needs one: the rules
+//! do.
+
+use std::collections::VecDeque;
+
+use messages::{Content, LogPosition, NodeId, SnapshotMeta, SnapshotPart, SnapshotPartReply, Term};
+use states::{Input, Micros, Time, Turn};
+
+use crate::machine::{Pieces, StateMachine, Unreadable};
+use crate::server::Server;
+use crate::storage::keeper::{Stored, Whole};
+use crate::storage::snapshot::Reader;
+use crate::storage::{Disk, Job, OpenError};
+
+/// Bytes of one part.
+const PART: u64 = 256 << 10;
+/// Parts on their way to a follower at most.
+const WINDOW: u64 = 4;
+/// Without a reply, what is on its way is sent again after so long.
+const REPEAT: Micros = Micros(500_000);
+/// A follower that takes no part for so long is given up.
+const PATIENCE: Micros = Micros(2_000_000);
+
+/// What the driver is to have done beside the log, by whoever keeps the folder's snapshots.
+pub enum Task {
+    /// Write a snapshot; then comes `Event::SnapshotTaken`.
+    Take {
+        /// What it stands for.
+        meta: SnapshotMeta,
+        /// The machine.
+        pieces: Box<dyn Pieces>,
+    },
+    /// Write a part that was received; then comes `Event::SnapshotStored`.
+    Store {
+        /// Who sent it.
+        from: NodeId,
+        /// The part.
+        part: SnapshotPart,
+    },
+    /// Read a part of the snapshot in place up to `position`; then comes `Event::SnapshotRead`.
+    Read {
+        /// Who shall get it.
+        to: NodeId,
+        /// Which snapshot.
+        position: LogPosition,
+        /// Where the part begins.
+        offset: u64,
+        /// Bytes at most.
+        length: usize,
+    },
+    /// Restore a snapshot into a machine of [`Server::fresh_machine`]; then [`Server::restored`] and
+    /// `Told::Restored`.
+    Restore(Whole),
+    /// Remove a snapshot that was received in vain.
+    Discard(Whole),
+}
+
+/// What became of tasks.
+#[derive(Debug)]
+pub enum Told {
+    /// A snapshot of this node's machine is whole.
+    Taken(Whole),
+    /// A part was written, or was not to be.
+    Stored {
+        /// Who sent it.
+        from: NodeId,
+        /// The sender's term when it did.
+        term: Term,
+        /// Which snapshot.
+        meta: SnapshotMeta,
+        /// What came of it.
+        stored: Stored,
+    },
+    /// A part for a follower; none if the snapshot is there no more.
+    Read {
+        /// Who shall get it.
+        to: NodeId,
+        /// Which snapshot.
+        position: LogPosition,
+        /// Where the part begins.
+        offset: u64,
+        /// The part.
+        bytes: Option<Vec<u8>>,
+    },
+    /// What was handed to [`Server::restored`].
+    Restored,
+    /// A snapshot is in place.
+    Kept(Whole),
+}
+
+/// The snapshots of one server.
+pub(crate) struct Snapshots<M> {
+    /// The newest in place, and its bytes.
+    newest: Option<(SnapshotMeta, u64)>,
+    taking: bool,
+    /// One is to be taken, whatever the log has grown by.
+    pub(crate) wanted: bool,
+    /// Parts that came in this turn, and whose they are.
+    parts: Vec<(NodeId, SnapshotPart)>,
+    /// One that was received whole; it is being restored, or waits for the rules' word.
+    received: Option<Whole>,
+    restored: Option<(SnapshotMeta, M)>,
+    /// Followers that need one, in turn; the first gets it.
+    needy: VecDeque<NodeId>,
+    transfer: Option<Transfer>,
+}
+
+/// A snapshot on its way to a follower.
+struct Transfer {
+    to: NodeId,
+    meta: SnapshotMeta,
+    size: u64,
+    /// The follower has it up to here.
+    taken: u64,
+    /// It was read and sent up to here.
+    sent: u64,
+    /// When the follower last took something, or said that it has all.
+    progress: Time,
+    /// When something was last sent.
+    last: Time,
+    /// When the next part may leave.
+    next: Time,
+}
+
+impl<M> Snapshots<M> {
+    /// With the newest in place, if there is one.
+    pub fn new(newest: Option<(SnapshotMeta, u64)>) -> Snapshots<M> {
+        Snapshots {
+            newest,
+            taking: false,
+            wanted: false,
+            parts: Vec::new(),
+            received: None,
+            restored: None,
+            needy: VecDeque::new(),
+            transfer: None,
+        }
+    }
+
+    /// When a transfer wants to go on.
+    pub fn deadline(&self) -> Option<Time> {
+        let transfer = self.transfer.as_ref()?;
+        let room = transfer.sent < transfer.size && transfer.sent < transfer.taken + WINDOW * PART;
+        let repeat = (transfer.last + REPEAT).min(transfer.progress + PATIENCE);
+        Some(if room { transfer.next.min(repeat) } else { repeat })
+    }
+
+    /// Whether a transfer can begin.
+    pub fn has_more(&self) -> bool {
+        self.transfer.is_none() && !self.needy.is_empty()
+    }
+
+    /// The newest in place: where it ends, and its bytes.
+    pub fn newest(&self) -> Option<(LogPosition, u64)> {
+        self.newest.as_ref().map(|(meta, size)| (meta.position, *size))
+    }
+}
+
+impl<M: StateMachine> Server<M> {
+    /// A machine into which a snapshot can be restored.
+    pub fn fresh_machine(&self) -> M {
+        self.applier.machine().fresh()
+    }
+
+    /// A machine restored as `Task::Restore` asked; `Told::Restored` is to follow.
+    pub fn restored(&mut self, meta: SnapshotMeta, machine: M) {
+        self.snapshots.restored = Some((meta, machine));
+    }
+
+    /// A snapshot is to be taken soon, whatever the log has grown by.
+    pub fn want_snapshot(&mut self) {
+        self.snapshots.wanted = true;
+    }
+
+    /// A leader's part came: the rules say whether it is wanted.
+    pub(crate) fn on_snapshot_part(&mut self, turn: &mut Turn, from: NodeId, part: SnapshotPart) {
+        let (term, meta) = (part.term, part.meta.clone());
+        self.snapshots.parts.push((from, part));
+        self.swap(turn, Input::SnapshotPart { from, term, meta, complete: false });
+    }
+
+    /// What the rules want of the parts of this turn is written; of what is here already the sender is
+    /// told.
+    pub(crate) fn receive_parts(&mut self, wanted: &[(NodeId, LogPosition)]) {
+        for (from, part) in std::mem::take(&mut self.snapshots.parts) {
+            if !wanted.contains(&(from, part.meta.position)) {
+                continue;
+            }
+            match &self.snapshots.received {
+                Some(whole) if whole.meta == part.meta => {
+                    self.reply_to_part(from, part.meta.position, part.size);
+                }
+                Some(_) | None => self.outbox.tasks.push(Task::Store { from, part }),
+            }
+        }
+    }
+
+    fn reply_to_part(&mut self, to: NodeId, position: LogPosition, wanted: u64) {
+        let content = Content::SnapshotPartReply(SnapshotPartReply { position, wanted });
+        self.outbox.sends.add(to, self.settings.group, content);
+    }
+
+    pub(crate) fn on_told(&mut self, turn: &mut Turn, told: Told) {
+        match told {
+            Told::Taken(whole) => {
+                // In its order in the writer's queue: all that it covers is handed out already.
+                self.outbox.jobs.push(Job { keep: Some(whole), ..Job::default() });
+            }
+            Told::Kept(whole) => {
+                self.snapshots.taking = false;
+                self.snapshots.newest = Some((whole.meta.clone(), whole.size));
+                self.swap(turn, Input::SnapshotTaken(whole.meta));
+            }
+            Told::Stored { from, term, meta, stored } => {
+                self.reply_to_part(from, meta.position, stored.wanted);
+                if let Some(whole) = stored.whole {
+                    self.discard_received(); // an older one, from an older leader
+                    self.snapshots.received = Some(whole);
+                    self.swap(turn, Input::SnapshotPart { from, term, meta, complete: true });
+                    if turn.effects.restore.is_none() {
+                        self.discard_received(); // it came too late
+                    }
+                }
+            }
+            Told::Read { to, position, offset, bytes } => {
+                self.send_part(turn, to, position, offset, bytes);
+            }
+            Told::Restored => self.on_restored(turn),
+        }
+    }
+
+    fn on_restored(&mut self, turn: &mut Turn) {
+        let restored = self.snapshots.restored.as_ref().map(|(meta, _)| meta.clone());
+        let received = self.snapshots.received.as_ref().map(|whole| whole.meta.clone());
+        match restored {
+            Some(meta) if Some(&meta) == received.as_ref() => {
+                self.swap(turn, Input::SnapshotRestored(meta));
+            }
+            // Another was received meanwhile, and is being restored.
+            Some(_) => return self.snapshots.restored = None,
+            None => {}
+        }
+        if turn.effects.install.is_none() {
+            self.snapshots.restored = None;
+            self.discard_received();
+        }
+    }
+
+    fn discard_received(&mut self) {
+        if let Some(whole) = self.snapshots.received.take() {
+            self.outbox.tasks.push(Task::Discard(whole));
+        }
+    }
+
+    /// The snapshot that was received is to be restored.
+    pub(crate) fn restore(&mut self, meta: &SnapshotMeta) {
+        if let Some(whole) = self.snapshots.received.as_ref().filter(|whole| whole.meta == *meta) {
+            self.outbox.tasks.push(Task::Restore(whole.clone()));
+        }
+    }
+
+    /// The restored machine takes the other's place; the file goes into its own before the log says so.
+    pub(crate) fn install(&mut self, meta: &SnapshotMeta) -> Option<Whole> {
+        let (_, machine) = self.snapshots.restored.take().expect("a machine was restored");
+        for id in self.applier.install(machine, meta) {
+            self.time_out(id);
+        }
+        let whole = self.snapshots.received.take();
+        assert!(whole.as_ref().is_some_and(|whole| whole.meta == *meta), "it was received");
+        whole
+    }
+
+    /// Takes a snapshot if the log has grown enough since the last.
+    pub(crate) fn take_snapshot_if_due(&mut self) {
+        let last = self.snapshots.newest.as_ref().map_or(0, |(_, size)| *size);
+        let enough = self.applier.logged() >= last.max(self.settings.snapshot_bytes);
+        if self.snapshots.taking || !(enough || self.snapshots.wanted) {
+            return;
+        }
+        let log = self.replica.log();
+        let index = self.applier.applied();
+        let (Some(term), Some(time)) = (log.term_at(index), log.time_at(index)) else { return };
+        let position = LogPosition { term, index };
+        if self.snapshots.newest.as_ref().is_some_and(|(meta, _)| meta.position >= position) {
+            self.snapshots.wanted = false;
+            return;
+        }
+        let Some(pieces) = self.applier.snapshot() else { return };
+        let meta = SnapshotMeta { position, time, membership: self.replica.membership.clone() };
+        (self.snapshots.taking, self.snapshots.wanted) = (true, false);
+        self.outbox.tasks.push(Task::Take { meta, pieces });
+    }
+
+    /// The rules want these followers to get a snapshot.
+    pub(crate) fn need_snapshots(&mut self, followers: Vec<NodeId>) {
+        for follower in followers {
+            if !self.snapshots.needy.contains(&follower) {
+                self.snapshots.needy.push_back(follower);
+            }
+        }
+    }
+
+    /// Goes on with the transfer that is under way, or begins the next.
+    pub(crate) fn tend_transfer(&mut self, turn: &mut Turn) {
+        let state = self.state.as_ref().expect("a state between inputs");
+        self.snapshots.needy.retain(|peer| state.needs_snapshot(*peer));
+        if self.snapshots.transfer.as_ref().is_some_and(|each| !state.needs_snapshot(each.to)) {
+            self.snapshots.transfer = None;
+        }
+        if let Some(transfer) = &self.snapshots.transfer
+            && self.now >= transfer.progress + PATIENCE
+        {
+            let to = transfer.to;
+            self.snapshots.transfer = None;
+            self.snapshots.needy.retain(|peer| *peer != to);
+            self.swap(turn, Input::SnapshotFailed(to));
+        }
+        if self.snapshots.transfer.is_none() {
+            self.begin_transfer();
+        }
+        self.go_on_with_transfer();
+    }
+
+    fn begin_transfer(&mut self) {
+        let Some(to) = self.snapshots.needy.pop_front() else { return };
+        let Some((meta, size)) = self.snapshots.newest.clone() else { return };
+        let now = self.now;
+        let transfer =
+            Transfer { to, meta, size, taken: 0, sent: 0, progress: now, last: now, next: now };
+        self.snapshots.transfer = Some(transfer);
+        self.ask_how_far();
+    }
+
+    /// An empty part: its reply tells how much the follower has, perhaps of an earlier connection.
+    fn ask_how_far(&mut self) {
+        let term = self.replica.term();
+        let Some(transfer) = &mut self.snapshots.transfer else { return };
+        transfer.last = self.now;
+        let (meta, size, offset) = (transfer.meta.clone(), transfer.size, transfer.taken);
+        let bytes = bytes::Bytes::new();
+        let content = Content::SnapshotPart(SnapshotPart { term, meta, size, offset, bytes });
+        self.outbox.sends.add(transfer.to, self.settings.group, content);
+    }
+
+    fn go_on_with_transfer(&mut self) {
+        let hurries = self.replica.log().bytes() as u64 >= 2 * self.settings.snapshot_bytes;
+        let Some(transfer) = &mut self.snapshots.transfer else { return };
+        if self.now >= transfer.last + REPEAT {
+            transfer.sent = transfer.taken;
+            return self.ask_how_far();
+        }
+        while transfer.sent < transfer.size
+            && transfer.sent < transfer.taken + WINDOW * PART
+            && (hurries || self.now >= transfer.next)
+        {
+            let length = PART.min(transfer.size - transfer.sent);
+            let (to, position, offset) = (transfer.to, transfer.meta.position, transfer.sent);
+            let length = usize::try_from(length).expect("a part is small");
+            self.outbox.tasks.push(Task::Read { to, position, offset, length });
+            let pause = length as u64 * 1_000_000 / self.settings.snapshot_rate.max(1);
+            transfer.next = transfer.next.max(self.now) + Micros(pause);
+            transfer.sent += length as u64;
+            transfer.last = self.now;
+        }
+    }
+
+    fn send_part(
+        &mut self,
+        turn: &mut Turn,
+        to: NodeId,
+        position: LogPosition,
+        offset: u64,
+        bytes: Option<Vec<u8>>,
+    ) {
+        let term = self.replica.term();
+        let Some(transfer) = self
+            .snapshots
+            .transfer
+            .as_ref()
+            .filter(|transfer| (transfer.to, transfer.meta.position) == (to, position))
+        else {
+            return;
+        };
+        let Some(bytes) = bytes else {
+            self.snapshots.transfer = None; // a newer one took its place
+            return self.swap(turn, Input::SnapshotFailed(to));
+        };
+        let (meta, size) = (transfer.meta.clone(), transfer.size);
+        let part = SnapshotPart { term, meta, size, offset, bytes: bytes.into() };
+        self.outbox.sends.add(to, self.settings.group, Content::SnapshotPart(part));
+    }
+
+    /// A follower says how far it is.
+    pub(crate) fn on_part_reply(&mut self, from: NodeId, reply: SnapshotPartReply) {
+        let now = self.now;
+        let Some(transfer) = self
+            .snapshots
+            .transfer
+            .as_mut()
+            .filter(|transfer| (transfer.to, transfer.meta.position) == (from, reply.position))
+        else {
+            return;
+        };
+        let wanted = reply.wanted.min(transfer.size);
+        if wanted > transfer.taken || wanted == transfer.size {
+            transfer.progress = now;
+        }
+        if wanted < transfer.taken {
+            transfer.sent = wanted; // it has lost what it had
+        }
+        transfer.taken = wanted;
+        transfer.sent = transfer.sent.max(wanted);
+    }
+}
+
+/// A piece of the machine's; other kinds are for what else is replicated.
+const MACHINE: u8 = 1;
+
+/// The machine's pieces, each marked as one.
+pub(crate) struct Marked(pub Box<dyn Pieces>);
+
+impl Pieces for Marked {
+    fn next(&mut self) -> Option<Vec<u8>> {
+        let piece = self.0.next()?;
+        let mut marked = Vec::with_capacity(1 + piece.len());
+        marked.push(MACHINE);
+        marked.extend_from_slice(&piece);
+        Some(marked)
+    }
+}
+
+/// Restores a snapshot into a fresh machine.
+///
+/// # Errors
+/// If it cannot be read, or holds what this version of the machine does not know.
+pub fn restore<M: StateMachine, D: Disk>(
+    reader: &mut Reader<D>,
+    machine: &mut M,
+) -> Result<(), OpenError> {
+    while let Some(piece) = reader.next()? {
+        let taken = match piece.split_first() {
+            Some((&MACHINE, piece)) => machine.restore(piece),
+            Some(_) | None => Err(Unreadable("a kind of piece that this version knows")),
+        };
+        taken.map_err(|Unreadable(wanted)| reader.unreadable(wanted))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,217 @@
+//! Snapshots on their way to and from the disk, beside the log: taken piece by piece, received part by
+//! part, read for others. Synchronous; whoever drives it decides when. Must never put a file in place:
+//! the log's owner does, in its order.
+
+use std::io;
+
+use messages::{ClusterId, LogPosition, NodeId, SnapshotMeta, SnapshotPart};
+
+use super::disk::UNFINISHED;
+use super::snapshot::{self, Reader, Spelling};
+use super::{Disk, OpenError, WalError};
+use crate::machine::Pieces;
+
+/// Written before each sync, bytes: the log's own syncs never wait for more.
+const SYNCED: u64 = 1 << 20;
+
+/// A snapshot's file that is whole and durable, and waits to be put in place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Whole {
+    /// What it stands for.
+    pub meta: SnapshotMeta,
+    /// Its name until then.
+    pub(crate) name: String,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// What came of a part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The file is here up to this byte.
+    pub wanted: u64,
+    /// All of it is here, durable, and was checked.
+    pub whole: Option<Whole>,
+    /// What was here was thrown away, for this reason.
+    pub lost: Option<String>,
+}
+
+/// A folder's snapshots under way: one that is taken, one that is received.
+pub struct Keeper<D> {
+    disk: D,
+    cluster: ClusterId,
+    taking: Option<Taking>,
+    /// Two nodes' snapshots of the same position need not be the same bytes.
+    receiving: Option<(NodeId, Draft)>,
+}
+
+struct Taking {
+    draft: Draft,
+    spelling: Spelling,
+    pieces: Box<dyn Pieces>,
+}
+
+/// A file under writing.
+struct Draft {
+    meta: SnapshotMeta,
+    name: String,
+    /// Written up to here.
+    end: u64,
+    synced: u64,
+}
+
+impl Draft {
+    fn begin<D: Disk>(disk: &mut D, kind: &str, meta: &SnapshotMeta) -> Result<Draft, WalError> {
+        let name = format!("{kind}-{}{UNFINISHED}", snapshot::name(meta.position));
+        let begun = match disk.remove(&name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => disk.create(&name, 0),
+        };
+        begun.map_err(|error| WalError::new(disk.describe(&name), "create", error))?;
+        Ok(Draft { meta: meta.clone(), name, end: 0, synced: 0 })
+    }
+
+    fn write<D: Disk>(&mut self, disk: &mut D, bytes: &[u8]) -> Result<(), WalError> {
+        disk.write_at(&self.name, self.end, bytes)
+            .map_err(|error| WalError::new(disk.describe(&self.name), "write", error))?;
+        self.end += bytes.len() as u64;
+        if self.end - self.synced >= SYNCED { self.sync(disk) } else { Ok(()) }
+    }
+
+    fn sync<D: Disk>(&mut self, disk: &mut D) -> Result<(), WalError> {
+        self.synced = self.end;
+        disk.sync(&self.name)
+            .map_err(|error| WalError::new(disk.describe(&self.name), "sync", error))
+    }
+
+    fn into_whole(self) -> Whole {
+        Whole { meta: self.meta, name: self.name, size: self.end }
+    }
+}
+
+impl<D: Disk> Keeper<D> {
+    /// Of a folder that is open: what lies there unfinished of earlier runs is gone.
+    pub fn new(disk: D, cluster: ClusterId) -> Keeper<D> {
+        Keeper { disk, cluster, taking: None, receiving: None }
+    }
+
+    /// Begins to take a snapshot.
+    pub fn take(&mut self, meta: &SnapshotMeta, pieces: Box<dyn Pieces>) -> Result<(), WalError> {
+        let mut draft = Draft::begin(&mut self.disk, "taken", meta)?;
+        let spelling = Spelling::default();
+        draft.write(&mut self.disk, &spelling.head(self.cluster, meta))?;
+        self.taking = Some(Taking { draft, spelling, pieces });
+        Ok(())
+    }
+
+    /// Whether a snapshot is being taken.
+    pub fn is_taking(&self) -> bool {
+        self.taking.is_some()
+    }
+
+    /// Writes the next piece of the one that is being taken; the file once it is whole.
+    pub fn go_on(&mut self) -> Result<Option<Whole>, WalError> {
+        let Some(taking) = &mut self.taking else { return Ok(None) };
+        let mut bytes = Vec::new();
+        if let Some(piece) = taking.pieces.next() {
+            taking.spelling.piece(&piece, &mut bytes);
+            taking.draft.write(&mut self.disk, &bytes)?;
+            return Ok(None);
+        }
+        taking.spelling.end(&mut bytes);
+        taking.draft.write(&mut self.disk, &bytes)?;
+        taking.draft.sync(&mut self.disk)?;
+        Ok(self.taking.take().map(|taking| taking.draft.into_whole()))
+    }
+
+    /// Writes a part of one that is received. Parts of another snapshot end the one before; a part that
+    /// does not follow is not written.
+    ///
+    /// # Errors
+    /// If the disk fails. That it is full only loses what was received.
+    pub fn store(&mut self, from: NodeId, part: &SnapshotPart) -> Result<Stored, WalError> {
+        match self.try_to_store(from, part) {
+            Err(error) if error.error.kind() == io::ErrorKind::StorageFull => {
+                self.drop_received()?;
+                Ok(Stored { wanted: 0, whole: None, lost: Some(error.to_string()) })
+            }
+            stored => stored,
+        }
+    }
+
+    fn try_to_store(&mut self, from: NodeId, part: &SnapshotPart) -> Result<Stored, WalError> {
+        let is_same =
+            |(sender, draft): &(NodeId, Draft)| *sender == from && draft.meta == part.meta;
+        if !self.receiving.as_ref().is_some_and(is_same) {
+            self.drop_received()?;
+            let draft = Draft::begin(&mut self.disk, "received", &part.meta)?;
+            self.receiving = Some((from, draft));
+        }
+        let (_, draft) = self.receiving.as_mut().expect("just begun");
+        if draft.end == part.offset && !part.bytes.is_empty() {
+            draft.write(&mut self.disk, &part.bytes)?;
+        }
+        let wanted = draft.end;
+        if wanted < part.size {
+            return Ok(Stored { wanted, whole: None, lost: None });
+        }
+        draft.sync(&mut self.disk)?;
+        self.check_received()
+    }
+
+    /// A file that has its size: hands it on if it is what was sent.
+    fn check_received(&mut self) -> Result<Stored, WalError> {
+        let (from, draft) = self.receiving.take().expect("it was received");
+        let lost = match snapshot::check(&self.disk, &draft.name, self.cluster) {
+            Ok(meta) if meta == draft.meta => {
+                let wanted = draft.end;
+                return Ok(Stored { wanted, whole: Some(draft.into_whole()), lost: None });
+            }
+            Ok(_) => "it stands for something else than was said".to_owned(),
+            Err(OpenError::Io(error)) => return Err(error),
+            Err(error) => error.to_string(),
+        };
+        self.receiving = Some((from, draft));
+        self.drop_received()?;
+        Ok(Stored { wanted: 0, whole: None, lost: Some(lost) })
+    }
+
+    /// Throws away what was received so far.
+    fn drop_received(&mut self) -> Result<(), WalError> {
+        match self.receiving.take() {
+            Some((_, draft)) => self.remove(&draft.name),
+            None => Ok(()),
+        }
+    }
+
+    /// Throws away a snapshot that was received in vain.
+    pub fn discard(&mut self, whole: &Whole) -> Result<(), WalError> {
+        self.remove(&whole.name)
+    }
+
+    fn remove(&mut self, name: &str) -> Result<(), WalError> {
+        self.disk
+            .remove(name)
+            .map_err(|error| WalError::new(self.disk.describe(name), "remove", error))
+    }
+
+    /// Bytes of the snapshot in place up to `position`, and its size; none if it is there no more.
+    pub fn read(
+        &self,
+        position: LogPosition,
+        offset: u64,
+        length: usize,
+    ) -> Result<Option<Vec<u8>>, WalError> {
+        let name = snapshot::name(position);
+        match self.disk.read_at(&name, offset, length) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(WalError::new(self.disk.describe(&name), "read", error)),
+        }
+    }
+
+    /// The snapshot that waits to be put in place, piece by piece.
+    pub fn reader(&self, whole: &Whole) -> Result<Reader<'_, D>, OpenError> {
+        Reader::open(&self.disk, &whole.name, self.cluster)
+    }
+}
