@@ -38,6 +38,8 @@ pub struct Settings {
     pub snapshot_bytes: u64,
     /// Bytes of a snapshot sent in a second at most.
     pub snapshot_rate: u64,
+    /// Bytes of one part of a snapshot, at least one.
+    pub snapshot_part: u64,
 }
 
 impl Default for Settings {
@@ -50,6 +52,7 @@ impl Default for Settings {
             apply_budget: 2_048,
             snapshot_bytes: 16 << 20,
             snapshot_rate: 32 << 20,
+            snapshot_part: 256 << 10,
         }
     }
 }
@@ -191,8 +194,8 @@ impl<M: StateMachine> Server<M> {
         if self.has_more() {
             return Some(Time(0));
         }
-        let deadlines =
-            [self.state().deadline(), self.requests.deadline(), self.snapshots.deadline()];
+        let transfer = self.snapshots.deadline(self.settings.snapshot_part.max(1));
+        let deadlines = [self.state().deadline(), self.requests.deadline(), transfer];
         deadlines.into_iter().flatten().min()
     }
 

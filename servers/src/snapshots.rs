@@ -13,8 +13,6 @@ use crate::storage::keeper::{Stored, Whole};
 use crate::storage::snapshot::Reader;
 use crate::storage::{Disk, Job, OpenError};
 
-/// Bytes of one part.
-const PART: u64 = 256 << 10;
 /// Parts on their way to a follower at most.
 const WINDOW: u64 = 4;
 /// Without a reply, what is on its way is sent again after so long.
@@ -139,9 +137,9 @@ impl<M> Snapshots<M> {
     }
 
     /// When a transfer wants to go on.
-    pub fn deadline(&self) -> Option<Time> {
+    pub fn deadline(&self, part: u64) -> Option<Time> {
         let transfer = self.transfer.as_ref()?;
-        let room = transfer.sent < transfer.size && transfer.sent < transfer.taken + WINDOW * PART;
+        let room = transfer.sent < transfer.size && transfer.sent < transfer.taken + WINDOW * part;
         let repeat = (transfer.last + REPEAT).min(transfer.progress + PATIENCE);
         Some(if room { transfer.next.min(repeat) } else { repeat })
     }
@@ -345,16 +343,17 @@ impl<M: StateMachine> Server<M> {
 
     fn go_on_with_transfer(&mut self) {
         let hurries = self.replica.log().bytes() as u64 >= 2 * self.settings.snapshot_bytes;
+        let part = self.settings.snapshot_part.max(1);
         let Some(transfer) = &mut self.snapshots.transfer else { return };
         if self.now >= transfer.last + REPEAT {
             transfer.sent = transfer.taken;
             return self.ask_how_far();
         }
         while transfer.sent < transfer.size
-            && transfer.sent < transfer.taken + WINDOW * PART
+            && transfer.sent < transfer.taken + WINDOW * part
             && (hurries || self.now >= transfer.next)
         {
-            let length = PART.min(transfer.size - transfer.sent);
+            let length = part.min(transfer.size - transfer.sent);
             let (to, position, offset) = (transfer.to, transfer.meta.position, transfer.sent);
             let length = usize::try_from(length).expect("a part is small");
             self.outbox.tasks.push(Task::Read { to, position, offset, length });

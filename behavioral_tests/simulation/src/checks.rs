@@ -105,7 +105,7 @@ impl<M: StateMachine> Checks<M> {
         let earlier = self.committed_in.partition_point(|committed_in| *committed_in < term);
         for (place, (entry_term, _)) in self.committed[..earlier].iter().enumerate() {
             let index = LogIndex(place as u64 + 1);
-            if log.term_at(index) != Some(*entry_term) {
+            if index >= log.base().index && log.term_at(index) != Some(*entry_term) {
                 return Err(format!(
                     "leader completeness: {node} leads term {term} without {index}@{entry_term}"
                 ));
@@ -228,7 +228,7 @@ impl<M: StateMachine> Checks<M> {
         to: LogIndex,
     ) -> Result<(), Violation> {
         let Some((term, _)) = self.committed.get(to.0 as usize - 1) else { return Ok(()) };
-        if log.term_at(to) != Some(*term) {
+        if to >= log.base().index && log.term_at(to) != Some(*term) {
             return Err(format!("leader completeness: {leader} leads without {to}@{term}"));
         }
         Ok(())
@@ -279,7 +279,11 @@ impl<M: StateMachine> Checks<M> {
         from: LogIndex,
         to: LogIndex,
     ) -> Result<(), Violation> {
-        for index in from.0 + 1..=to.0 {
+        let base = log.base();
+        if base.index > from && self.committed_term(base.index) != Some(base.term) {
+            return Err(format!("state-machine safety: a snapshot covers {base}, not committed"));
+        }
+        for index in from.max(base.index).0 + 1..=to.0 {
             let entry = log.entry(LogIndex(index)).ok_or("committed beyond the log")?;
             let fact = (entry.position.term, payload_hash(entry));
             match self.committed.get(index as usize - 1) {

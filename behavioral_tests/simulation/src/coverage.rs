@@ -60,6 +60,25 @@ named! {
         CaughtUp = "caught up from far behind",
         /// A leader crashed with entries that no other disk holds, and came back with them.
         CameBackAlone = "came back with entries that only it has",
+        // Snapshots.
+        /// A node took a snapshot, and its log went on after it.
+        SnapshotTaken = "snapshot taken",
+        /// A leader took one while appends were on their way to followers.
+        SnapshotInFlight = "snapshot while appends are in flight",
+        /// A follower lacked what the leader's log no longer held.
+        SnapshotNeeded = "follower needs a snapshot",
+        /// A snapshot took the place of a follower's log.
+        SnapshotInstalled = "snapshot installed",
+        /// It came in several parts, some of which were lost.
+        SnapshotResumed = "snapshot resumed at the part that was lost",
+        /// A node crashed while it took or received one.
+        CrashInSnapshot = "crash in the middle of a snapshot",
+        /// A node crashed when a snapshot had its name, which no sync had covered.
+        CrashAfterRename = "crash between a snapshot's rename and its folder's sync",
+        /// A node started on a snapshot and the log behind it.
+        SnapshotStarted = "started from a snapshot",
+        /// A node started without the first segments of its log.
+        SegmentsDropped = "started without the log's first segments",
         // Disks.
         /// A node crashed with writes that no sync had covered.
         CrashBeforeSync = "crash between write and sync",
@@ -119,9 +138,7 @@ named! {
 }
 
 /// Situations of features that are not there yet, and the feature.
-pub const NOT_YET: [(&str, &str); 8] = [
-    ("snapshot while appends are in flight", "snapshots"),
-    ("crash between a snapshot's rename and its folder's sync", "snapshots"),
+pub const NOT_YET: [(&str, &str); 6] = [
     ("learner promoted from a snapshot", "learners"),
     ("joint configuration left by a crashed leader", "membership changes"),
     ("leader removes itself", "membership changes"),
@@ -156,6 +173,8 @@ impl Coverage {
                     self.add(Mark::FailedElection);
                 }
                 Decision::Probing(_) => self.add(Mark::Probing),
+                Decision::NeedsSnapshot(_) => self.add(Mark::SnapshotNeeded),
+                Decision::Installed(_) => self.add(Mark::SnapshotInstalled),
                 Decision::HeardAgain(_) => self.add(Mark::FalseHint),
                 Decision::MadeWay(_) => self.add(Mark::MadeWay),
                 Decision::Became(new, _) => {
@@ -165,6 +184,7 @@ impl Coverage {
                     role = *new;
                 }
                 Decision::NewTerm(_)
+                | Decision::Snapshotted(..)
                 | Decision::ElectionFailed(_)
                 | Decision::VoteGranted(..)
                 | Decision::Suspects(_)

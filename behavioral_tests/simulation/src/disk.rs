@@ -382,6 +382,18 @@ impl SimulatedFile {
     }
 }
 
+impl SimulatedDisk {
+    /// Whether a file has a name that no sync of the folder has covered, and ends so.
+    pub fn has_unsynced_name(&self, suffix: &str) -> bool {
+        self.lock().changes.iter().any(|change| match change {
+            NameChange::Created(name, _) | NameChange::Renamed(_, name, _) => {
+                name.ends_with(suffix)
+            }
+            NameChange::Removed(..) => false,
+        })
+    }
+}
+
 impl Disk for SimulatedDisk {
     fn list(&self) -> io::Result<Vec<String>> {
         Ok(self.lock().names.keys().cloned().collect())
@@ -389,6 +401,10 @@ impl Disk for SimulatedDisk {
 
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {
         Ok(self.lock().file(name)?.cached.clone())
+    }
+
+    fn another(&self) -> SimulatedDisk {
+        self.clone()
     }
 
     fn create(&mut self, name: &str, length: u64) -> io::Result<()> {

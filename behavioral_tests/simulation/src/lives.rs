@@ -13,6 +13,9 @@ use crate::world::{Event, World};
 impl<W: Workload> World<W> {
     /// The machine loses its power.
     pub(crate) fn crash(&mut self, node: usize) -> Result<(), Violation> {
+        if self.nodes[node].renames_snapshot() {
+            self.report.coverage.add(Mark::CrashAfterRename);
+        }
         self.nodes[node].lose_power(&mut self.random);
         self.kill(node)
     }
@@ -24,6 +27,9 @@ impl<W: Workload> World<W> {
         }
         self.note(|| format!("n{} crashes", self.nodes[node].id));
         self.report.crashes += 1;
+        if self.nodes[node].keeps_something() {
+            self.report.coverage.add(Mark::CrashInSnapshot);
+        }
         self.note_crash(node);
         self.close_connections(node);
         self.network.forget_queues(node);
@@ -75,8 +81,14 @@ impl<W: Workload> World<W> {
         let begun =
             self.nodes[node].start(&self.cluster, &self.trouble, machine, seed, self.now)?;
         match begun {
-            Beginning::Started { cut } => {
+            Beginning::Started { cut, snapshot } => {
                 self.note(|| format!("n{} starts, cut a tail off: {cut}", self.nodes[node].id));
+                if snapshot {
+                    self.report.coverage.add(Mark::SnapshotStarted);
+                }
+                if self.nodes[node].has_dropped_segments() {
+                    self.report.coverage.add(Mark::SegmentsDropped);
+                }
                 if cut {
                     self.report.coverage.add(Mark::TailCut);
                 }
@@ -137,6 +149,7 @@ impl<W: Workload> World<W> {
             self.on_sync(node, run)?;
         }
         self.schedule_turn(node, self.now + 1);
+        self.schedule_keeping(node);
         self.begin_sync(node)
     }
 }

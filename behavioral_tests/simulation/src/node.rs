@@ -15,6 +15,8 @@ use servers::host::{Batch, Outcome, Token};
 use servers::machine::StateMachine;
 use servers::outbox::{Job, Parcel};
 use servers::server::{Event, Server};
+use servers::snapshots::Task;
+use servers::storage::keeper::Keeper;
 use servers::storage::{self, Disk};
 use servers::transport::{Change, Lane};
 use servers::turn::{self, Moment};
@@ -100,6 +102,11 @@ struct Up<M> {
     server: Server<Witness<M>>,
     gate: Gate,
     rounds: storage::Rounds<SimulatedDisk>,
+    keeper: Keeper<SimulatedDisk>,
+    /// What it is to do for snapshots, in turn.
+    tasks: VecDeque<Task>,
+    /// A step of that is due.
+    keeping: bool,
     /// The newest boot of each peer that came through the gate.
     heard: BTreeMap<NodeId, Boot>,
     mailbox: Vec<Event>,
@@ -130,6 +137,8 @@ pub struct TurnEnd {
     pub sends: Vec<Parcel>,
     /// For the writer.
     pub jobs: Vec<Job>,
+    /// For whoever keeps its snapshots.
+    pub tasks: Vec<Task>,
     /// For clients.
     pub replies: Vec<(usize, Outcome)>,
     /// Why.
@@ -173,7 +182,7 @@ impl<M: StateMachine> Node<M> {
         let Some(up) = self.up.take() else { return Vec::new() };
         let unanswered = up.undone.into_iter().filter_map(|effect| match effect {
             Effect::Reply(client, _) => Some(client),
-            Effect::Send(_) | Effect::Queue(_) => None,
+            Effect::Send(_) | Effect::Queue(_) | Effect::Keep(_) => None,
         });
         up.waiting.into_values().chain(unanswered).collect()
     }
@@ -336,6 +345,7 @@ impl<M: StateMachine> Node<M> {
         let outbox = up.server.outbox();
         let sends = outbox.sends.take();
         let jobs = std::mem::take(&mut outbox.jobs);
+        let tasks = std::mem::take(&mut outbox.tasks);
         let decisions = std::mem::take(&mut outbox.decisions);
         let replies = std::mem::take(&mut outbox.replies)
             .into_iter()
@@ -344,8 +354,17 @@ impl<M: StateMachine> Node<M> {
         let committed = up.server.replica().commit_index();
         let committed_before = std::mem::replace(&mut up.committed, committed);
         let role = up.server.state().role();
-        let end = TurnEnd { inputs, sends, jobs, replies, decisions, role, run, committed_before };
-        Ok(Some(end))
+        Ok(Some(TurnEnd {
+            inputs,
+            sends,
+            jobs,
+            tasks,
+            replies,
+            decisions,
+            role,
+            run,
+            committed_before,
+        }))
     }
 
     /// When it wants a turn though nothing happens.
@@ -377,7 +396,13 @@ impl<M: StateMachine> Node<M> {
     /// Files of its log.
     pub fn segments(&self) -> usize {
         let names = self.disk.list().unwrap_or_default();
-        names.iter().filter(|name| !name.starts_with("superblock")).count()
+        names.iter().filter(|name| name.ends_with(".log")).count()
+    }
+
+    /// Whether the first segment of its log is gone.
+    pub fn has_dropped_segments(&self) -> bool {
+        let names = self.disk.list().unwrap_or_default();
+        !names.iter().any(|name| name.starts_with("0000000001-"))
     }
 
     /// How often it was started.

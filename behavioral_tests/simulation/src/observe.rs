@@ -11,7 +11,8 @@ use messages::{
 };
 use servers::host::{Batch, Outcome};
 use servers::machine::StateMachine;
-use servers::server::Event;
+use servers::server::{Event, Server};
+use servers::snapshots::Told;
 use states::{Decision, Role};
 
 use crate::checks::{Progress, Violation};
@@ -140,6 +141,11 @@ impl<W: Workload> World<W> {
                                 }
                                 *newest = forward.number.max(*newest);
                             }
+                            Content::SnapshotPart(part) => {
+                                seen.lines.on_snapshot(part.meta.position.index);
+                                seen.hearing.on_leader(*from, *boot, part.term, clock);
+                            }
+                            Content::SnapshotPartReply(_) => {}
                             Content::ForwardReply(reply) => {
                                 let done = matches!(reply.outcome, ForwardOutcome::Done(_));
                                 seen.lines.taken.copies_done += u64::from(done);
@@ -147,7 +153,19 @@ impl<W: Workload> World<W> {
                         }
                     }
                 }
-                Event::Written(_) | Event::Lost(_) => {}
+                Event::Told(Told::Kept(whole)) => {
+                    self.report.coverage.add(Mark::SnapshotTaken);
+                    let flies = |server: &Server<_>| {
+                        let state = server.state();
+                        let flight = self.cluster.ids().filter_map(|peer| state.in_flight(peer));
+                        flight.into_iter().any(|(appends, _)| appends > 0)
+                    };
+                    if self.nodes[node].server().is_some_and(flies) {
+                        self.report.coverage.add(Mark::SnapshotInFlight);
+                    }
+                    seen.lines.on_snapshot(whole.meta.position.index);
+                }
+                Event::Written(_) | Event::Lost(_) | Event::Told(_) => {}
             }
         }
         self.nodes[node].lost().for_each(|peer| seen.hearing.on_lost(peer)); // behind all that came
@@ -268,7 +286,8 @@ impl<W: Workload> World<W> {
                                 let commit = beat.commit;
                                 let held = self.checks.committed_term(commit);
                                 let holds = self.nodes[place].promises().term_at(commit);
-                                if held.is_none() || held != holds {
+                                let covered = self.nodes[place].promises().covers(commit);
+                                if held.is_none() || (held != holds && !covered) {
                                     return Err(format!(
                                         "commit: {id} tells {to} to commit {commit}, which it lacks"
                                     ));
@@ -299,7 +318,9 @@ impl<W: Workload> World<W> {
                             Some(_) => {}
                         }
                     }
-                    Content::ForwardReply(_) => {}
+                    Content::ForwardReply(_)
+                    | Content::SnapshotPart(_)
+                    | Content::SnapshotPartReply(_) => {}
                 }
             }
         }

@@ -8,8 +8,9 @@ use std::collections::VecDeque;
 
 use messages::{
     AppendEntriesReply, AppendOutcome, Content, Entry, LogIndex, LogPosition, Message, NodeId,
-    RequestVoteReply, Term,
+    RequestVoteReply, Snapshotted, Term,
 };
+use servers::storage::Recovered;
 use states::{HardState, Write};
 
 use crate::checks::{Violation, payload_hash};
@@ -25,13 +26,16 @@ pub struct Promises {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Kept {
     hard_state: HardState,
-    /// Term and payload of each entry, from index one on.
+    /// A snapshot stands for the log up to here.
+    base: LogPosition,
+    /// Term and payload of each entry behind that.
     log: Vec<(Term, u64)>,
 }
 
 #[derive(Debug)]
 struct Batch {
     hard_state: HardState,
+    reset: Option<LogPosition>,
     first: Option<LogIndex>,
     entries: Vec<(Term, u64)>,
 }
@@ -48,15 +52,43 @@ pub struct Change {
 impl Kept {
     fn take(&mut self, batch: Batch, change: &mut Change) {
         self.hard_state = batch.hard_state;
+        let position = |(index, term)| LogPosition { term, index: LogIndex(index) };
+        if let Some(base) = batch.reset {
+            self.reset(base, change);
+        }
         if let Some(first) = batch.first {
-            let position = |(index, term)| LogPosition { term, index: LogIndex(index) };
-            let end = first.0 - 1;
+            let end = (first.0 - 1).saturating_sub(self.base.index.0);
             let cut = self.log.drain((end as usize).min(self.log.len())..).map(|(term, _)| term);
             change.replaced.extend((first.0..).zip(cut).map(position));
             let terms = batch.entries.iter().map(|(term, _)| *term);
             change.added.extend((first.0..).zip(terms).map(position));
             self.log.extend(batch.entries);
         }
+    }
+
+    /// A snapshot up to `base` takes the log's place.
+    fn reset(&mut self, base: LogPosition, change: &mut Change) {
+        let old =
+            (self.base.index.0 + 1..).zip(&self.log).skip_while(|(at, _)| *at <= base.index.0);
+        let gone =
+            old.map(|(index, (term, _))| LogPosition { term: *term, index: LogIndex(index) });
+        change.replaced.extend(gone);
+        (self.base, self.log) = (base, Vec::new());
+    }
+
+    /// The log behind a snapshot up to `base`, if that agrees with it.
+    fn behind(&self, base: LogPosition) -> Option<&[(Term, u64)]> {
+        let covered = base.index.0.checked_sub(self.base.index.0)? as usize;
+        let (term, rest) = match covered.checked_sub(1) {
+            None => (self.base.term, &self.log[..]),
+            Some(place) => (self.log.get(place)?.0, &self.log[place + 1..]),
+        };
+        (term == base.term).then_some(rest)
+    }
+
+    /// Whether a node that found this found what is here, perhaps with a later snapshot of its own.
+    fn is(&self, found: &Kept) -> bool {
+        self.hard_state == found.hard_state && self.behind(found.base) == Some(&found.log)
     }
 }
 
@@ -65,6 +97,7 @@ impl Promises {
     pub fn on_staged(&mut self, write: &Write) {
         self.staged.push_back(Batch {
             hard_state: write.hard_state,
+            reset: write.reset,
             first: write.entries.first().map(|entry| entry.position.index),
             entries: write.entries.iter().map(fact).collect(),
         });
@@ -93,12 +126,19 @@ impl Promises {
         })
     }
 
-    /// The term of the entry that the disk holds at `index`; zero's is zero.
+    /// The term of the entry that the disk holds at `index`; of one that a snapshot covers it is not
+    /// known.
     pub fn term_at(&self, index: LogIndex) -> Option<Term> {
-        match index.0.checked_sub(1) {
-            None => Some(Term(0)),
+        let covered = index.0.checked_sub(self.durable.base.index.0)?;
+        match covered.checked_sub(1) {
+            None => Some(self.durable.base.term),
             Some(place) => self.durable.log.get(place as usize).map(|(term, _)| *term),
         }
+    }
+
+    /// Whether a snapshot on the disk covers the entry at `index`.
+    pub fn covers(&self, index: LogIndex) -> bool {
+        index <= self.durable.base.index
     }
 
     /// The term in which it can still vote and acknowledge.
@@ -129,6 +169,7 @@ impl Promises {
             Message::AppendEntriesReply(AppendEntriesReply {
                 outcome: AppendOutcome::Matched(index),
             }) => self.keeps_log(*term, *index),
+            Message::Snapshotted(Snapshotted { position }) => self.keeps_log(*term, position.index),
             // An entry of a term speaks of an election, in which its leader gave its vote away.
             Message::AppendEntries(_) | Message::Heartbeat(_) => self.keeps_vote(*term, from),
             Message::RequestVoteReply(_)
@@ -151,15 +192,13 @@ impl Promises {
 
     fn keeps_log(&self, term: Term, matched: LogIndex) -> bool {
         let durable = self.durable.hard_state.term;
-        durable > term || (durable == term && self.durable.log.len() as u64 >= matched.0)
+        let end = self.durable.base.index.0 + self.durable.log.len() as u64;
+        durable > term || (durable == term && end >= matched.0)
     }
 
     /// Whether this is all that was written, and it is durable.
-    pub fn is_kept_by(&self, hard_state: HardState, entries: &[Entry]) -> bool {
-        let log = self.durable.log.iter().copied();
-        self.staged.is_empty()
-            && hard_state == self.durable.hard_state
-            && log.eq(entries.iter().map(fact))
+    pub fn is_kept_by(&self, recovered: &Recovered) -> bool {
+        self.staged.is_empty() && self.durable.is(&kept(recovered))
     }
 
     /// A restart found this: all that was durable, and perhaps some of the batches after it, none
@@ -167,24 +206,37 @@ impl Promises {
     pub fn on_recovered(
         &mut self,
         node: NodeId,
-        hard_state: HardState,
-        entries: &[Entry],
+        recovered: &Recovered,
     ) -> Result<Change, Violation> {
         let mut change = Change::default();
-        let found = Kept { hard_state, log: entries.iter().map(fact).collect() };
-        while found != self.durable {
+        let found = kept(recovered);
+        while !self.durable.is(&found) {
             let Some(batch) = self.staged.pop_front() else {
+                let Kept { hard_state, base, log } = found;
                 return Err(format!(
                     "promise: {node} forgot what was durable: it starts with {hard_state:?} and {} \
-                     entries",
-                    entries.len()
+                     entries after {base}",
+                    log.len()
                 ));
             };
+            // A snapshot comes into its place before the log says that it begins there.
+            if batch.reset == Some(found.base) && found.log.is_empty() {
+                self.durable.reset(found.base, &mut change);
+                if self.durable.is(&found) {
+                    break;
+                }
+            }
             self.durable.take(batch, &mut change);
         }
         self.staged.clear();
         Ok(change)
     }
+}
+
+fn kept(recovered: &Recovered) -> Kept {
+    let base = recovered.snapshot.as_ref().map_or(LogPosition::ZERO, |meta| meta.position);
+    let log = recovered.entries.iter().map(fact).collect();
+    Kept { hard_state: recovered.hard_state, base, log }
 }
 
 fn fact(entry: &Entry) -> (Term, u64) {

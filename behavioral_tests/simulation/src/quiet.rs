@@ -1,6 +1,8 @@
 //! The end of a run: trouble stops, and the cluster must come together again. Must never help it.
 
-use messages::LogIndex;
+use std::collections::BTreeMap;
+
+use messages::{Entry, LogIndex};
 use rand::RngExt;
 use servers::machine::StateMachine;
 use servers::server::Server;
@@ -190,16 +192,23 @@ impl<W: Workload> World<W> {
 
     /// What all disks say when they are read is one log, and what was committed.
     fn check_disks(&self) -> Result<(), Violation> {
-        let first = self.nodes[0].read_back(&self.cluster)?;
-        let committed = (1..).map_while(|index| self.checks.committed_term(LogIndex(index)));
-        if !first.iter().map(|entry| entry.position.term).eq(committed) {
-            return Err(
-                "storage: a disk at rest holds something else than was committed".to_string()
-            );
-        }
-        for node in &self.nodes[1..] {
-            if node.read_back(&self.cluster)? != first {
-                return Err(format!("storage: at rest, the disk of {} differs", node.id));
+        let mut all: BTreeMap<LogIndex, Entry> = BTreeMap::new();
+        for node in &self.nodes {
+            let (base, entries) = node.read_back(&self.cluster)?;
+            let committed =
+                (base.index.0..).map(LogIndex).map_while(|index| self.checks.committed_term(index));
+            let terms = entries.iter().map(|entry| entry.position.term);
+            if !std::iter::once(base.term).chain(terms).eq(committed) {
+                return Err(format!(
+                    "storage: at rest, the disk of {} holds something else than was committed",
+                    node.id
+                ));
+            }
+            for entry in entries {
+                let known = all.entry(entry.position.index).or_insert_with(|| entry.clone());
+                if *known != entry {
+                    return Err(format!("storage: at rest, the disk of {} differs", node.id));
+                }
             }
         }
         Ok(())

@@ -57,6 +57,7 @@ pub(crate) fn describe_mailbox<M: StateMachine>(node: &Node<M>) -> Vec<String> {
             .collect(),
         server::Event::Written(id) => vec![format!("{name} ← written w{}", id.0)],
         server::Event::Lost(peer) => vec![format!("{name} ← lost n{peer}")],
+        server::Event::Told(told) => vec![format!("{name} ← {told:?}")],
     };
     let mut lines: Vec<String> = node.mailbox().iter().flat_map(lines).collect();
     lines.extend(node.lost().map(|peer| format!("{name} ← lost n{peer}")));
@@ -71,7 +72,10 @@ pub(crate) fn describe_parcel(from: NodeId, to: NodeId, envelopes: &[Envelope]) 
 fn sent(to: NodeId, envelope: &Envelope) -> String {
     match &envelope.content {
         Content::Raft { term, message } => format!("@{term} → n{to} {}", MessageLine(message)),
-        Content::Forward(_) | Content::ForwardReply(_) => format!(" → n{to}{}", content(envelope)),
+        Content::Forward(_)
+        | Content::ForwardReply(_)
+        | Content::SnapshotPart(_)
+        | Content::SnapshotPartReply(_) => format!(" → n{to}{}", content(envelope)),
     }
 }
 
@@ -97,6 +101,16 @@ fn content(envelope: &Envelope) -> String {
                 ForwardOutcome::NotAppended(why) => format!("not appended: {why:?}"),
             };
             format!(" ForwardReply f{} {outcome}", reply.number)
+        }
+        Content::SnapshotPart(part) => {
+            let (from, to) = (part.offset, part.offset + part.bytes.len() as u64);
+            format!(
+                "@{} SnapshotPart {} {from}..{to} of {}",
+                part.term, part.meta.position, part.size
+            )
+        }
+        Content::SnapshotPartReply(reply) => {
+            format!(" SnapshotPartReply {} wanted={}", reply.position, reply.wanted)
         }
     }
 }

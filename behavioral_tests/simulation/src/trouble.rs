@@ -202,6 +202,16 @@ pub struct Trouble {
     pub apply_budget: usize,
     /// Bytes that may be uncommitted on a leader, and that may wait on a node.
     pub waiting_bytes: usize,
+    /// Bytes that the log grows by before a snapshot is taken.
+    pub snapshot_bytes: u64,
+    /// Bytes of a snapshot sent in a second.
+    pub snapshot_rate: u64,
+    /// Bytes of one part.
+    pub snapshot_part: u64,
+    /// Bytes of entries that stay though a snapshot covers them, for others.
+    pub kept_bytes: usize,
+    /// Bytes of entries above which none does.
+    pub pinned_bytes: usize,
 }
 
 impl Trouble {
@@ -265,7 +275,25 @@ impl Trouble {
             append_bytes: [200, 4 << 10, 64 << 10][random.random_range(0..3)],
             apply_budget: [1, 3, 64][random.random_range(0..3)],
             waiting_bytes: [2 << 10, 1 << 20, 1 << 20][random.random_range(0..3)],
+            snapshot_bytes: u64::MAX,
+            snapshot_rate: 1 << 30,
+            snapshot_part: 256 << 10,
+            kept_bytes: 0,
+            pinned_bytes: 0,
         }
+    }
+
+    /// Draws when snapshots are taken, and how they travel. Disks that are damaged have none: what such
+    /// a disk still proves is known of logs alone.
+    pub fn draw_snapshots(&mut self, random: &mut SplitMix64) {
+        if self.damage > 0 || random.random_bool(0.2) {
+            return;
+        }
+        self.snapshot_bytes = [500, 3_000, 20_000][random.random_range(0..3)];
+        self.snapshot_rate = [20_000, 1 << 20, 1 << 30][random.random_range(0..3)];
+        self.snapshot_part = [100, 1_000, 256 << 10][random.random_range(0..3)];
+        self.kept_bytes = [0, 500, 10_000][random.random_range(0..3)];
+        self.pinned_bytes = [0, 2_000, 1 << 20][random.random_range(0..3)];
     }
 
     /// The same without one kind of trouble.

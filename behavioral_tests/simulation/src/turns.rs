@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use rand::RngExt;
 use servers::host::Outcome;
 use servers::outbox::{Job, Parcel};
+use servers::snapshots::Task;
 
 use crate::checks::Violation;
 use crate::coverage::Mark;
@@ -23,6 +24,8 @@ pub(crate) enum Effect {
     Queue(Job),
     /// A client is answered.
     Reply(usize, Outcome),
+    /// Whoever keeps its snapshots gets work.
+    Keep(Task),
 }
 
 impl TurnEnd {
@@ -31,7 +34,8 @@ impl TurnEnd {
         let sends = self.sends.into_iter().map(Effect::Send);
         let jobs = self.jobs.into_iter().map(Effect::Queue);
         let replies = self.replies.into_iter().map(|(client, reply)| Effect::Reply(client, reply));
-        sends.chain(jobs).chain(replies).collect()
+        let tasks = self.tasks.into_iter().map(Effect::Keep);
+        tasks.chain(sends).chain(jobs).chain(replies).collect()
     }
 }
 
@@ -87,6 +91,10 @@ impl<W: Workload> World<W> {
                     jobs = true;
                 }
                 Effect::Reply(client, outcome) => self.reply(node, client, outcome)?,
+                Effect::Keep(task) => {
+                    self.nodes[node].keep(task);
+                    self.schedule_keeping(node);
+                }
             }
         }
         let Some(kind) = interruption else {
@@ -114,6 +122,29 @@ impl<W: Workload> World<W> {
         let at = self.now + self.random.random_range(0..self.trouble.think);
         self.schedule(at, Event::Ask { client });
         Ok(())
+    }
+
+    /// Whoever keeps the node's snapshots goes on soon, if there is something to do.
+    pub(crate) fn schedule_keeping(&mut self, node: usize) {
+        if let Some(run) = self.nodes[node].wants_keeping() {
+            let longest = self.trouble.sync.max(21);
+            let at = self.now + self.random.random_range(20..=longest);
+            self.schedule(at, Event::Keep { node, run });
+        }
+    }
+
+    /// One step of it: a task, or a piece.
+    pub(crate) fn on_keep(&mut self, node: usize, run: u32) -> Result<(), Violation> {
+        match self.nodes[node].go_on_keeping(run) {
+            Ok(told) => {
+                if told {
+                    self.wake(node);
+                }
+                self.schedule_keeping(node);
+                Ok(())
+            }
+            Err(error) => self.on_disk_error(node, error),
+        }
     }
 
     /// The writer takes all that is queued, if it is idle.

@@ -93,7 +93,7 @@ impl Seat {
         }
         let settled = view.commit.min(view.log.durable());
         if !self.has_led(view) {
-            let open = view.log.slice(settled.next(), usize::MAX).iter().map(Entry::size).sum();
+            let open = view.log.slice(settled.next(), usize::MAX).map(Entry::size).sum();
             let (term, last) = (view.term, view.log.last());
             self.office = Some(Office { term, last, settled, open });
             return Ok(());

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use messages::NodeId;
+use messages::{Content, NodeId};
 use rand::RngExt;
 use servers::host::Batch;
 use servers::outbox::Parcel;
@@ -38,6 +38,7 @@ pub(crate) enum Event {
     Restart { node: usize },
     Resume { node: usize },
     Free { node: usize },
+    Keep { node: usize, run: u32 },
 }
 
 /// What a run did, for reports.
@@ -118,6 +119,8 @@ impl<W: Workload> World<W> {
         let drawn = Trouble::draw(&mut random);
         let mut trouble = plan.without.iter().fold(drawn, |trouble, kind| trouble.without(*kind));
         trouble.nodes = plan.nodes.unwrap_or(trouble.nodes);
+        // A generator of its own: seeds without snapshots stay what they are.
+        trouble.draw_snapshots(&mut SplitMix64::new(!plan.seed));
         let cluster = Cluster::draw(&mut random, trouble.nodes);
         let nodes = cluster
             .ids()
@@ -220,6 +223,7 @@ impl<W: Workload> World<W> {
             Event::Restart { node } => self.restart(node)?,
             Event::Resume { node } => self.resume(node)?,
             Event::Free { node } => self.nodes[node].free_disk(),
+            Event::Keep { node, run } => self.on_keep(node, run)?,
         }
         Ok(())
     }
@@ -263,7 +267,10 @@ impl<W: Workload> World<W> {
         (to, lane, envelopes): Parcel,
     ) -> Result<(), Violation> {
         let Some(target) = self.cluster.place(to) else { return Ok(()) };
-        self.report.frames += 1;
+        let parts = |envelope: &messages::Envelope| {
+            matches!(envelope.content, Content::SnapshotPart(_) | Content::SnapshotPartReply(_))
+        };
+        self.report.frames += u64::from(!envelopes.iter().all(parts));
         let link = (from, target);
         if self.network.is_cut(link) && self.random.random_bool(0.5) {
             // The transport knew that there was no connection.

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use messages::{Boot, Entry, LogIndex, NodeId};
+use messages::{Boot, Entry, LogPosition, NodeId};
 use servers::founding;
 use servers::machine::StateMachine;
 use servers::server::Settings;
@@ -27,8 +27,8 @@ const OPTIONS: Options = Options { first_segment: 16 << 10, segment: 64 << 10 };
 /// How a start went.
 #[derive(Debug)]
 pub enum Beginning {
-    /// It runs; perhaps a tail of its log had to go.
-    Started { cut: bool },
+    /// It runs; perhaps a tail of its log had to go, perhaps a snapshot was there.
+    Started { cut: bool, snapshot: bool },
     /// Its disk, which was told to fail, did.
     Failed(String),
 }
@@ -40,6 +40,8 @@ fn config(trouble: &Trouble) -> Config {
         append_bytes: trouble.append_bytes,
         window_messages: trouble.window,
         uncommitted_bytes: trouble.waiting_bytes,
+        kept_bytes: trouble.kept_bytes,
+        pinned_bytes: trouble.pinned_bytes,
         ..Config::default()
     }
 }
@@ -97,8 +99,7 @@ impl<M: StateMachine> Node<M> {
         self.disk.heal();
         self.disk_fails = false;
         let recovered = &opened.recovered;
-        self.change =
-            self.promises.on_recovered(self.id, recovered.hard_state, &recovered.entries)?;
+        self.change = self.promises.on_recovered(self.id, recovered)?;
         if let Some(ledger) = &mut self.ledger {
             ledger.on_recovered(recovered.hard_state, &recovered.entries);
             self.disk.take_writes();
@@ -107,20 +108,31 @@ impl<M: StateMachine> Node<M> {
             return Err(format!("boot: {} starts as {} after {}", self.id, opened.boot, self.boot));
         }
         self.boot = opened.boot;
-        let cut = recovered.cut.is_some();
+        if !recovered.lost.is_empty() {
+            return Err(format!("storage: {} lost {:?}", self.id, recovered.lost));
+        }
+        let (cut, snapshot) = (recovered.cut.is_some(), recovered.snapshot.is_some());
         let settings = Settings {
             apply_budget: trouble.apply_budget,
             waiting_bytes: trouble.waiting_bytes,
+            snapshot_bytes: trouble.snapshot_bytes,
+            snapshot_rate: trouble.snapshot_rate,
+            snapshot_part: trouble.snapshot_part,
             ..Settings::default()
         };
         let machine = Witness::new(machine);
         let moment = self.moment(now);
         let started = turn::start(opened, settings, config(trouble), seed, machine, moment);
-        let Started { server, gate, boot, wal, .. } = started;
+        let Started { server, gate, boot, wal, .. } =
+            started.map_err(|error| format!("node {} cannot start: {error}", self.id))?;
+        let committed = server.replica().commit_index();
         self.up = Some(Up {
             boot,
             server,
             gate,
+            keeper: wal.keeper(),
+            tasks: VecDeque::new(),
+            keeping: false,
             rounds: storage::Rounds::new(wal),
             heard: BTreeMap::new(),
             mailbox: Vec::new(),
@@ -134,20 +146,21 @@ impl<M: StateMachine> Node<M> {
             turn_at: None,
             waiting: BTreeMap::new(),
             next_token: 0,
-            committed: LogIndex(0),
+            committed,
         });
-        Ok(Beginning::Started { cut })
+        Ok(Beginning::Started { cut, snapshot })
     }
 
     /// What its disk holds when it is read, as a start would; this must be what it owes.
-    pub fn read_back(&self, cluster: &Cluster) -> Result<Vec<Entry>, Violation> {
+    pub fn read_back(&self, cluster: &Cluster) -> Result<(LogPosition, Vec<Entry>), Violation> {
         let recovered = storage::open(self.disk.fork(), &self.expected(cluster), &OPTIONS, 1)
             .map_err(|error| format!("storage: the disk of {} at rest: {error}", self.id))?
             .recovered;
-        if !self.promises.is_kept_by(recovered.hard_state, &recovered.entries) {
+        if !self.promises.is_kept_by(&recovered) {
             return Err(format!("storage: the disk of {} does not hold what it owes", self.id));
         }
-        Ok(recovered.entries)
+        let base = recovered.snapshot.map_or(LogPosition::ZERO, |meta| meta.position);
+        Ok((base, recovered.entries))
     }
 
     fn expected(&self, cluster: &Cluster) -> Expected {

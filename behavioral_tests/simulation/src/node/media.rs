@@ -4,9 +4,11 @@
 use std::io;
 
 use rand::RngExt;
+use servers::keeping::{perform, restored};
 use servers::machine::StateMachine;
 use servers::outbox::{Job, Parcel};
 use servers::server::Event;
+use servers::snapshots::{Task, Told};
 use states::random::SplitMix64;
 
 use super::Node;
@@ -78,6 +80,59 @@ impl<M: StateMachine> Node<M> {
         self.gray_until = 0;
     }
 
+    /// Work for whoever keeps its snapshots.
+    pub fn keep(&mut self, task: Task) {
+        if let Some(up) = &mut self.up {
+            up.tasks.push_back(task);
+        }
+    }
+
+    /// Whether a snapshot is under way in it.
+    pub fn keeps_something(&self) -> bool {
+        self.up.as_ref().is_some_and(|up| up.keeper.is_taking() || !up.tasks.is_empty())
+    }
+
+    /// Whether a snapshot has its name, and the folder was not synced since.
+    pub fn renames_snapshot(&self) -> bool {
+        self.disk.has_unsynced_name(".snap")
+    }
+
+    /// Notes that a step for its snapshots is wanted; the run it belongs to, unless one is due already.
+    pub fn wants_keeping(&mut self) -> Option<u32> {
+        let up = self.up.as_mut().filter(|_| self.paused.is_none())?;
+        if up.keeping || (up.tasks.is_empty() && !up.keeper.is_taking()) {
+            return None;
+        }
+        up.keeping = true;
+        Some(self.run)
+    }
+
+    /// Does a task for its snapshots, or writes a piece of one; whether the node has something to hear.
+    pub fn go_on_keeping(&mut self, run: u32) -> Result<bool, Violation> {
+        let Some(up) = self.up.as_mut().filter(|_| run == self.run) else { return Ok(false) };
+        up.keeping = false;
+        if self.paused.is_some() {
+            return Ok(false);
+        }
+        let told = match up.tasks.pop_front() {
+            None => up.keeper.go_on().map(|whole| whole.map(Told::Taken)),
+            Some(Task::Restore(whole)) => {
+                let fresh = up.server.fresh_machine();
+                restored(&up.keeper, &whole, fresh).map(|machine| {
+                    if let Some(machine) = machine {
+                        up.server.restored(whole.meta, machine);
+                    }
+                    Some(Told::Restored)
+                })
+            }
+            Some(task) => perform(&mut up.keeper, task),
+        };
+        let told = told.map_err(|error| error.to_string())?;
+        let news = told.is_some();
+        up.mailbox.extend(told.map(Event::Told));
+        Ok(news)
+    }
+
     /// Work for the writer.
     pub fn queue(&mut self, job: Job) {
         if let Some(up) = &mut self.up {
@@ -125,6 +180,7 @@ impl<M: StateMachine> Node<M> {
         }
         up.syncing = false;
         up.mailbox.extend(done.written.map(Event::Written));
+        up.mailbox.extend(done.kept.into_iter().map(|whole| Event::Told(Told::Kept(whole))));
         Ok(Some(done.promises))
     }
 
