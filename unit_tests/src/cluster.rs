@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use messages::{Item, LogPosition, Message, NodeId, Term};
+use messages::{Item, LogIndex, LogPosition, Message, NodeId, Term};
 use states::{Config, Effects, Input, Micros, RequestId, Role, Time};
 
 use crate::node::{Node, Outgoing};
-use crate::notation;
+use crate::{inputs, notation};
 
 /// One message under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,6 +148,28 @@ impl Cluster {
         self.input(id, Input::Read(request))
     }
 
+    /// A snapshot up to `index`, or as far as the node has committed, comes into its place.
+    pub fn take_snapshot(&mut self, id: u64, index: Option<u64>) {
+        let node = self.nodes.get_mut(&NodeId(id)).expect("a node of this number");
+        let index = index.unwrap_or(node.commit());
+        let meta = node.take_snapshot(LogIndex(index));
+        self.input(id, Input::SnapshotTaken(meta));
+    }
+
+    /// What the servers do with a leader's snapshot: its parts arrive as far as they are wanted, and
+    /// it is restored.
+    pub fn transfer(&mut self, to: u64, from: u64) {
+        let sender = self.node(from);
+        let meta = sender.replica.snapshot().expect("a snapshot in place").clone();
+        let term = sender.term();
+        if self.input(to, inputs::part(from, term, meta.clone(), false)).receive.is_empty() {
+            return;
+        }
+        if self.input(to, inputs::part(from, term, meta.clone(), true)).restore.is_some() {
+            self.input(to, Input::SnapshotRestored(meta));
+        }
+    }
+
     fn next_request(&mut self) -> RequestId {
         self.last_request += 1;
         RequestId(self.last_request)
@@ -263,7 +285,9 @@ impl Cluster {
                 assert_eq!(leader, *id, "two leaders in term {}", node.term());
             }
             let log = node.log();
-            for position in &log[..node.commit() as usize] {
+            let base = Some(node.replica.log().base()).filter(|base| *base != LogPosition::ZERO);
+            let committed = log.iter().filter(|position| position.index.0 <= node.commit());
+            for position in base.iter().chain(committed) {
                 let index = position.index.0;
                 let committed = *self.committed.entry(index).or_insert(*position);
                 assert_eq!(committed, *position, "n{id} commits another entry at {index}");

@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use messages::{
     AppendEntries, AppendEntriesReply, AppendOutcome, Entry, Heartbeat, HeartbeatReply, Item,
-    LogIndex, LogPosition, LogTime, Message, NodeId, Payload, PreVote, PreVoteReply, RequestVote,
-    RequestVoteReply, Round, Term,
+    LogIndex, LogPosition, LogTime, Membership, Message, NodeId, Payload, PreVote, PreVoteReply,
+    RequestVote, RequestVoteReply, Round, SnapshotMeta, Snapshotted, Term,
 };
 use states::Input;
 
@@ -94,6 +94,22 @@ pub fn matched(from: u64, term: u64, index: u64) -> Input {
 pub fn mismatched(from: u64, term: u64, rejected: u64, try_at: LogPosition) -> Input {
     let outcome = AppendOutcome::Mismatched { rejected: LogIndex(rejected), try_at };
     message(from, term, Message::AppendEntriesReply(AppendEntriesReply { outcome }))
+}
+
+/// What a snapshot up to `position` stands for, made at this log time where n1 to n`voters` vote.
+pub fn snapshot(position: LogPosition, time: u64, voters: u64) -> SnapshotMeta {
+    let membership = Membership { voters: (1..=voters).map(NodeId).collect() };
+    SnapshotMeta { position, time: LogTime(time), membership }
+}
+
+/// A part of a leader's snapshot, or all of it.
+pub fn part(from: u64, term: u64, meta: SnapshotMeta, complete: bool) -> Input {
+    Input::SnapshotPart { from: NodeId(from), term: Term(term), meta, complete }
+}
+
+/// "I need no snapshot up to `position`."
+pub fn snapshotted(from: u64, term: u64, position: LogPosition) -> Input {
+    message(from, term, Message::Snapshotted(Snapshotted { position }))
 }
 
 /// The echo of a heartbeat's round.

@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use messages::{Entry, LogPosition, Membership, Message, NodeId, Term};
+use messages::{Entry, LogIndex, LogPosition, Membership, Message, NodeId, SnapshotMeta, Term};
 use states::{
-    Config, Effects, HardState, Input, Replica, Role, State, Time, Turn, WallTime, Write, WriteId,
+    Config, Effects, HardState, Input, Log, Replica, Role, State, Time, Turn, WallTime, Write,
+    WriteId,
 };
 
 /// A message on its way: receiver, sender's term, content.
@@ -24,14 +25,53 @@ pub struct Node {
     /// What survives a crash.
     disk: Disk,
     /// Writes handed out and not yet durable, with the promises that wait for them, in order.
-    jobs: VecDeque<(Option<Write>, Vec<Outgoing>)>,
+    jobs: VecDeque<Job>,
     boots: u64,
 }
 
 #[derive(Clone, Default)]
 struct Disk {
     hard_state: HardState,
+    /// The newest in place.
+    snapshot: Option<SnapshotMeta>,
+    /// The log begins after this.
+    base: LogPosition,
     entries: Vec<Entry>,
+}
+
+/// What the disk is to do in one go.
+#[derive(Clone)]
+struct Job {
+    /// A snapshot that comes into its place before the write.
+    keep: Option<SnapshotMeta>,
+    write: Option<Write>,
+    promises: Vec<Outgoing>,
+}
+
+impl Disk {
+    fn write(&mut self, write: Write) {
+        self.hard_state = write.hard_state;
+        if let Some(base) = write.reset {
+            (self.base, self.entries) = (base, Vec::new());
+        }
+        if let Some(first) = write.entries.first() {
+            let kept = (first.position.index.0 - self.base.index.0) as usize - 1;
+            assert!(kept <= self.entries.len(), "no gap on the disk");
+            self.entries.truncate(kept);
+            self.entries.extend(write.entries);
+        }
+    }
+
+    /// The log as a start finds it: what follows the snapshot, if it leads up to that (paper, section
+    /// 7).
+    fn log(&self) -> Log {
+        let Some(meta) = &self.snapshot else { return Log::recovered(self.entries.clone()) };
+        let behind = |entry: &&Entry| entry.position.index > meta.position.index;
+        let leads_up = self.base == meta.position
+            || self.entries.iter().any(|entry| entry.position == meta.position);
+        let entries = self.entries.iter().filter(behind).filter(|_| leads_up).cloned().collect();
+        Log::recovered_after(meta.position, meta.time, entries)
+    }
 }
 
 impl Node {
@@ -50,8 +90,9 @@ impl Node {
         now: Time,
     ) -> (Node, Effects) {
         let seed = id.0 * 1000 + boots;
-        let (hard_state, entries) = (disk.hard_state, disk.entries.clone());
-        let mut replica = Replica::recovered(id, membership, config, seed, hard_state, entries);
+        let (hard_state, snapshot, log) = (disk.hard_state, disk.snapshot.clone(), disk.log());
+        let mut replica =
+            Replica::recovered(id, membership, config, seed, hard_state, snapshot, log);
         let mut turn = Turn::new(now, wall(now));
         let mut state = State::new(&mut replica, &mut turn);
         state.finish(&mut replica, &mut turn);
@@ -73,7 +114,8 @@ impl Node {
         self.state.finish(&mut self.replica, &mut turn);
         let effects = turn.effects;
         if effects.write.is_some() || !effects.promises.is_empty() {
-            self.jobs.push_back((effects.write.clone(), effects.promises.clone()));
+            let (write, promises) = (effects.write.clone(), effects.promises.clone());
+            self.jobs.push_back(Job { keep: effects.install.clone(), write, promises });
         }
         effects
     }
@@ -85,18 +127,26 @@ impl Node {
 
     /// The disk does the oldest job: what was written, and the promises that may now leave.
     pub fn write_one(&mut self) -> Option<(Option<WriteId>, Vec<Outgoing>)> {
-        let (write, promises) = self.jobs.pop_front()?;
+        let Job { keep, write, promises } = self.jobs.pop_front()?;
+        self.disk.snapshot = keep.or(self.disk.snapshot.take());
         let id = write.as_ref().map(|write| write.id);
         if let Some(write) = write {
-            self.disk.hard_state = write.hard_state;
-            if let Some(first) = write.entries.first() {
-                let kept = first.position.index.0 as usize - 1;
-                assert!(kept <= self.disk.entries.len(), "no gap on the disk");
-                self.disk.entries.truncate(kept);
-                self.disk.entries.extend(write.entries);
-            }
+            self.disk.write(write);
         }
         Some((id, promises))
+    }
+
+    /// A snapshot up to `index` comes into its place on the disk.
+    ///
+    /// # Panics
+    /// If the entry there is not in memory.
+    pub fn take_snapshot(&mut self, index: LogIndex) -> SnapshotMeta {
+        let (log, membership) = (self.replica.log(), self.replica.membership.clone());
+        let term = log.term_at(index).expect("an entry in memory");
+        let time = log.time_at(index).expect("an entry in memory");
+        let meta = SnapshotMeta { position: LogPosition { term, index }, time, membership };
+        self.disk.snapshot = Some(meta.clone());
+        meta
     }
 
     /// What would be found on the disk after a crash now.
@@ -109,13 +159,10 @@ impl Node {
         self.disk.hard_state
     }
 
-    /// The positions of the whole log, durable or not.
+    /// The positions of the log in memory, durable or not.
     pub fn log(&self) -> Vec<LogPosition> {
-        let last = self.replica.log().last().index.0;
-        (1..=last)
-            .map(|index| self.replica.log().entry(messages::LogIndex(index)).expect("no gap"))
-            .map(|entry| entry.position)
-            .collect()
+        let first = self.replica.log().base().index.next();
+        self.replica.log().slice(first, usize::MAX).map(|entry| entry.position).collect()
     }
 
     /// The role's name.

@@ -43,6 +43,7 @@ pub fn message(message: &Message) -> String {
         },
         Message::Heartbeat(m) => format!("Heartbeat round={} commit={}", m.round, m.commit),
         Message::HeartbeatReply(m) => format!("HeartbeatReply round={}", m.round),
+        Message::Snapshotted(m) => format!("Snapshotted {}", m.position),
     }
 }
 
@@ -65,6 +66,13 @@ pub fn input(input: &Input) -> String {
         }
         Input::Read(id) => format!("read #{}", id.0),
         Input::PeerLost(peer) => format!("lost {}", node(*peer)),
+        Input::SnapshotTaken(meta) => format!("snapshot {} in place", meta.position),
+        Input::SnapshotPart { from, term, meta, complete } => {
+            let what = if *complete { "all" } else { "part" };
+            format!("{}@{term} {what} of snapshot {}", node(*from), meta.position)
+        }
+        Input::SnapshotRestored(meta) => format!("snapshot {} restored", meta.position),
+        Input::SnapshotFailed(peer) => format!("snapshot to {} failed", node(*peer)),
     }
 }
 
@@ -93,6 +101,9 @@ pub fn decision(decision: &Decision) -> String {
         Decision::HeardAgain(leader) => format!("hears {} again", node(*leader)),
         Decision::MadeWay(for_whom) => format!("makes way for {}", node(*for_whom)),
         Decision::Probing(to) => format!("probes {} again", node(*to)),
+        Decision::NeedsSnapshot(to) => format!("holds no more what {} needs", node(*to)),
+        Decision::Snapshotted(from, at) => format!("hears that {} has all up to {at}", node(*from)),
+        Decision::Installed(at) => format!("replaces its log by a snapshot up to {at}"),
         Decision::StrangerIgnored(from) => format!("ignores {}: no member", node(*from)),
         Decision::Impossible(from, why) => format!("drops {}'s message: {why}", node(*from)),
     }
@@ -127,11 +138,13 @@ fn outgoing((to, term, body): &(NodeId, Term, Message)) -> String {
     format!("@{term} → {} {}", node(*to), message(body))
 }
 
-/// What must become durable, like `term=3 vote=n1 [5@3]`; empty if nothing.
+/// What must become durable, like `term=3 vote=n1 [5@3]`, with `reset=5@3` before the entries if the
+/// log now begins after that; empty if nothing.
 pub fn write(effects: &Effects) -> String {
     effects.write.as_ref().map_or(String::new(), |write| {
         let vote = write.hard_state.voted_for.map_or("none".to_owned(), node);
-        format!("term={} vote={vote} {}", write.hard_state.term, entries(&write.entries))
+        let reset = write.reset.map_or(String::new(), |position| format!("reset={position} "));
+        format!("term={} vote={vote} {reset}{}", write.hard_state.term, entries(&write.entries))
     })
 }
 
@@ -156,6 +169,25 @@ pub fn turn(id: NodeId, term: Term, effects: &Effects, promises_wait: bool) -> S
     }
     if let Some(commit) = effects.commit {
         let _ = writeln!(lines, "n{id}@{term} commits {commit}");
+    }
+    lines.push_str(&snapshots(id, term, effects));
+    lines
+}
+
+/// What a turn asked for of snapshots, a line each.
+fn snapshots(id: NodeId, term: Term, effects: &Effects) -> String {
+    let mut lines = String::new();
+    for follower in &effects.snapshots {
+        let _ = writeln!(lines, "n{id}@{term} sends {} its snapshot", node(*follower));
+    }
+    for (from, position) in &effects.receive {
+        let _ = writeln!(lines, "n{id}@{term} takes snapshot {position} of {}", node(*from));
+    }
+    if let Some(meta) = &effects.restore {
+        let _ = writeln!(lines, "n{id}@{term} restores snapshot {}", meta.position);
+    }
+    if let Some(meta) = &effects.install {
+        let _ = writeln!(lines, "n{id}@{term} installs snapshot {}", meta.position);
     }
     lines
 }

@@ -4,7 +4,7 @@
 //!
 //! | command | what happens |
 //! |---|---|
-//! | `cluster 3 [election=300] [heartbeat=50] [window=16] [append_bytes=…] [busy_above=…]` | new nodes n1, n2, …; times in ms |
+//! | `cluster 3 [election=300] [heartbeat=50] [window=16] [append_bytes=…] [busy_above=…] [kept=…] [pinned=…]` | new nodes n1, n2, …; times in ms |
 //! | `elect n1` | its timeout passes; messages arrive and disks write until nothing is under way |
 //! | `timeout n1` | time goes on to its deadline; it is told |
 //! | `advance 50` | 50 ms pass |
@@ -14,6 +14,12 @@
 //! | `pre_vote n2 from=n1 term=2 last=5@2`, `pre_vote_reply n1 from=n2 term=2 granted=yes` | |
 //! | `matched n1 from=n2 term=3 at=4`, `mismatched n1 from=n2 term=3 rejected=4 try=3@2` | |
 //! | `echo n1 from=n2 term=3 round=1` | |
+//! | `snapshotted n1 from=n2 term=3 snapshot=4@3` | |
+//! | `snapshot n1 [at=4]` | a snapshot up to there, or to its commit index, comes into its place on its disk |
+//! | `part n2 from=n1 term=3 snapshot=4@3 [complete=yes]` | a part of a leader's snapshot arrives, or all of it is there |
+//! | `restored n2 snapshot=4@3` | a snapshot that it received is restored beside its machine |
+//! | `transfer n2 from=n1` | all parts of n1's snapshot arrive, as far as they are wanted, and it is restored |
+//! | `snapshot_failed n1 peer=n2` | the peer took no part of its snapshot for too long |
 //! | `lost n1 peer=n2` | its connection to that peer is lost |
 //! | `propose n1 [bytes=1] [only_in=3]`, `read n1` | a request |
 //! | `write n1 [jobs=1]` | its disk does all that it was given, or so many jobs |
@@ -31,7 +37,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use goldenscript::{ArgumentConsumer, Command, Context};
-use messages::{NodeId, Term};
+use messages::{LogPosition, NodeId, SnapshotMeta, Term};
 use states::{Config, Input, Micros};
 
 use crate::node::wall;
@@ -142,6 +148,19 @@ impl Runner {
                 let lost = peer(arguments, "peer")?.ok_or("whose connection?")?;
                 cluster.input(node, Input::PeerLost(NodeId(lost)));
             }
+            "snapshot" => cluster.take_snapshot(node, number(arguments, "at")?),
+            "restored" => {
+                let meta = snapshot(cluster, arguments)?;
+                cluster.input(node, Input::SnapshotRestored(meta));
+            }
+            "transfer" => {
+                let from = peer(arguments, "from")?.ok_or("whose snapshot?")?;
+                cluster.transfer(node, from);
+            }
+            "snapshot_failed" => {
+                let peer = peer(arguments, "peer")?.ok_or("to whom?")?;
+                cluster.input(node, Input::SnapshotFailed(NodeId(peer)));
+            }
             "write" => match number(arguments, "jobs")? {
                 Some(jobs) => (0..jobs).for_each(|_| drop(cluster.write_one(node))),
                 None => cluster.write_all(node),
@@ -210,6 +229,12 @@ impl Runner {
             "echo" => {
                 inputs::echo(from, term, number(arguments, "round")?.ok_or("of which round?")?)
             }
+            "snapshotted" => inputs::snapshotted(from, term, position(arguments, "snapshot")?),
+            "part" => {
+                let complete =
+                    arguments.take_key("complete").is_some_and(|complete| complete == "yes");
+                inputs::part(from, term, snapshot(&self.cluster, arguments)?, complete)
+            }
             name => return Err(format!("no command is called {name:?}").into()),
         })
     }
@@ -218,9 +243,13 @@ impl Runner {
         let node = self.cluster.node(id);
         let vote = node.replica.hard_state().voted_for.map_or("none".to_owned(), notation::node);
         let leader = node.state.leader(&node.replica).map_or("none".to_owned(), notation::node);
+        let base = match node.replica.log().base() {
+            LogPosition::ZERO => String::new(),
+            base => format!("{base}…"),
+        };
         let log: Vec<String> = node.log().iter().map(ToString::to_string).collect();
         format!(
-            "n{id} is {} in term {}, vote={vote} leader={leader} log=[{}] durable={} commit={}\n",
+            "n{id} is {} in term {}, vote={vote} leader={leader} log={base}[{}] durable={} commit={}\n",
             node.role(),
             node.term(),
             log.join(" "),
@@ -247,6 +276,12 @@ fn config(arguments: &mut ArgumentConsumer) -> Outcome<Config> {
     if let Some(bytes) = number(arguments, "busy_above")? {
         config.uncommitted_bytes = bytes as usize;
     }
+    if let Some(bytes) = number(arguments, "kept")? {
+        config.kept_bytes = bytes as usize;
+    }
+    if let Some(bytes) = number(arguments, "pinned")? {
+        config.pinned_bytes = bytes as usize;
+    }
     Ok(config)
 }
 
@@ -257,6 +292,12 @@ fn number(arguments: &mut ArgumentConsumer, key: &str) -> Outcome<Option<u64>> {
 fn position(arguments: &mut ArgumentConsumer, key: &str) -> Outcome<messages::LogPosition> {
     let text = arguments.take_key(key).ok_or(format!("{key}=… is missing"))?;
     Ok(notation::position(text)?)
+}
+
+/// What a snapshot made now, of all nodes, stands for.
+fn snapshot(cluster: &Cluster, arguments: &mut ArgumentConsumer) -> Outcome<SnapshotMeta> {
+    let voters = cluster.nodes.len() as u64;
+    Ok(inputs::snapshot(position(arguments, "snapshot")?, wall(cluster.now).0, voters))
 }
 
 fn peer(arguments: &mut ArgumentConsumer, key: &str) -> Outcome<Option<u64>> {

@@ -38,7 +38,7 @@ fn entry(index: u64, term: u64, bytes: usize) -> Entry {
 
 fn write(id: u64, term: u64, vote: Option<u64>, entries: Vec<Entry>) -> Write {
     let hard_state = HardState { term: Term(term), voted_for: vote.map(NodeId) };
-    Write { id: WriteId(id), hard_state, entries }
+    Write { id: WriteId(id), hard_state, reset: None, entries }
 }
 
 fn new_wal<D: Disk>(mut disk: D, options: &Options) -> Wal<D> {
@@ -210,7 +210,8 @@ fn promise(number: u64) -> (NodeId, Lane, Vec<Envelope>) {
 }
 
 fn job(id: u64) -> Job {
-    Job { write: Some(write(id, 1, None, vec![entry(id, 1, 8)])), promises: vec![promise(id)] }
+    let write = Some(write(id, 1, None, vec![entry(id, 1, 8)]));
+    Job { write, promises: vec![promise(id)], ..Job::default() }
 }
 
 /// How many entries the disk would still hold if it lost its power now.
@@ -226,7 +227,7 @@ fn promises_wait_for_the_sync_of_their_write_and_of_all_earlier_ones() {
     let disk = SimulatedDisk::new();
     let mut rounds = Rounds::new(new_wal(disk.clone(), &SMALL));
     rounds.stage(job(1)).unwrap();
-    rounds.stage(Job { write: None, promises: vec![promise(100)] }).unwrap();
+    rounds.stage(Job { promises: vec![promise(100)], ..Job::default() }).unwrap();
     rounds.stage(job(2)).unwrap();
     assert_eq!(durable_entries(&disk), 0);
     let done = rounds.sync().unwrap();
@@ -260,9 +261,9 @@ fn the_thread_releases_promises_in_order_and_only_when_durable() {
         assert!(durable_entries(&disk) >= taken.promises.len());
     }
     assert_eq!(taken.promises, (1..=200).map(promise).collect::<Vec<_>>());
-    writer.submit(Job { write: None, promises: vec![promise(1)] });
+    writer.submit(Job { promises: vec![promise(1)], ..Job::default() });
     let rest = writer.stop().unwrap();
-    assert_eq!(rest, Done { promises: vec![promise(1)], written: None });
+    assert_eq!(rest, Done { promises: vec![promise(1)], ..Done::default() });
     assert_eq!(durable_entries(&disk), 200);
 }
 

@@ -15,6 +15,7 @@ use messages::{
 use servers::founding::{Founder, found, found_cluster};
 use servers::gate::Gate;
 use servers::host::{Batch, Outcome};
+use servers::keeping::Keeping;
 use servers::machine::{Applied, Pieces, StateMachine, Unreadable, one_piece};
 use servers::mailbox::Mailbox;
 use servers::node::{Network, Node, NodeSettings, StartError};
@@ -24,7 +25,7 @@ use servers::storage::{self, Expected, Identity, Writer};
 use servers::transport::memory::Hub;
 use servers::transport::{Change, Counts, Lane, Sent, Transport};
 use simulation::SimulatedDisk;
-use states::{Config, Micros, Replica, Role, WallTime};
+use states::{Config, Log, Micros, Replica, Role, WallTime};
 use tempfile::TempDir;
 use unit_tests::ports::Ports;
 
@@ -470,9 +471,10 @@ fn the_clock_is_read_after_what_waits_was_gathered() {
         Config { election: Micros(60_000_000), ..Config::default() },
         3,
         opened.recovered.hard_state,
-        opened.recovered.entries,
+        None,
+        Log::recovered(opened.recovered.entries),
     );
-    let server = Server::new(Settings::default(), replica, Counter::default(), now(), wall());
+    let server = Server::new(Settings::default(), replica, Counter::default(), 0, now(), wall());
     let mailbox = Mailbox::new(server.status(), server.leadership());
     let content = Content::Raft {
         term: Term(1),
@@ -481,7 +483,8 @@ fn the_clock_is_read_after_what_waits_was_gathered() {
     let envelopes = [Envelope { group: GroupId(0), content }];
     let frame = Gate::new(cluster, peer).seal(Boot(1), own, Lane::Control, &envelopes);
     let answered = Arc::new(Mutex::new(None));
-    let waker = mailbox.clone();
+    let (waker, keeping_waker) = (mailbox.clone(), mailbox.clone());
+    let keeping = Keeping::start(opened.wal.keeper(), move || keeping_waker.wake()).unwrap();
     let driver = Driver::new(Parts {
         server,
         transport: Asking {
@@ -493,6 +496,7 @@ fn the_clock_is_read_after_what_waits_was_gathered() {
         gate: Gate::new(cluster, own),
         boot: opened.boot,
         writer: Writer::start(opened.wal, move || waker.wake()),
+        keeping,
         mailbox,
         names: BTreeMap::new(),
         on_leadership: Box::new(|_| {}),

@@ -95,7 +95,7 @@ impl Fixture {
         // A write that fails may have been written all the same.
         self.contents.push(after);
         let id = WriteId(self.contents.len() as u64);
-        self.wal().stage(&Write { id, hard_state, entries })
+        self.wal().stage(&Write { id, hard_state, reset: None, entries })
     }
 
     /// Stages an entry of this many bytes at the end.

@@ -123,7 +123,7 @@ fn a_slice_is_limited_in_bytes_and_never_empty() {
         (5, usize::MAX, 0),
         (99, 0, 0),
     ] {
-        let slice = log.slice(LogIndex(first), bytes);
+        let slice: Vec<&Entry> = log.slice(LogIndex(first), bytes).collect();
         assert_eq!(slice.len(), count, "from {first}, {bytes} bytes");
         let starts_there = slice.first().is_none_or(|entry| entry.position.index.0 == first);
         assert!(starts_there);

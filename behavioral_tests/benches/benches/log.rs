@@ -29,7 +29,7 @@ fn append_and_sync(bencher: Bencher, batch: usize) {
             let entries = samples::entries(next, batch);
             next += batch as u64;
             let hard_state = HardState { term: Term(1), voted_for: None };
-            Write { id: WriteId(next), hard_state, entries }
+            Write { id: WriteId(next), hard_state, reset: None, entries }
         })
         .bench_local_values(|write| {
             wal.stage(&write).expect("a disk that works");

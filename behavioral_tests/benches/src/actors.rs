@@ -117,7 +117,7 @@ impl Node {
         let moment = (Time(0), WallTime(0));
         let settings = Settings::default();
         let started = turn::start(opened, settings, Config::default(), seed, Store::new(), moment);
-        let Started { server, gate, boot, wal, .. } = started;
+        let Started { server, gate, boot, wal, .. } = started.expect("an empty folder");
         Node { server, gate, boot, disk: Rounds::new(wal), events: Vec::new(), done: 0 }
     }
 

@@ -3,37 +3,45 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use servers::storage::Disk;
 
 /// A folder of files that are always durable.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct MemoryDisk {
-    files: BTreeMap<String, Vec<u8>>,
+    files: Arc<Mutex<Files>>,
 }
 
+type Files = BTreeMap<String, Vec<u8>>;
+
 impl MemoryDisk {
-    fn file(&mut self, name: &str) -> io::Result<&mut Vec<u8>> {
-        self.files.get_mut(name).ok_or_else(missing)
+    fn files(&self) -> MutexGuard<'_, Files> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Disk for MemoryDisk {
     fn list(&self) -> io::Result<Vec<String>> {
-        Ok(self.files.keys().cloned().collect())
+        Ok(self.files().keys().cloned().collect())
     }
 
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        self.files.get(name).cloned().ok_or_else(missing)
+        self.files().get(name).cloned().ok_or_else(missing)
+    }
+
+    fn another(&self) -> MemoryDisk {
+        self.clone()
     }
 
     fn create(&mut self, name: &str, length: u64) -> io::Result<()> {
-        self.files.insert(name.to_owned(), vec![0; length as usize]);
+        self.files().insert(name.to_owned(), vec![0; length as usize]);
         Ok(())
     }
 
     fn write_at(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let file = self.file(name)?;
+        let mut files = self.files();
+        let file = files.get_mut(name).ok_or_else(missing)?;
         let (begin, end) = (offset as usize, offset as usize + bytes.len());
         if file.len() < end {
             file.resize(end, 0);
@@ -43,7 +51,7 @@ impl Disk for MemoryDisk {
     }
 
     fn sync(&mut self, name: &str) -> io::Result<()> {
-        self.file(name).map(|_| ())
+        self.files().get(name).map(|_| ()).ok_or_else(missing)
     }
 
     fn sync_dir(&mut self) -> io::Result<()> {
@@ -51,13 +59,14 @@ impl Disk for MemoryDisk {
     }
 
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
-        let file = self.files.remove(from).ok_or_else(missing)?;
-        self.files.insert(to.to_owned(), file);
+        let mut files = self.files();
+        let file = files.remove(from).ok_or_else(missing)?;
+        files.insert(to.to_owned(), file);
         Ok(())
     }
 
     fn remove(&mut self, name: &str) -> io::Result<()> {
-        self.files.remove(name).map(|_| ()).ok_or_else(missing)
+        self.files().remove(name).map(|_| ()).ok_or_else(missing)
     }
 }
 

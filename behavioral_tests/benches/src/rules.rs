@@ -6,7 +6,7 @@ use messages::{Boot, ClusterId, Content, GroupId, Item, LogIndex, Membership, No
 use servers::gate::Gate;
 use servers::outbox::Parcels;
 use states::{
-    Config, Effects, HardState, Input, Micros, Replica, RequestId, Role, State, Time, Turn,
+    Config, Effects, HardState, Input, Log, Micros, Replica, RequestId, Role, State, Time, Turn,
     WallTime,
 };
 
@@ -129,7 +129,8 @@ impl Node {
     fn new(id: NodeId) -> Node {
         let membership = Membership { voters: (1..=NODES).map(NodeId).collect() };
         let (config, hard_state) = (Config::default(), HardState::default());
-        let mut replica = Replica::recovered(id, membership, config, id.0, hard_state, Vec::new());
+        let log = Log::default();
+        let mut replica = Replica::recovered(id, membership, config, id.0, hard_state, None, log);
         let state = State::new(&mut replica, &mut Turn::new(Time(0), WallTime(0)));
         let gate = Gate::new(ClusterId(1), id);
         Node { id, state: Some(state), replica, gate, inbox: Vec::new() }

@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use messages::{Entry, LogIndex, Membership, Message, NodeId, Term};
 use states::{
-    Config, Effects, HardState, Input, Replica, Role, State, Time, Turn, WallTime, Write,
+    Config, Effects, HardState, Input, Log, Replica, Role, State, Time, Turn, WallTime, Write,
 };
 
 /// A message on its way: receiver, sender's term, content.
@@ -20,6 +20,8 @@ pub struct Node {
     disk: Disk,
     jobs: VecDeque<Job>,
     clock: Time,
+    /// The replica's log, in one piece.
+    log: Vec<Entry>,
     digest: u64,
 }
 
@@ -46,11 +48,13 @@ impl Node {
 
     fn boot(id: NodeId, membership: Membership, config: Config, disk: Disk, clock: Time) -> Node {
         let (hard_state, entries) = (disk.hard_state, disk.entries.clone());
-        let mut replica = Replica::recovered(id, membership, config, 0, hard_state, entries);
+        let log = Log::recovered(entries);
+        let mut replica = Replica::recovered(id, membership, config, 0, hard_state, None, log);
         let mut turn = Turn::new(clock, WallTime(0));
         let mut state = State::new(&mut replica, &mut turn);
         state.finish(&mut replica, &mut turn);
-        Node { state, replica, disk, jobs: VecDeque::new(), clock, digest: 0 }.sealed()
+        Node { state, replica, disk, jobs: VecDeque::new(), clock, log: Vec::new(), digest: 0 }
+            .sealed()
     }
 
     /// A crash and a start: what was not durable is forgotten, promises with it.
@@ -72,7 +76,11 @@ impl Node {
             let (write, promises) = (effects.write.clone(), effects.promises.clone());
             jobs.push_back(Job { write, promises });
         }
-        (Node { state, replica, disk, jobs, clock, digest: 0 }.sealed(), effects, waits)
+        (
+            Node { state, replica, disk, jobs, clock, log: Vec::new(), digest: 0 }.sealed(),
+            effects,
+            waits,
+        )
     }
 
     /// The disk does the oldest job.
@@ -80,6 +88,7 @@ impl Node {
         let mut node = self.clone();
         let job = node.jobs.pop_front()?;
         if let Some(write) = &job.write {
+            assert_eq!(write.reset, None, "no snapshots in small worlds");
             node.disk.hard_state = write.hard_state;
             if let Some(first) = write.entries.first() {
                 let kept = first.position.index.0 as usize - 1;
@@ -96,7 +105,7 @@ impl Node {
         Node { clock, ..self.clone() }.sealed()
     }
 
-    /// Notes what tells this node from another.
+    /// Notes what tells this node from another, and its log.
     ///
     /// Left out are the generator, which has only one value to draw from (see the crate's
     /// documentation), and the number of the next write, which only ever is compared with those of
@@ -108,6 +117,7 @@ impl Node {
             .hash(&mut hasher);
         (&self.disk, &self.jobs, self.clock).hash(&mut hasher);
         self.digest = hasher.finish();
+        self.log = self.replica.log().slice(LogIndex(1), usize::MAX).cloned().collect();
         self
     }
 
@@ -159,7 +169,7 @@ impl Node {
 
     /// The log in memory.
     pub(crate) fn log(&self) -> &[Entry] {
-        self.replica.log().slice(LogIndex(1), usize::MAX)
+        &self.log
     }
 }
 

@@ -94,6 +94,7 @@ pub(crate) fn arrival(parcel: &Parcel) -> String {
         },
         Message::Heartbeat(m) => ("heartbeat", format!("round={} commit={}", m.round, m.commit)),
         Message::HeartbeatReply(m) => ("echo", format!("round={}", m.round)),
+        Message::Snapshotted(m) => ("snapshotted", format!("snapshot={}", m.position)),
     };
     format!("{name} n{to} from=n{from} term={term} {rest}").trim_end().to_owned()
 }

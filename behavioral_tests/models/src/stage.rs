@@ -235,6 +235,9 @@ impl<'a> Stage<'a> {
                 | Decision::ElectionFailed(_)
                 | Decision::MadeWay(_)
                 | Decision::Probing(_)
+                | Decision::NeedsSnapshot(_)
+                | Decision::Snapshotted(..)
+                | Decision::Installed(_)
                 | Decision::StrangerIgnored(_)
                 | Decision::Impossible(..) => {}
             }

@@ -41,7 +41,10 @@ impl Turned {
                 Event::Envelopes { from, envelopes, .. } => {
                     let is_request = |envelope: &&Envelope| match &envelope.content {
                         Content::Raft { message, .. } => !message.is_reply(),
-                        Content::Forward(_) | Content::ForwardReply(_) => false,
+                        Content::Forward(_)
+                        | Content::ForwardReply(_)
+                        | Content::SnapshotPart(_)
+                        | Content::SnapshotPartReply(_) => false,
                     };
                     let requests = envelopes.iter().filter(is_request).count();
                     *turned.requests.entry(*from).or_default() += requests;
@@ -51,7 +54,7 @@ impl Turned {
                 Event::Batch { token, batch } => {
                     turned.asked.push((*token, batch.operations.len()));
                 }
-                Event::Written(_) | Event::Lost(_) => {}
+                Event::Written(_) | Event::Lost(_) | Event::Told(_) => {}
             }
         }
         turned
@@ -61,14 +64,18 @@ impl Turned {
     pub fn starts_something(&self) -> bool {
         let asks = |(_, envelope): &(NodeId, Envelope)| match &envelope.content {
             Content::Raft { message, .. } => !message.is_reply(),
-            Content::Forward(_) | Content::ForwardReply(_) => false,
+            Content::Forward(_)
+            | Content::ForwardReply(_)
+            | Content::SnapshotPart(_)
+            | Content::SnapshotPartReply(_) => false,
         };
         self.sends.iter().chain(&self.promises).any(asks)
     }
 }
 
 /// How far a follower may commit by it: "min(leaderCommit, index of last new entry)" (paper, Figure
-/// 2); a heartbeat's commit index is what its sender knows to match.
+/// 2); a heartbeat's commit index is what its sender knows to match, and a snapshot covers what is
+/// committed.
 fn told(content: &Content) -> u64 {
     match content {
         Content::Raft { message: Message::AppendEntries(request), .. } => {
@@ -76,7 +83,11 @@ fn told(content: &Content) -> u64 {
             last.min(request.commit.0)
         }
         Content::Raft { message: Message::Heartbeat(heartbeat), .. } => heartbeat.commit.0,
-        Content::Raft { .. } | Content::Forward(_) | Content::ForwardReply(_) => 0,
+        Content::SnapshotPart(part) => part.meta.position.index.0,
+        Content::Raft { .. }
+        | Content::Forward(_)
+        | Content::ForwardReply(_)
+        | Content::SnapshotPartReply(_) => 0,
     }
 }
 
@@ -211,7 +222,8 @@ impl Checks {
                 }
                 Message::RequestVote(_)
                 | Message::RequestVoteReply(_)
-                | Message::AppendEntriesReply(_) => panic!("a promise that waits for nothing"),
+                | Message::AppendEntriesReply(_)
+                | Message::Snapshotted(_) => panic!("a promise that waits for nothing"),
                 Message::PreVote(_) | Message::PreVoteReply(_) | Message::HeartbeatReply(_) => {}
             }
         }

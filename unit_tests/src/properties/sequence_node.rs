@@ -16,7 +16,7 @@ use servers::server::{Event, Server, Settings};
 use servers::storage::{self, Expected, Identity, Rounds};
 use servers::transport::Lane;
 use simulation::SimulatedDisk;
-use states::{Config, Replica, Role, Time, WallTime};
+use states::{Config, Log, Replica, Role, Time, WallTime};
 
 use super::Choices;
 use super::hostile::{self, Near};
@@ -78,10 +78,11 @@ fn opened(
     let (state, entries) = (opened.recovered.hard_state, opened.recovered.entries);
     let found = Content { hard_state: state, entries: entries.clone() };
     let members = opened.identity.membership();
-    let replica = Replica::recovered(OWN, members, config(), seed, state, entries);
+    let replica =
+        Replica::recovered(OWN, members, config(), seed, state, None, Log::recovered(entries));
     let settings = Settings { boot: opened.boot, apply_budget: 3, ..Settings::default() };
     let server =
-        Server::new(settings, replica, Witnessed::default(), Time(now), WallTime(wall(now)));
+        Server::new(settings, replica, Witnessed::default(), 0, Time(now), WallTime(wall(now)));
     (server, Rounds::new(opened.wal), found)
 }
 
@@ -207,7 +208,10 @@ impl Node {
         *newest = boot.max(*newest);
         let is_reply = |envelope: &Envelope| match &envelope.content {
             Said::Raft { message, .. } => message.is_reply(),
-            Said::Forward(_) | Said::ForwardReply(_) => false,
+            Said::Forward(_)
+            | Said::ForwardReply(_)
+            | Said::SnapshotPart(_)
+            | Said::SnapshotPartReply(_) => false,
         };
         if !envelopes.is_empty() && envelopes.iter().all(is_reply) {
             self.replies = Some(frame);
@@ -358,7 +362,10 @@ impl Node {
             match &envelope.content {
                 Said::Raft { message: Message::Heartbeat(beat), .. } => self.round = beat.round.0,
                 Said::Forward(forward) => self.copy = forward.number,
-                Said::Raft { .. } | Said::ForwardReply(_) => {}
+                Said::Raft { .. }
+                | Said::ForwardReply(_)
+                | Said::SnapshotPart(_)
+                | Said::SnapshotPartReply(_) => {}
             }
         }
         self.left.extend(sends);
@@ -388,7 +395,7 @@ fn answer(envelope: &Envelope, wall: u64, choices: &mut Choices) -> Option<Envel
             let reply = ForwardReply { number: forward.number, outcome };
             return Some(Envelope { group: GroupId(0), content: Said::ForwardReply(reply) });
         }
-        Said::ForwardReply(_) => return None,
+        Said::ForwardReply(_) | Said::SnapshotPart(_) | Said::SnapshotPartReply(_) => return None,
     };
     let granted = true;
     let reply = match message {
@@ -408,7 +415,8 @@ fn answer(envelope: &Envelope, wall: u64, choices: &mut Choices) -> Option<Envel
         Message::PreVoteReply(_)
         | Message::RequestVoteReply(_)
         | Message::AppendEntriesReply(_)
-        | Message::HeartbeatReply(_) => return None,
+        | Message::HeartbeatReply(_)
+        | Message::Snapshotted(_) => return None,
     };
     Some(raft(term, reply))
 }

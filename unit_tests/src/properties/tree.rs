@@ -3,7 +3,7 @@
 
 use messages::{
     AppendOutcome, Content, Entry, Envelope, ForwardOutcome, Item, LogPosition, Message,
-    NotAppended, Operation, Payload,
+    NotAppended, Operation, Payload, SnapshotMeta,
 };
 
 /// A value of MessagePack.
@@ -125,6 +125,11 @@ fn position(position: LogPosition) -> Tree {
     Fields(vec![Number(position.term.0), Number(position.index.0)])
 }
 
+fn snapshot_meta(meta: &SnapshotMeta) -> Tree {
+    let voters = meta.membership.voters.iter().map(|voter| Number(voter.0)).collect();
+    Fields(vec![position(meta.position), Number(meta.time.0), Fields(vec![List(voters)])])
+}
+
 fn entry(entry: &Entry) -> Tree {
     let payload = match &entry.payload {
         Payload::Blank => kind(1, []),
@@ -157,6 +162,13 @@ fn envelope(envelope: &Envelope) -> Tree {
             };
             kind(3, [Number(reply.number), outcome])
         }
+        Content::SnapshotPart(part) => {
+            let place = [Number(part.size), Number(part.offset), bytes(&part.bytes)];
+            kind(4, [Number(part.term.0), snapshot_meta(&part.meta)].into_iter().chain(place))
+        }
+        Content::SnapshotPartReply(reply) => {
+            kind(5, [position(reply.position), Number(reply.wanted)])
+        }
     };
     Fields(vec![Number(envelope.group.0), content])
 }
@@ -186,5 +198,6 @@ fn message(message: &Message) -> Tree {
         }
         Message::Heartbeat(m) => kind(7, [Number(m.round.0), Number(m.commit.0)]),
         Message::HeartbeatReply(m) => kind(8, [Number(m.round.0)]),
+        Message::Snapshotted(m) => kind(9, [position(m.position)]),
     }
 }

@@ -4,7 +4,7 @@
 
 use servers::storage::{self, Damage, OpenError, Verdict};
 use simulation::{Fate, SimulatedDisk};
-use states::{Config, Replica};
+use states::{Config, Log, Replica};
 
 use super::damage::damage;
 use super::hostile;
@@ -141,7 +141,15 @@ fn open_twice(disk: &SimulatedDisk) -> Result<storage::Opened<SimulatedDisk>, Op
     // The rules take it.
     let (state, entries) = (opened.recovered.hard_state, opened.recovered.entries.clone());
     let own = identity(1);
-    Replica::recovered(own.node, own.membership(), Config::default(), 1, state, entries);
+    Replica::recovered(
+        own.node,
+        own.membership(),
+        Config::default(),
+        1,
+        state,
+        None,
+        Log::recovered(entries),
+    );
     for power_fails in [false, true] {
         let copy = disk.fork();
         if power_fails {

@@ -47,6 +47,10 @@ PRE_VOTE = (1, 8, position(5, 3), 99)
 PRE_VOTE_WITHOUT_ROUND = (1, 8, position(5, 3))
 FORWARD = (2, 12, 7, [(1, b"INCR n"), (2, b"GET n")])
 HEARTBEAT = (7, 99, 70_000)
+MEMBERSHIP = ([1, 2, U64],)
+SNAPSHOT_META = (position(70_000, 300), 1_700_000_000_000_000, MEMBERSHIP)
+SNAPSHOT_PART = (4, 7, SNAPSHOT_META, 2**32, 65_536, BLOB)
+SNAPSHOT_PART_REPLY = (5, position(70_000, 300), 131_072)
 
 VALUES = {
     "ids/zero": 0,
@@ -59,6 +63,9 @@ VALUES = {
     "position": position(5, 3),
     "position/zero": position(0, 0),
     "position/max": position(U64, U64),
+    "membership": MEMBERSHIP,
+    "membership/nobody": ([],),
+    "snapshot_meta": SNAPSHOT_META,
     "payload/blank": BLANK,
     "payload/command": COMMAND,
     "payload/command/empty": (2, []),
@@ -83,14 +90,20 @@ VALUES = {
     "message/append_entries_reply/mismatched": (6, (2, 70_000, position(60_000, 2))),
     "message/heartbeat": HEARTBEAT,
     "message/heartbeat_reply": (8, 99),
+    "message/snapshotted": (9, position(70_000, 300)),
     "append_outcome/matched": (1, 70_000),
     "append_outcome/mismatched": (2, 70_000, position(60_000, 2)),
     "content/raft": raft(PRE_VOTE),
     "content/forward": FORWARD,
     "content/forward_reply": (3, 12, (1, [b":1\r\n", b":1\r\n"])),
+    "content/snapshot_part": SNAPSHOT_PART,
+    "content/snapshot_part/question": (4, 7, SNAPSHOT_META, 2**32, 0, b""),
+    "content/snapshot_part_reply": SNAPSHOT_PART_REPLY,
     "envelope/raft": envelope(raft(PRE_VOTE)),
     "envelope/forward": envelope(FORWARD),
     "envelope/forward_reply": envelope((3, 12, (2, (2,))), group=3),
+    "envelope/snapshot_part": envelope(SNAPSHOT_PART),
+    "envelope/snapshot_part_reply": envelope(SNAPSHOT_PART_REPLY, group=3),
 }
 
 OLDER = {
@@ -152,18 +165,21 @@ def frame(lane, cluster, sender, boot, receiver, envelopes, reserved=0):
 
 CLUSTER, BOOT = 0x1122334455667788, 5 << 32 | 0xDEADBEEF
 CONTROL = [envelope(raft(HEARTBEAT))]
+BULK = [envelope(SNAPSHOT_PART), envelope(SNAPSHOT_PART_REPLY)]
 LOG = [envelope(raft((5, position(69_999, 299), [ENTRY_COMMAND], 69_998))), envelope(FORWARD)]
 
 FRAMES = {
     "frame/empty": frame(0, CLUSTER, 1, BOOT, 2, []),
     "frame/control": frame(0, CLUSTER, 1, BOOT, 2, CONTROL),
     "frame/log": frame(1, CLUSTER, U64, BOOT, 2, LOG),
+    "frame/bulk": frame(2, CLUSTER, 1, BOOT, 2, BULK),
 }
 
 GROWN = {name: pack(grown(value)) for name, value in VALUES.items() if isinstance(value, tuple)}
 GROWN["frame/empty"] = frame(0, CLUSTER, 1, BOOT, 2, [], reserved=0xFFFF)
 GROWN["frame/control"] = frame(0, CLUSTER, 1, BOOT, 2, grown(CONTROL))
 GROWN["frame/log"] = frame(1, CLUSTER, U64, BOOT, 2, grown(LOG), reserved=1)
+GROWN["frame/bulk"] = frame(2, CLUSTER, 1, BOOT, 2, grown(BULK))
 
 UNKNOWN_PAYLOAD = (position(5, 3), 0, (1000, b"of tomorrow"))
 BODIES = {

@@ -9,8 +9,9 @@ use messages::wire::{self, Decode, Encode};
 use messages::{
     AppendEntries, AppendEntriesReply, AppendOutcome, Boot, ClusterId, Content, DecodeError, Entry,
     Envelope, Forward, ForwardOutcome, ForwardReply, GroupId, Heartbeat, HeartbeatReply, Item,
-    LogIndex, LogPosition, LogTime, Message, NodeId, NotAppended, Operation, Payload, PreVote,
-    PreVoteReply, RequestVote, RequestVoteReply, Round, Term,
+    LogIndex, LogPosition, LogTime, Membership, Message, NodeId, NotAppended, Operation, Payload,
+    PreVote, PreVoteReply, RequestVote, RequestVoteReply, Round, SnapshotMeta, SnapshotPart,
+    SnapshotPartReply, Snapshotted, Term,
 };
 
 /// A value with a frozen spelling, its type forgotten.
@@ -87,6 +88,33 @@ fn forward() -> Content {
     Content::Forward(Forward { number: 12, only_in: Term(7), operations })
 }
 
+fn membership<const COUNT: usize>(voters: [u64; COUNT]) -> Membership {
+    Membership { voters: voters.map(NodeId).into() }
+}
+
+fn snapshot_meta() -> SnapshotMeta {
+    SnapshotMeta {
+        position: LogPosition::new(70_000, 300),
+        time: LogTime(1_700_000_000_000_000),
+        membership: membership([1, 2, u64::MAX]),
+    }
+}
+
+fn snapshot_part(offset: u64, bytes: Vec<u8>) -> Content {
+    let (term, meta, bytes) = (Term(7), snapshot_meta(), bytes.into());
+    Content::SnapshotPart(SnapshotPart { term, meta, size: 1 << 32, offset, bytes })
+}
+
+fn snapshot_part_reply() -> Content {
+    let position = LogPosition::new(70_000, 300);
+    Content::SnapshotPartReply(SnapshotPartReply { position, wanted: 131_072 })
+}
+
+/// 300 bytes: more than the shortest form of bytes holds.
+fn blob() -> Vec<u8> {
+    (0..=255).chain([255; 44]).collect()
+}
+
 /// Something said to a group.
 pub fn envelope(group: u64, content: Content) -> Envelope {
     Envelope { group: GroupId(group), content }
@@ -127,14 +155,16 @@ pub fn cases() -> Vec<Case> {
 }
 
 fn entry_cases() -> Vec<Case> {
-    let blob: Vec<u8> = (0..=255).chain([255; 44]).collect();
     vec![
+        case("membership", membership([1, 2, u64::MAX])),
+        case("membership/nobody", membership([])),
+        case("snapshot_meta", snapshot_meta()),
         case("payload/blank", Payload::Blank),
         case("payload/command", Payload::Command([plain("SET a 1"), plain("")].into())),
         case("payload/command/empty", Payload::Command([].into())),
         case("payload/command/16", Payload::Command((0..16).map(|i| plain(vec![i])).collect())),
         case("item/plain", plain("SET a 1")),
-        case("item/plain/300", plain(blob)),
+        case("item/plain/300", plain(blob())),
         case("entry/blank", entry_blank()),
         case("entry/command", entry_command()),
     ]
@@ -161,6 +191,10 @@ fn message_cases() -> Vec<Case> {
             "message/heartbeat_reply",
             Message::HeartbeatReply(HeartbeatReply { round: Round(99) }),
         ),
+        case(
+            "message/snapshotted",
+            Message::Snapshotted(Snapshotted { position: LogPosition::new(70_000, 300) }),
+        ),
         case("append_outcome/matched", matched()),
         case("append_outcome/mismatched", mismatched()),
     ]
@@ -181,8 +215,13 @@ fn server_cases() -> Vec<Case> {
         case("content/raft", raft(pre_vote(99))),
         case("content/forward", forward()),
         case("content/forward_reply", reply(done([":1\r\n", ":1\r\n"]))),
+        case("content/snapshot_part", snapshot_part(65_536, blob())),
+        case("content/snapshot_part/question", snapshot_part(0, vec![])),
+        case("content/snapshot_part_reply", snapshot_part_reply()),
         case("envelope/raft", envelope(0, raft(pre_vote(99)))),
         case("envelope/forward", envelope(0, forward())),
+        case("envelope/snapshot_part", envelope(0, snapshot_part(65_536, blob()))),
+        case("envelope/snapshot_part_reply", envelope(3, snapshot_part_reply())),
         case(
             "envelope/forward_reply",
             envelope(3, reply(ForwardOutcome::NotAppended(NotAppended::Busy))),
@@ -210,10 +249,13 @@ pub fn frames() -> Vec<(&'static str, Header, Vec<Envelope>)> {
         to: NodeId(2),
     };
     let log = Header { lane: 1, from: NodeId(u64::MAX), ..control };
+    let bulk = Header { lane: 2, ..control };
     let entries = envelope(0, raft(append_entries(vec![entry_command()])));
+    let parts = [snapshot_part(65_536, blob()), snapshot_part_reply()];
     vec![
         ("frame/empty", control, vec![]),
         ("frame/control", control, vec![envelope(0, raft(heartbeat()))]),
         ("frame/log", log, vec![entries, envelope(0, forward())]),
+        ("frame/bulk", bulk, parts.map(|part| envelope(0, part)).into()),
     ]
 }

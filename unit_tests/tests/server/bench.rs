@@ -12,7 +12,7 @@ use servers::host::{Batch, Outcome, Token};
 use servers::machine::{Applied, Pieces, StateMachine, Unreadable, one_piece};
 use servers::outbox::{Job, Parcel};
 use servers::server::{Event, Server, Settings};
-use states::{Config, HardState, Micros, Replica, Role, Time, WallTime, WriteId};
+use states::{Config, HardState, Log, Micros, Replica, Role, Time, WallTime, WriteId};
 
 /// Long enough after zero that something can have happened before.
 const START_MILLIS: u64 = 10_000;
@@ -169,9 +169,11 @@ impl Bench {
         let membership = Membership { voters: (1..=count).map(NodeId).collect() };
         let seed = self.seed * 100 + id + boot.0;
         let config = Config::default();
-        let replica = Replica::recovered(NodeId(id), membership, config, seed, hard_state, entries);
+        let log = Log::recovered(entries);
+        let replica =
+            Replica::recovered(NodeId(id), membership, config, seed, hard_state, None, log);
         let settings = Settings { boot, ..self.settings.clone() };
-        Server::new(settings, replica, History(Vec::new()), self.now, self.wall())
+        Server::new(settings, replica, History(Vec::new()), 0, self.now, self.wall())
     }
 
     /// Whether node 1 will stand well before the others.
@@ -364,7 +366,8 @@ impl Bench {
                 Content::ForwardReply(reply) => {
                     self.forward_replies.push((reply.number, reply.outcome.clone()));
                 }
-                Content::Raft { .. } => {}
+                Content::Raft { .. } | Content::SnapshotPart(_) | Content::SnapshotPartReply(_) => {
+                }
             }
         }
         if self.refusing.contains(&(from, to)) {

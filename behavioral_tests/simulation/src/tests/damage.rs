@@ -40,7 +40,12 @@ fn grow(entries: u64) -> Grown {
     disk.take_writes();
     let (mut ledger, mut places) = (Ledger::default(), Vec::new());
     for index in 1..=entries {
-        let write = Write { id: WriteId(index), hard_state: STATE, entries: vec![long(index)] };
+        let write = Write {
+            id: WriteId(index),
+            hard_state: STATE,
+            reset: None,
+            entries: vec![long(index)],
+        };
         wal.stage(&write).expect("a healthy disk");
         let place = disk.take_writes();
         places.push(place.clone());
@@ -82,7 +87,7 @@ fn a_batch_is_proven_by_a_later_one_that_is_whole() {
 #[test]
 fn what_no_sync_covers_proves_nothing() {
     let mut grown = grow(3);
-    let write = Write { id: WriteId(9), hard_state: STATE, entries: vec![long(4)] };
+    let write = Write { id: WriteId(9), hard_state: STATE, reset: None, entries: vec![long(4)] };
     grown.ledger.on_staged(&write, Vec::new());
     assert_eq!(grown.ledger.proven(&[]), 2);
     grown.ledger.on_synced();
@@ -95,7 +100,8 @@ fn what_no_sync_covers_proves_nothing() {
 fn a_start_forgets_what_it_did_not_find() {
     let entries: Vec<Entry> = (1..=4).map(long).collect();
     let mut grown = grow(3);
-    let write = Write { id: WriteId(9), hard_state: STATE, entries: entries[3..].to_vec() };
+    let write =
+        Write { id: WriteId(9), hard_state: STATE, reset: None, entries: entries[3..].to_vec() };
     grown.ledger.on_staged(&write, Vec::new());
     assert_eq!(grown.ledger.batches_of(STATE, &entries), Some(4));
     grown.ledger.on_recovered(STATE, &entries[..3]);
@@ -133,7 +139,8 @@ fn a_start_with_less_than_is_proven_is_found() {
     let mut grown = grow(6);
     // As if two more batches had been durable that the disk does not hold.
     for index in 7..9 {
-        let write = Write { id: WriteId(9), hard_state: STATE, entries: vec![long(index)] };
+        let write =
+            Write { id: WriteId(9), hard_state: STATE, reset: None, entries: vec![long(index)] };
         grown.ledger.on_staged(&write, Vec::new());
         grown.ledger.on_synced();
     }

@@ -3,6 +3,7 @@
 use messages::{
     AppendEntriesReply, AppendOutcome, Content, Message, RequestVote, RequestVoteReply,
 };
+use servers::storage::Recovered;
 use states::{HardState, Write, WriteId};
 
 use super::*;
@@ -10,7 +11,12 @@ use crate::promises::{Change, Promises};
 
 fn batch(term: u64, vote: Option<NodeId>, entries: &[Entry]) -> Write {
     let hard_state = HardState { term: Term(term), voted_for: vote };
-    Write { id: WriteId(1), hard_state, entries: entries.to_vec() }
+    Write { id: WriteId(1), hard_state, reset: None, entries: entries.to_vec() }
+}
+
+/// What a restart finds, without a snapshot.
+fn found(hard_state: HardState, entries: &[Entry]) -> Recovered {
+    Recovered { hard_state, snapshot: None, entries: entries.to_vec(), lost: Vec::new(), cut: None }
 }
 
 fn vote(term: u64) -> Content {
@@ -65,7 +71,7 @@ fn a_restart_finds_what_was_durable_and_no_batch_in_part() {
         promises.on_staged(&batch(1, None, &second));
         promises
     };
-    let recover = |state, found: &[Entry]| written().on_recovered(A, state, found).map(drop);
+    let recover = |state, log: &[Entry]| written().on_recovered(A, &found(state, log)).map(drop);
     assert_eq!(recover(state, &first), Ok(()));
     assert_eq!(recover(state, &all), Ok(()));
     refuses(recover(state, &all[..2]), "forgot");
@@ -82,12 +88,12 @@ fn a_disk_at_rest_holds_what_it_owes() {
     let state = HardState { term: Term(1), voted_for: None };
     let mut promises = Promises::default();
     promises.on_staged(&batch(1, None, &entries));
-    assert!(!promises.is_kept_by(state, &entries), "no sync has returned");
+    assert!(!promises.is_kept_by(&found(state, &entries)), "no sync has returned");
     promises.on_synced();
-    assert!(promises.is_kept_by(state, &entries));
-    assert!(!promises.is_kept_by(state, &entries[..1]));
+    assert!(promises.is_kept_by(&found(state, &entries)));
+    assert!(!promises.is_kept_by(&found(state, &entries[..1])));
     let voted = HardState { term: Term(1), voted_for: Some(B) };
-    assert!(!promises.is_kept_by(voted, &entries));
+    assert!(!promises.is_kept_by(&found(voted, &entries)));
 }
 
 #[test]
