@@ -55,6 +55,10 @@ pub struct Config {
     pub election: Duration,
     /// Bytes of one file of the log.
     pub segment: u64,
+    /// Bytes that the log grows by before a snapshot is taken.
+    pub snapshot: u64,
+    /// Bytes of a snapshot sent in a second.
+    pub snapshot_rate: u64,
     /// What is logged.
     pub log_level: LevelFilter,
     /// In which form.
@@ -166,6 +170,8 @@ impl Default for Config {
             heartbeat: Duration::from_millis(50),
             election: Duration::from_millis(300),
             segment: 64 << 20,
+            snapshot: 16 << 20,
+            snapshot_rate: 32 << 20,
             log_level: LevelFilter::Info,
             log_format: LogFormat::Text,
         }
@@ -183,6 +189,8 @@ impl Config {
         states::Config {
             heartbeat: Micros::from(self.heartbeat),
             election: Micros::from(self.election),
+            kept_bytes: usize::try_from(self.snapshot / 4).unwrap_or(usize::MAX),
+            pinned_bytes: usize::try_from(4 * self.snapshot).unwrap_or(usize::MAX),
             ..states::Config::default()
         }
     }

@@ -237,6 +237,8 @@ where
         },
         client_timeout: config.timeout.into(),
         waiting_bytes: WAITING_BYTES,
+        snapshot_bytes: servers::server::Settings::default().snapshot_bytes,
+        snapshot_rate: servers::server::Settings::default().snapshot_rate,
         on_leadership: Box::new(|_| {}),
     };
     servers::node::Node::start(settings, machine, |mailbox: Mailbox| async move {

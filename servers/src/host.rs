@@ -72,6 +72,12 @@ pub struct Status {
     pub last: LogPosition,
     /// How far the log is durable on this node.
     pub durable: LogIndex,
+    /// What stands before the log's first entry in memory.
+    pub log_base: LogPosition,
+    /// Bytes of the log in memory.
+    pub log_bytes: usize,
+    /// The newest snapshot in place: where it ends, and its bytes.
+    pub snapshot: Option<(LogPosition, u64)>,
     /// The other voters; what is known of them while this node leads.
     pub peers: Vec<PeerStatus>,
     /// Frames dropped at the gate, by reason.

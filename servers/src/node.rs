@@ -47,6 +47,10 @@ pub struct NodeSettings {
     pub client_timeout: Micros,
     /// Bytes of batches that may wait; more are refused.
     pub waiting_bytes: usize,
+    /// Bytes that the log grows by before a snapshot is taken.
+    pub snapshot_bytes: u64,
+    /// Bytes of a snapshot sent in a second.
+    pub snapshot_rate: u64,
     /// Called on the node's thread when it starts and with each change of who leads, before that is
     /// logged.
     pub on_leadership: OnLeadership,
@@ -290,6 +294,8 @@ where
     let server_settings = Settings {
         client_timeout: settings.client_timeout,
         waiting_bytes: settings.waiting_bytes,
+        snapshot_bytes: settings.snapshot_bytes,
+        snapshot_rate: settings.snapshot_rate,
         ..Settings::default()
     };
     let seed = rand::rng().next_u64();

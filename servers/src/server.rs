@@ -236,7 +236,10 @@ impl<M: StateMachine> Server<M> {
     /// This server and its peers as it sees them; what the gate refused is for the driver to add.
     pub fn status(&self) -> Status {
         let applied = self.applier.applied();
-        status::status(self.state(), &self.replica, applied, &self.heard, self.now)
+        Status {
+            snapshot: self.snapshots.newest(),
+            ..status::status(self.state(), &self.replica, applied, &self.heard, self.now)
+        }
     }
 
     /// What waits in it.

@@ -213,18 +213,27 @@ impl<M: StateMachine> Server<M> {
             Told::Stored { from, term, meta, stored } => {
                 self.reply_to_part(from, meta.position, stored.wanted);
                 if let Some(whole) = stored.whole {
-                    self.discard_received(); // an older one, from an older leader
-                    self.snapshots.received = Some(whole);
-                    self.swap(turn, Input::SnapshotPart { from, term, meta, complete: true });
-                    if turn.effects.restore.is_none() {
-                        self.discard_received(); // it came too late
-                    }
+                    self.on_received(turn, from, term, whole);
                 }
             }
             Told::Read { to, position, offset, bytes } => {
                 self.send_part(turn, to, position, offset, bytes);
             }
             Told::Restored => self.on_restored(turn),
+        }
+    }
+
+    /// A snapshot is here whole.
+    fn on_received(&mut self, turn: &mut Turn, from: NodeId, term: Term, whole: Whole) {
+        let meta = whole.meta.clone();
+        if self.snapshots.received.as_ref().is_some_and(|before| before.meta == meta) {
+            return self.outbox.tasks.push(Task::Discard(whole)); // its parts came twice
+        }
+        self.discard_received(); // an older one
+        self.snapshots.received = Some(whole);
+        self.swap(turn, Input::SnapshotPart { from, term, meta, complete: true });
+        if turn.effects.restore.is_none() {
+            self.discard_received(); // it came too late
         }
     }
 

@@ -90,6 +90,9 @@ pub fn status(
         applied_index,
         last: replica.log().last(),
         durable: replica.log().durable(),
+        log_base: replica.log().base(),
+        log_bytes: replica.log().bytes(),
+        snapshot: None,
         peers: peers.map(peer_status).collect(),
         refused_frames: 0,
     }

@@ -318,9 +318,12 @@ impl<W: Workload> World<W> {
                             Some(_) => {}
                         }
                     }
-                    Content::ForwardReply(_)
-                    | Content::SnapshotPart(_)
-                    | Content::SnapshotPartReply(_) => {}
+                    Content::SnapshotPart(part) => {
+                        if part.bytes.is_empty() && (1..part.size).contains(&part.offset) {
+                            self.report.coverage.add(Mark::SnapshotResumed);
+                        }
+                    }
+                    Content::ForwardReply(_) | Content::SnapshotPartReply(_) => {}
                 }
             }
         }

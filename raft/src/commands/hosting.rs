@@ -65,6 +65,8 @@ fn node_settings(config: &Config, on_leadership: OnLeadership) -> NodeSettings {
         config: config.rules(),
         client_timeout: Micros::from(config.client_timeout),
         waiting_bytes: server::Settings::default().waiting_bytes,
+        snapshot_bytes: config.snapshot,
+        snapshot_rate: config.snapshot_rate,
         on_leadership,
     }
 }

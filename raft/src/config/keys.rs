@@ -195,6 +195,28 @@ pub static KEYS: &[Key] = &[
         show: |config| quoted(&units::size_text(config.segment)),
     },
     Key {
+        name: "storage.snapshot",
+        short: "storage-snapshot",
+        required: false,
+        comment: "a snapshot is taken when the log has grown by so much, or by the last one's size",
+        read: |config, value| {
+            config.snapshot = size(value, 64 << 10..=1 << 40)?;
+            Ok(())
+        },
+        show: |config| quoted(&units::size_text(config.snapshot)),
+    },
+    Key {
+        name: "storage.snapshot_rate",
+        short: "storage-snapshot-rate",
+        required: false,
+        comment: "bytes of a snapshot sent to another node in a second",
+        read: |config, value| {
+            config.snapshot_rate = size(value, 64 << 10..=1 << 40)?;
+            Ok(())
+        },
+        show: |config| quoted(&units::size_text(config.snapshot_rate)),
+    },
+    Key {
         name: "log.level",
         short: "log-level",
         required: false,

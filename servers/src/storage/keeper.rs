@@ -43,6 +43,8 @@ pub struct Keeper<D> {
     taking: Option<Taking>,
     /// Two nodes' snapshots of the same position need not be the same bytes.
     receiving: Option<(NodeId, Draft)>,
+    /// Files begun: the same snapshot may come again while its file waits to be put in place.
+    begun: u64,
 }
 
 struct Taking {
@@ -61,6 +63,7 @@ struct Draft {
 }
 
 impl Draft {
+    /// `kind` is a name that no other file of this run has.
     fn begin<D: Disk>(disk: &mut D, kind: &str, meta: &SnapshotMeta) -> Result<Draft, WalError> {
         let name = format!("{kind}-{}{UNFINISHED}", snapshot::name(meta.position));
         let begun = match disk.remove(&name) {
@@ -92,16 +95,21 @@ impl Draft {
 impl<D: Disk> Keeper<D> {
     /// Of a folder that is open: what lies there unfinished of earlier runs is gone.
     pub fn new(disk: D, cluster: ClusterId) -> Keeper<D> {
-        Keeper { disk, cluster, taking: None, receiving: None }
+        Keeper { disk, cluster, taking: None, receiving: None, begun: 0 }
     }
 
     /// Begins to take a snapshot.
     pub fn take(&mut self, meta: &SnapshotMeta, pieces: Box<dyn Pieces>) -> Result<(), WalError> {
-        let mut draft = Draft::begin(&mut self.disk, "taken", meta)?;
+        let mut draft = self.begin("taken", meta)?;
         let spelling = Spelling::default();
         draft.write(&mut self.disk, &spelling.head(self.cluster, meta))?;
         self.taking = Some(Taking { draft, spelling, pieces });
         Ok(())
+    }
+
+    fn begin(&mut self, kind: &str, meta: &SnapshotMeta) -> Result<Draft, WalError> {
+        self.begun += 1;
+        Draft::begin(&mut self.disk, &format!("{kind}-{}", self.begun), meta)
     }
 
     /// Whether a snapshot is being taken.
@@ -144,7 +152,7 @@ impl<D: Disk> Keeper<D> {
             |(sender, draft): &(NodeId, Draft)| *sender == from && draft.meta == part.meta;
         if !self.receiving.as_ref().is_some_and(is_same) {
             self.drop_received()?;
-            let draft = Draft::begin(&mut self.disk, "received", &part.meta)?;
+            let draft = self.begin("received", &part.meta)?;
             self.receiving = Some((from, draft));
         }
         let (_, draft) = self.receiving.as_mut().expect("just begun");

@@ -103,6 +103,11 @@ fn raft(node: &Node, status: &Status, text: &mut String) -> std::fmt::Result {
     write!(text, "raft_commit_index:{}\r\n", status.commit_index)?;
     write!(text, "raft_applied_index:{}\r\n", status.applied_index)?;
     write!(text, "raft_last_index:{}\r\n", status.last.index)?;
+    let (snapshot, bytes) = status.snapshot.unwrap_or_default();
+    write!(text, "raft_snapshot_index:{}\r\n", snapshot.index)?;
+    write!(text, "raft_snapshot_bytes:{bytes}\r\n")?;
+    write!(text, "raft_log_first_index:{}\r\n", status.log_base.index.next())?;
+    write!(text, "raft_log_bytes:{}\r\n", status.log_bytes)?;
     write!(text, "raft_members:{}\r\n", status.peers.len() + 1)?;
     write!(text, "raft_waiting_clients:{}\r\n", node.door.waiting())?;
     write!(text, "raft_refused_frames:{}\r\n", status.refused_frames)?;
