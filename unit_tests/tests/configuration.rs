@@ -64,6 +64,8 @@ fn a_short_file_is_filled_up_with_the_documented_defaults() {
         heartbeat: Duration::from_millis(50),
         election: Duration::from_millis(300),
         segment: 67_108_864,
+        snapshot: 16_777_216,
+        snapshot_rate: 33_554_432,
         log_level: log_level("INFO"),
         log_format: LogFormat::Text,
     };
@@ -80,7 +82,8 @@ fn every_key_of_the_file_is_taken() {
         "{FILE}[peer]\nlisten = \"[::1]:17009\"\ntransport = \"tcp\"\n\
          [client]\nlisten = \"0.0.0.0:7009\"\ntimeout = \"15s\"\nmax_request = \"512KiB\"\n\
          max_clients = 7\n[raft]\nheartbeat = \"1s\"\nelection = \"3s\"\n\
-         [storage]\nsegment = \"16MiB\"\n[log]\nlevel = \"debug\"\nformat = \"json\"\n"
+         [storage]\nsegment = \"16MiB\"\nsnapshot = \"1MiB\"\n\
+         snapshot_rate = \"2MiB\"\n[log]\nlevel = \"debug\"\nformat = \"json\"\n"
     );
     let config = read(&text).expect("a good file").config;
     assert_eq!(config.peer_listen, "[::1]:17009");
@@ -92,6 +95,7 @@ fn every_key_of_the_file_is_taken() {
     assert_eq!(config.heartbeat, Duration::from_secs(1));
     assert_eq!(config.election, Duration::from_secs(3));
     assert_eq!(config.segment, 16_777_216);
+    assert_eq!((config.snapshot, config.snapshot_rate), (1_048_576, 2_097_152));
     assert_eq!(config.log_level, log_level("DEBUG"));
     assert_eq!(config.log_format, LogFormat::Json);
 }

@@ -655,9 +655,10 @@ fn the_bytes_are_the_documented_ones() {
 
     assert_eq!(&bytes[0..4], b"RSEG");
     assert_eq!(u32_at(4), salted(&bytes[8..512]));
-    assert_eq!(u32_at(8), 1, "version");
-    let head = [1, 7, 1, 0, 0, 0, 2048, 0, 0]; // number, owner, base, synced, chain, length, vote
-    assert_eq!((0..9).map(|place| u64_at(16 + 8 * place)).collect::<Vec<_>>(), head);
+    assert_eq!(u32_at(8), 2, "version");
+    // number, owner, base, synced, chain, length, term, vote, term and index of the last entry
+    let head = [1, 7, 1, 0, 0, 0, 2048, 0, 0, 0, 0];
+    assert_eq!((0..11).map(|place| u64_at(16 + 8 * place)).collect::<Vec<_>>(), head);
 
     let batch = &bytes[512..];
     assert_eq!(&batch[0..4], b"RBCH");
@@ -676,4 +677,23 @@ fn the_bytes_are_the_documented_ones() {
     assert_eq!(u32_at(512 + 76), crc32c(spelt));
     assert_eq!(messages::wire::decode_entry(spelt), Ok(entry));
     assert!(batch[80 + length..].iter().all(|byte| *byte == 0));
+}
+
+#[test]
+fn a_reset_is_the_first_record_of_its_batch() {
+    let mut fixture = Fixture::new(TINY);
+    let position = messages::LogPosition::new(20, 3);
+    let write = Write {
+        id: WriteId(1),
+        hard_state: HardState { term: Term(3), voted_for: None },
+        reset: Some(position),
+        entries: vec![entry(21, 3, 5)],
+    };
+    fixture.wal().stage(&write).expect("a healthy disk");
+    let (_, bytes) = fixture.disk.contents().pop_first().expect("a segment");
+    let u32_at = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four"));
+    assert_eq!((u32_at(512 + 60), u32_at(512 + 68)), (2, 2), "two records, the first a reset");
+    let spelt = [0x92, 3, 20]; // a position by docs/wire.md: term, index
+    assert_eq!((u32_at(512 + 72), u32_at(512 + 76)), (3, crc32c(&spelt)));
+    assert_eq!(bytes[512 + 80..512 + 83], spelt);
 }

@@ -48,7 +48,7 @@ mod tests;
 pub use brought::Simulation;
 pub use chance::Chance;
 pub use clients::Outcomes;
-pub use disk::{Fate, SimulatedDisk};
+pub use disk::{Fate, Room, SimulatedDisk};
 pub use seeds::Seeds;
 pub use workload::Workload;
 pub use world::{Report, World};

@@ -93,6 +93,9 @@ impl Backend for Fake {
             applied_index: LogIndex(4),
             last: LogPosition::new(6, 3),
             durable: LogIndex(6),
+            log_base: LogPosition::new(2, 2),
+            log_bytes: 88,
+            snapshot: Some((LogPosition::new(3, 2), 4_000)),
             peers: [12, 13]
                 .map(|id| PeerStatus { id: NodeId(id), matched: None, heard_ago: None })
                 .to_vec(),

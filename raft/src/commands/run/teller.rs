@@ -90,6 +90,9 @@ mod tests {
             applied_index: LogIndex(applied),
             last: LogPosition { term: Term(3), index: LogIndex(commit) },
             durable: LogIndex(commit),
+            log_base: LogPosition::ZERO,
+            log_bytes: 0,
+            snapshot: None,
             peers: Vec::new(),
             refused_frames: 0,
         }
