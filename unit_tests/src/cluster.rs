@@ -157,10 +157,10 @@ impl Cluster {
     }
 
     /// What the servers do with a leader's snapshot: its parts arrive as far as they are wanted, and
-    /// it is restored.
-    pub fn transfer(&mut self, to: u64, from: u64) {
+    /// it is restored. The newest, or that up to `index`.
+    pub fn transfer(&mut self, to: u64, from: u64, index: Option<u64>) {
         let sender = self.node(from);
-        let meta = sender.replica.snapshot().expect("a snapshot in place").clone();
+        let meta = sender.snapshot(index).expect("a snapshot in place").clone();
         let term = sender.term();
         if self.input(to, inputs::part(from, term, meta.clone(), false)).receive.is_empty() {
             return;

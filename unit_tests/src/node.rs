@@ -27,6 +27,8 @@ pub struct Node {
     /// Writes handed out and not yet durable, with the promises that wait for them, in order.
     jobs: VecDeque<Job>,
     boots: u64,
+    /// Snapshots that it took since its start.
+    taken: Vec<SnapshotMeta>,
 }
 
 #[derive(Clone, Default)]
@@ -96,7 +98,10 @@ impl Node {
         let mut turn = Turn::new(now, wall(now));
         let mut state = State::new(&mut replica, &mut turn);
         state.finish(&mut replica, &mut turn);
-        (Node { state, replica, disk, jobs: VecDeque::new(), boots }, turn.effects)
+        (
+            Node { state, replica, disk, jobs: VecDeque::new(), boots, taken: Vec::new() },
+            turn.effects,
+        )
     }
 
     /// A crash and a start: what was not durable is forgotten, promises with it.
@@ -146,7 +151,16 @@ impl Node {
         let time = log.time_at(index).expect("an entry in memory");
         let meta = SnapshotMeta { position: LogPosition { term, index }, time, membership };
         self.disk.snapshot = Some(meta.clone());
+        self.taken.push(meta.clone());
         meta
+    }
+
+    /// What its newest snapshot stands for, or the one that it took up to `index`.
+    pub fn snapshot(&self, index: Option<u64>) -> Option<&SnapshotMeta> {
+        match index {
+            None => self.replica.snapshot(),
+            Some(index) => self.taken.iter().find(|meta| meta.position.index.0 == index),
+        }
     }
 
     /// What would be found on the disk after a crash now.

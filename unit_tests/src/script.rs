@@ -18,7 +18,7 @@
 //! | `snapshot n1 [at=4]` | a snapshot up to there, or to its commit index, comes into its place on its disk |
 //! | `part n2 from=n1 term=3 snapshot=4@3 [complete=yes]` | a part of a leader's snapshot arrives, or all of it is there |
 //! | `restored n2 snapshot=4@3` | a snapshot that it received is restored beside its machine |
-//! | `transfer n2 from=n1` | all parts of n1's snapshot arrive, as far as they are wanted, and it is restored |
+//! | `transfer n2 from=n1 [at=4]` | all parts of n1's newest snapshot, or that up to there, arrive as far as they are wanted, and it is restored |
 //! | `snapshot_failed n1 peer=n2` | the peer took no part of its snapshot for too long |
 //! | `lost n1 peer=n2` | its connection to that peer is lost |
 //! | `propose n1 [bytes=1] [only_in=3]`, `read n1` | a request |
@@ -155,7 +155,7 @@ impl Runner {
             }
             "transfer" => {
                 let from = peer(arguments, "from")?.ok_or("whose snapshot?")?;
-                cluster.transfer(node, from);
+                cluster.transfer(node, from, number(arguments, "at")?);
             }
             "snapshot_failed" => {
                 let peer = peer(arguments, "peer")?.ok_or("to whom?")?;
