@@ -3,13 +3,13 @@
 //! one role.
 
 use messages::{
-    AppendEntriesReply, AppendOutcome, HeartbeatReply, LogIndex, LogPosition, Message, NodeId,
-    Round, Term,
+    AppendEntriesReply, AppendOutcome, HeartbeatReply, LogIndex, LogPosition, LogTime, Message,
+    NodeId, Payload, Round, Term,
 };
 
 use crate::{
-    Answer, Candidate, Decision, Follower, Input, Leader, PreCandidate, Refusal, Replica, Role,
-    Time, Turn, WriteId, voting,
+    Answer, Candidate, Decision, Follower, Input, Leader, PreCandidate, Refusal, Replica,
+    RequestId, Role, Time, Turn, WallTime, WriteId, voting,
 };
 
 /// Terms rise by one with each election; a jump beyond this is no honest node's.
@@ -45,14 +45,9 @@ impl State {
             Input::Written(id) => self.on_written(replica, turn, id),
             Input::PeerLost(peer) => self.on_peer_lost(replica, turn, peer),
             Input::Propose { id, only_in, items } => {
-                match &mut self {
-                    State::Leader(leader) => leader.on_propose(replica, turn, id, only_in, items),
-                    State::Follower(_) | State::PreCandidate(_) | State::Candidate(_) => {
-                        turn.answer(id, Answer::NotLeader);
-                    }
-                }
-                self
+                self.on_propose(replica, turn, id, only_in, Payload::Command(items.into()))
             }
+            Input::Blank(id) => self.on_propose(replica, turn, id, None, Payload::Blank),
             Input::Read(id) => {
                 match &mut self {
                     State::Leader(leader) => leader.on_read(id),
@@ -100,6 +95,14 @@ impl State {
             State::Follower(follower) => follower.leader(),
             State::PreCandidate(_) | State::Candidate(_) => None,
             State::Leader(_) => Some(replica.id),
+        }
+    }
+
+    /// Log time at this moment, as an entry made now would have it; only a leader knows.
+    pub fn log_time(&self, now: Time, wall: WallTime) -> Option<LogTime> {
+        match self {
+            State::Leader(leader) => Some(leader.log_time(now, wall)),
+            State::Follower(_) | State::PreCandidate(_) | State::Candidate(_) => None,
         }
     }
 
@@ -178,6 +181,23 @@ impl State {
             State::Candidate(candidate) => candidate.on_message(replica, turn, from, message),
             State::Leader(leader) => leader.on_message(replica, turn, from, message),
         }
+    }
+
+    fn on_propose(
+        mut self,
+        replica: &mut Replica,
+        turn: &mut Turn,
+        id: RequestId,
+        only_in: Option<Term>,
+        payload: Payload,
+    ) -> State {
+        match &mut self {
+            State::Leader(leader) => leader.on_propose(replica, turn, id, only_in, payload),
+            State::Follower(_) | State::PreCandidate(_) | State::Candidate(_) => {
+                turn.answer(id, Answer::NotLeader);
+            }
+        }
+        self
     }
 
     fn on_timeout(self, replica: &mut Replica, turn: &mut Turn) -> State {

@@ -15,7 +15,7 @@
 //! | `matched n1 from=n2 term=3 at=4`, `mismatched n1 from=n2 term=3 rejected=4 try=3@2` | |
 //! | `echo n1 from=n2 term=3 round=1` | |
 //! | `lost n1 peer=n2` | its connection to that peer is lost |
-//! | `propose n1 [bytes=1] [only_in=3]`, `read n1` | a request |
+//! | `propose n1 [bytes=1] [only_in=3]`, `blank n1`, `read n1` | a request |
 //! | `write n1 [jobs=1]` | its disk does all that it was given, or so many jobs |
 //! | `deliver [from=n1] [to=n2]` | what is under way there arrives |
 //! | `lose [from=n1] [to=n2]` | or is lost |
@@ -137,6 +137,7 @@ impl Runner {
                 let bytes = number(arguments, "bytes")?.unwrap_or(1) as usize;
                 cluster.propose(node, bytes, only_in);
             }
+            "blank" => drop(cluster.blank(node)),
             "read" => drop(cluster.read(node)),
             "lost" => {
                 let lost = peer(arguments, "peer")?.ok_or("whose connection?")?;

@@ -9,21 +9,7 @@ mod redis;
 use std::io::Write;
 
 use door::{Open, Random, open, pipeline, request};
-use redis::Redis;
-
-/// Redis does not order keys.
-fn in_order(sent: &[u8], reply: Vec<u8>) -> Vec<u8> {
-    if !sent.to_ascii_lowercase().windows(10).any(|part| part == b"$4\r\nkeys\r\n") {
-        return reply;
-    }
-    let text: String = reply.iter().map(|&byte| char::from(byte)).collect();
-    let mut parts: Vec<&str> = text.split("\r\n$").collect();
-    parts[1..].sort_unstable();
-    let joined = parts.join("\r\n$");
-    let mut letters: Vec<u8> = joined.chars().map(|letter| letter as u8).collect();
-    letters.sort_unstable();
-    letters
-}
+use redis::{Redis, in_order};
 
 /// Sends requests to both, in pipelines of the given length, and compares each reply.
 fn compare(redis: &mut Redis, ours: &Open, requests: &[Vec<u8>], pipelined: usize) {

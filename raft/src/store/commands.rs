@@ -115,6 +115,13 @@ pub fn find(name: &[u8]) -> Option<&'static Command> {
     None
 }
 
+/// The keys that a query names, perhaps with arguments that are none; `None` if it shows all keys.
+pub fn keys_of(query: &[u8]) -> Option<impl Iterator<Item = &[u8]>> {
+    let mut arguments = Arguments::decode(query)?;
+    let command = find(arguments.shift())?;
+    (command.name != "keys").then_some(arguments)
+}
+
 /// All commands.
 pub fn all() -> &'static [Command] {
     &TABLE

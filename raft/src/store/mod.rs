@@ -260,6 +260,17 @@ impl StateMachine for Store {
         self.remove_due();
     }
 
+    fn next_due(&self) -> Option<LogTime> {
+        self.deadlines.first().map(|(deadline, _)| deadline.over_at())
+    }
+
+    fn is_due(&self, query: &[u8], now: LogTime) -> bool {
+        let due = self.next_due().is_some_and(|due| due <= now);
+        due && commands::keys_of(query).is_none_or(|mut keys| {
+            keys.any(|key| self.pair(key).is_some_and(|pair| is_due(pair, now)))
+        })
+    }
+
     fn fresh(&self) -> Store {
         Store::new()
     }

@@ -51,3 +51,17 @@ impl Drop for Redis {
         let _ = self.process.wait();
     }
 }
+
+/// Redis does not order keys.
+pub fn in_order(sent: &[u8], reply: Vec<u8>) -> Vec<u8> {
+    if !sent.to_ascii_lowercase().windows(10).any(|part| part == b"$4\r\nkeys\r\n") {
+        return reply;
+    }
+    let text: String = reply.iter().map(|&byte| char::from(byte)).collect();
+    let mut parts: Vec<&str> = text.split("\r\n$").collect();
+    parts[1..].sort_unstable();
+    let joined = parts.join("\r\n$");
+    let mut letters: Vec<u8> = joined.chars().map(|letter| letter as u8).collect();
+    letters.sort_unstable();
+    letters
+}
