@@ -418,7 +418,7 @@ fn a_piece_that_is_none_is_refused() {
         &[&time, b"key", b"string", &zero],
         &[&time, b"key", b"string", &negative],
     ] {
-        let piece = arguments::encode(parts.iter().copied().collect::<Vec<_>>());
+        let piece = arguments::encode(parts.to_vec());
         assert_eq!(Store::new().restore(&piece), unreadable, "{parts:?}");
     }
     assert_eq!(Store::new().restore(b""), unreadable);
