@@ -111,6 +111,11 @@ impl<M: StateMachine> Applier<M> {
         self.applied
     }
 
+    /// Whether the entry behind that is half applied.
+    pub fn is_within_entry(&self) -> bool {
+        self.progress.is_some()
+    }
+
     /// The machine, for comparing replicas.
     pub fn machine(&self) -> &M {
         &self.machine

@@ -234,7 +234,8 @@ impl<M: StateMachine> Server<M> {
     pub fn load(&self) -> Load {
         let (requests, request_bytes) = self.requests.load();
         let (proposals, reads) = self.applier.waiting();
-        Load { requests, request_bytes, proposals, reads, copies: self.copies.count() }
+        let (held, copies) = (self.held.len(), self.copies.count());
+        Load { requests, request_bytes, proposals, reads, held, copies }
     }
 
     /// The facts: term, vote, log.
@@ -245,6 +246,11 @@ impl<M: StateMachine> Server<M> {
     /// The log is applied up to here; of the entry behind it a part may be.
     pub fn applied(&self) -> LogIndex {
         self.applier.applied()
+    }
+
+    /// Whether of the entry behind `applied` something is applied, if only its time.
+    pub fn is_within_entry(&self) -> bool {
+        self.applier.is_within_entry()
     }
 
     /// The machine, for comparing replicas.

@@ -57,8 +57,8 @@ pub struct Progress {
     pub applied: LogIndex,
     /// The list of all commands, perhaps in the middle of the entry behind that.
     pub seen: Seen,
-    /// The machine's digest.
-    pub digest: u64,
+    /// The machine's digest; none in the middle of an entry, where time has gone on already.
+    pub digest: Option<u64>,
 }
 
 impl<M: StateMachine> Checks<M> {
@@ -258,7 +258,8 @@ impl<M: StateMachine> Checks<M> {
                 seen.length
             ));
         }
-        if seen.length == full && expected.is_some_and(|expected| expected != digest) {
+        let comparable = (seen.length == full).then(|| expected.zip(digest)).flatten();
+        if comparable.is_some_and(|(expected, digest)| expected != digest) {
             return Err(format!("state-machine safety: {node}'s machine differs at {applied}"));
         }
         Ok(())
@@ -329,6 +330,11 @@ impl<M: StateMachine> Checks<M> {
             }
         }
         Ok(())
+    }
+
+    /// Whether time alone has changed the machine since the last command.
+    pub fn is_aged(&self) -> bool {
+        self.aged
     }
 
     /// Commands, as the workload drew them, that were committed since the last call, in order.

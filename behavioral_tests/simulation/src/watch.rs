@@ -135,7 +135,7 @@ pub fn check_load(
         let (bytes, requests) = (load.request_bytes, load.requests);
         return Err(format!("bounds: {bytes} bytes of {requests} requests wait at {id}"));
     }
-    if load.proposals + load.reads + load.copies > load.requests || clients > present {
+    if load.proposals + load.reads + load.held + load.copies > load.requests || clients > present {
         return Err(format!("bounds: at {id} something waits for nobody: {load:?}, {clients}"));
     }
     Ok(())
