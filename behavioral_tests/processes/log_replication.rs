@@ -248,3 +248,29 @@ fn all_nodes_killed_at_once_under_load_lose_nothing_that_was_acknowledged() {
     }
     converged(&mut cluster);
 }
+
+/// Log time alone judges: a key whose time is over goes on every node, asked for or not, and the
+/// others stay, also when all nodes were killed meanwhile.
+#[test]
+fn keys_go_when_their_time_is_over() {
+    let mut cluster = Cluster::start_new(3, &CALM);
+    let far = Reply::Integer(4_102_444_800);
+    assert_eq!(cluster.ask(1, &["SET", "far", "x", "EXAT", "4102444800"]), ok());
+    assert_eq!(cluster.ask(2, &["SET", "near", "x", "PX", "300"]), ok());
+    for node in cluster.all() {
+        let mut client = cluster.client(node);
+        assert_eq!(client.call(&["READONLY"]).expect("an answer"), ok());
+        await_some("one key is left", || {
+            (client.call(&["DBSIZE"]).expect("an answer") == Reply::Integer(1)).then_some(())
+        });
+    }
+    assert_eq!(cluster.ask(3, &["PSETEX", "near", "300", "x"]), ok());
+    await_some("the key is gone", || {
+        (cluster.ask(1, &["GET", "near"]) == Reply::Nil).then_some(())
+    });
+    let log = converged(&mut cluster);
+    assert!(log.iter().any(|line| line.ends_with("(the time)")), "{log:#?}");
+    cluster.start_all();
+    assert_eq!(cluster.ask(2, &["EXPIRETIME", "far"]), far);
+    assert_eq!(cluster.ask(3, &["MGET", "near", "far"]), Reply::Array(vec![Reply::Nil, bulk("x")]));
+}

@@ -12,9 +12,15 @@ use raft::store::{Store, arguments};
 /// A few keys, so that clients meet on them. A batch keeps to one pair, as does a command on two
 /// keys: so the history falls into parts that can be judged one by one. The last pairs only ever
 /// hold numbers.
-const PAIRS: [[&str; 2]; 6] =
-    [["a", "b"], ["c", "d"], ["e", "f"], ["g", "h"], ["i", "j"], ["k", "l"]];
+const PAIRS: [[&str; 2]; 7] =
+    [["a", "b"], ["c", "d"], ["e", "f"], ["g", "h"], ["i", "j"], ["k", "l"], ["m", "n"]];
 const WORDS: usize = 4;
+/// The pair whose keys may go by themselves, at a time that no client knows: what is read of them is
+/// what was set last, or nothing.
+const FLEETING: usize = 6;
+
+/// Milliseconds that no run lasts, whatever its clocks are set to.
+const FAR: &str = "1000000000000";
 
 /// Steps of the search for an order, for one pair of keys at most.
 const BUDGET: u64 = 10_000;
@@ -48,6 +54,9 @@ impl Keys {
 
     fn draw_command(&mut self, chance: &mut Chance) -> Command {
         let key = self.key(chance);
+        if self.pair == FLEETING {
+            return Command::Set(key, self.value(chance));
+        }
         if self.pair >= WORDS {
             return match chance.below(100) {
                 0..70 => Command::Incr(key),
@@ -82,6 +91,9 @@ impl Keys {
 
     fn draw_query(&self, chance: &mut Chance) -> Command {
         let key = self.key(chance);
+        if self.pair == FLEETING {
+            return Command::Get(key);
+        }
         match chance.below(100) {
             0..75 => Command::Get(key),
             75..90 => Command::MGet(self.both()),
@@ -94,6 +106,11 @@ impl Keys {
 impl Keys {
     fn spell(&mut self, command: Command) -> Bytes {
         let words = command.arguments();
+        self.spell_as(command, &words)
+    }
+
+    /// Words that do the same while a run lasts, or to a fleeting key.
+    fn spell_as(&mut self, command: Command, words: &[Vec<u8>]) -> Bytes {
         let spelling = Bytes::from(arguments::encode(words.iter().map(Vec::as_slice)));
         self.drawn.insert(spelling.clone(), command);
         spelling
@@ -118,7 +135,18 @@ impl Workload for Keys {
 
     fn command(&mut self, chance: &mut Chance) -> Bytes {
         let command = self.draw_command(chance);
-        self.spell(command)
+        let mut words = command.arguments();
+        if matches!(command, Command::Set(..)) {
+            let millis = match chance.below(4) {
+                0..3 if self.pair == FLEETING => Some((1 + chance.below(2_000)).to_string()),
+                0 => Some(FAR.to_owned()),
+                _ => None,
+            };
+            words.extend(
+                millis.into_iter().flat_map(|millis| [b"PX".to_vec(), millis.into_bytes()]),
+            );
+        }
+        self.spell_as(command, &words)
     }
 
     fn query(&mut self, chance: &mut Chance) -> Bytes {
@@ -141,7 +169,7 @@ impl Workload for Keys {
                 (Some(replies), Some(exchange.answered))
             }
         };
-        if !exchange.stale {
+        if !exchange.stale && !commands.iter().any(is_fleeting) {
             let operation = Operation { commands, replies };
             let (process, invoked) = (exchange.client as u64, exchange.asked);
             self.history.push(Event { process, invoked, returned, operation });
@@ -162,6 +190,16 @@ impl Workload for Keys {
             Verdict::NotLinearizable(why) => Err(format!("linearizability: {why}")),
             Verdict::Unknown => Ok(Judged { good: 0, undecided: operations }),
         }
+    }
+}
+
+/// Whether the command is on a key that may go by itself.
+fn is_fleeting(command: &Command) -> bool {
+    match command {
+        Command::Get(key) | Command::Set(key, _) => {
+            PAIRS[FLEETING].iter().any(|fleeting| fleeting.as_bytes() == key)
+        }
+        _ => false,
     }
 }
 
@@ -197,7 +235,8 @@ impl Keys {
                     }
                     _ => keys.execute(command),
                 };
-                if expected != *reply {
+                let gone = is_fleeting(command) && *reply == Reply::Nil;
+                if expected != *reply && !gone {
                     return Err(format!(
                         "reply: {command:?} at {place}: {reply:?}, not {expected:?}"
                     ));

@@ -54,15 +54,12 @@ fn every_test_that_must_find_a_defect_exists() {
     }
 }
 
-/// The sources of a test target: one file, or a folder of them.
+/// The sources of a test target: one file, a folder of them, or both.
 fn texts(folder: &Path, target: &str) -> Vec<String> {
-    let read = |path: &Path| fs::read_to_string(path).unwrap();
-    let file = folder.join(format!("{target}.rs"));
-    if file.exists() {
-        return vec![read(&file)];
-    }
-    let files = fs::read_dir(folder.join(target)).unwrap();
-    files.map(|file| read(&file.unwrap().path())).collect()
+    let beside = fs::read_dir(folder.join(target)).into_iter().flatten();
+    let files = beside.map(|file| file.unwrap().path());
+    let files = files.chain([folder.join(format!("{target}.rs"))]);
+    files.filter(|file| file.exists()).map(|file| fs::read_to_string(file).unwrap()).collect()
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! likes.
 
 use behavioral_tests::keys::Keys;
-use raft::simulation::{BATCH, Failed, Kind, Plan, Report, Seeds};
+use raft::simulation::{BATCH, Failed, Kind, Mark, Plan, Report, Seeds};
 
 /// Inputs into servers for each seed.
 const STEPS: u64 = 8_000;
@@ -55,6 +55,14 @@ fn a_batch_that_never_came_into_a_situation_fails() {
     let Err(Failed::Missed(missed, _)) = batch.judge(narrow.clone()) else { panic!("it passed") };
     assert!(missed.contains(&"cluster of seven"), "a situation: {missed:?}");
     assert!(missed.contains(&"slow-frames"), "a kind of trouble: {missed:?}");
+    let mut timeless = narrow.clone();
+    timeless.coverage = Default::default();
+    let Err(Failed::Missed(missed, _)) = batch.judge(timeless.clone()) else { panic!("it passed") };
+    let of_time = "read waited for the time to be told";
+    assert!(!missed.contains(&of_time), "nothing in the machine waits for time: {missed:?}");
+    timeless.coverage.add(Mark::Aged);
+    let Err(Failed::Missed(missed, _)) = batch.judge(timeless) else { panic!("it passed") };
+    assert!(missed.contains(&of_time), "something does: {missed:?}");
     let some = Seeds::new(1..BATCH);
     let tamed = Seeds { without: vec![Kind::Loss], ..batch.clone() };
     let alike = Seeds { nodes: Some(3), ..batch };

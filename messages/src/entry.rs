@@ -23,7 +23,8 @@ pub struct Entry {
 /// node, it is never skipped.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Payload {
-    /// Nothing: the entry with which a leader starts its term (paper, section 8).
+    /// Nothing: the entry with which a leader starts its term (paper, section 8), or one that only
+    /// tells the time.
     Blank,
     /// Commands for the state machine: one connection's batch, in order. Shared, so that an entry
     /// is never copied for a follower or the disk.

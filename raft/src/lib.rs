@@ -86,7 +86,7 @@ pub mod testing;
 #[cfg(feature = "program")]
 pub mod units;
 
-pub use messages::{LogIndex, LogPosition, NodeId, Term};
+pub use messages::{LogIndex, LogPosition, LogTime, NodeId, Term};
 pub use node::{Applied, Config, Consistency, Node, ProposeError, StartError};
 pub use servers::host::{PeerStatus, Status};
 pub use servers::machine::{Applied as At, Pieces, StateMachine, Unreadable, one_piece};

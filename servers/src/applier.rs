@@ -8,7 +8,9 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use messages::{Entry, Item, LogIndex, LogPosition, Operation, Payload, SnapshotMeta, Term};
+use messages::{
+    Entry, Item, LogIndex, LogPosition, LogTime, Operation, Payload, SnapshotMeta, Term,
+};
 use states::{Log, RequestId};
 
 use crate::machine::{Applied, Pieces, StateMachine};
@@ -43,6 +45,23 @@ pub enum Finished {
         /// One reply for each query, in order.
         replies: Vec<Bytes>,
     },
+    /// Its queries have not run: what they ask for is due by the leader's time, but not by that of
+    /// the log.
+    Due {
+        /// The request.
+        id: RequestId,
+        /// Its queries, for after a blank entry.
+        queries: Vec<Operation>,
+    },
+}
+
+/// By which time a read judges what is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AsOf {
+    /// The leader's, at the moment when it runs.
+    Now,
+    /// That of the last entry applied.
+    Applied,
 }
 
 /// The machine, how far it has come, and who waits for it.
@@ -56,13 +75,18 @@ pub struct Applier<M> {
     /// appended, lost the entry and appended again in a later term.
     proposals: BTreeMap<(LogIndex, Term), Waiting>,
     /// Each runs once its index is applied.
-    reads: BTreeMap<(LogIndex, RequestId), Vec<Operation>>,
+    reads: BTreeMap<(LogIndex, RequestId), Read>,
     replies: Replies,
 }
 
 struct Waiting {
     id: RequestId,
     operations: Vec<Operation>,
+}
+
+struct Read {
+    queries: Vec<Operation>,
+    as_of: AsOf,
 }
 
 /// How far the entry after `applied` has come.
@@ -91,6 +115,11 @@ impl<M: StateMachine> Applier<M> {
     /// All entries up to here are applied.
     pub fn applied(&self) -> LogIndex {
         self.applied
+    }
+
+    /// Whether the entry behind that is half applied.
+    pub fn is_within_entry(&self) -> bool {
+        self.progress.is_some()
     }
 
     /// The machine, for comparing replicas.
@@ -135,8 +164,14 @@ impl<M: StateMachine> Applier<M> {
     }
 
     /// Queries to run once the log is applied up to `index`.
-    pub fn read_at(&mut self, index: LogIndex, id: RequestId, queries: Vec<Operation>) {
-        self.reads.insert((index, id), queries);
+    pub fn read_at(
+        &mut self,
+        index: LogIndex,
+        id: RequestId,
+        queries: Vec<Operation>,
+        as_of: AsOf,
+    ) {
+        self.reads.insert((index, id), Read { queries, as_of });
     }
 
     /// The proposal at `position` no longer waits; its entry is applied all the same.
@@ -161,12 +196,18 @@ impl<M: StateMachine> Applier<M> {
 
     /// Applies entries up to `commit` and runs the reads that become due, but executes no more than
     /// about `budget` operations, so that heartbeats never wait for the machine; it may stop inside
-    /// an entry.
-    pub fn apply(&mut self, log: &Log, commit: LogIndex, budget: usize) -> Vec<Finished> {
+    /// an entry. `now` is log time at this moment, if this node leads.
+    pub fn apply(
+        &mut self,
+        log: &Log,
+        commit: LogIndex,
+        budget: usize,
+        now: Option<LogTime>,
+    ) -> Vec<Finished> {
         let mut finished = Vec::new();
         let mut left = budget;
         while left > 0 {
-            if self.run_read(&mut left, &mut finished) {
+            if self.run_read(&mut left, now, &mut finished) {
                 continue;
             }
             if self.applied >= commit {
@@ -188,9 +229,20 @@ impl<M: StateMachine> Applier<M> {
         (self.progress.is_none() && key.0 <= self.applied).then_some(*key)
     }
 
-    fn run_read(&mut self, left: &mut usize, finished: &mut Vec<Finished>) -> bool {
+    fn run_read(
+        &mut self,
+        left: &mut usize,
+        now: Option<LogTime>,
+        finished: &mut Vec<Finished>,
+    ) -> bool {
         let Some(key) = self.next_read() else { return false };
-        let queries = self.reads.remove(&key).expect("just found");
+        let Read { queries, as_of } = self.reads.remove(&key).expect("just found");
+        if let (AsOf::Now, Some(now)) = (as_of, now)
+            && self.is_due(&queries, now)
+        {
+            finished.push(Finished::Due { id: key.1, queries });
+            return true;
+        }
         for query in &queries {
             if let Operation::Query(bytes) = query {
                 self.machine.query(bytes, &mut self.replies.buffer);
@@ -200,6 +252,13 @@ impl<M: StateMachine> Applier<M> {
         *left = left.saturating_sub(queries.len().max(1));
         finished.push(Finished::Read { id: key.1, replies: self.replies.take() });
         true
+    }
+
+    fn is_due(&self, queries: &[Operation], now: LogTime) -> bool {
+        queries.iter().any(|query| match query {
+            Operation::Query(query) => self.machine.is_due(query, now),
+            Operation::Command(_) => false,
+        })
     }
 
     /// Goes on with the entry after `applied`; whether it is finished. The entry drives the machine;

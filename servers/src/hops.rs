@@ -35,6 +35,7 @@ impl Display for InputLine<'_> {
             Input::Timeout => write!(f, "timeout"),
             Input::Written(id) => write!(f, "written w{}", id.0),
             Input::Propose { id, .. } => write!(f, "propose #{}", id.0),
+            Input::Blank(id) => write!(f, "blank #{}", id.0),
             Input::Read(id) => write!(f, "read #{}", id.0),
             Input::PeerLost(peer) => write!(f, "lost n{peer}"),
             Input::SnapshotTaken(meta) => write!(f, "snapshot {} in place", meta.position),

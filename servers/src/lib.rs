@@ -4,7 +4,8 @@
 //! - [`host`]: what clients' doors say to a server and get back; [`machine`]: what a user brings;
 //! - [`server`]: the actor, five verbs: receive, swap, perform, apply, reply;
 //! - [`proposals`]: the requests that wait, each with its time limit; [`forward`]: passing them to
-//!   the leader; [`applier`]: what becomes of them when entries are applied;
+//!   the leader; [`applier`]: what becomes of them when entries are applied; `due`: blank entries
+//!   for what time alone brings about;
 //! - [`snapshots`]: when one is taken, received, sent;
 //!   [`keeping`]: the thread that has them;
 //! - [`outbox`]: what a turn leaves to be done; [`status`]: how a server sees itself;
@@ -14,6 +15,7 @@
 //! - [`founding`]: how a cluster begins.
 
 pub mod applier;
+pub(crate) mod due;
 pub mod forward;
 pub mod founding;
 pub mod gate;

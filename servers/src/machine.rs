@@ -37,6 +37,20 @@ pub trait StateMachine: Send {
     /// about happens here, in bounded steps. `at.place` is zero.
     fn advance(&mut self, _: Applied) {}
 
+    /// From which log time on `advance` has something to do; none if nothing waits for time. Where
+    /// no entry comes by then, the leader has a blank one committed. Every `advance` at or after that
+    /// time must bring the machine nearer to another one, or to none: else blank entries never end.
+    fn next_due(&self) -> Option<LogTime> {
+        None
+    }
+
+    /// Whether the answer to a query may be another one once an entry of the time `now` is applied.
+    /// A linearizable read of which this is true, `now` being the leader's time, waits for a blank
+    /// entry.
+    fn is_due(&self, _query: &[u8], now: LogTime) -> bool {
+        self.next_due().is_some_and(|due| due <= now)
+    }
+
     /// Answers a question and changes nothing; appends the answer to `reply`.
     fn query(&self, query: &[u8], reply: &mut Vec<u8>);
 

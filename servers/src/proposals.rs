@@ -9,6 +9,7 @@ use messages::{
 };
 use states::{Input, RequestId, Time, Turn};
 
+use crate::applier::AsOf;
 use crate::host::{Batch, Outcome, Token};
 use crate::machine::StateMachine;
 use crate::server::Server;
@@ -279,7 +280,7 @@ impl<M: StateMachine> Server<M> {
         let request = Request::new(Requester::Client(token), operations, arrived, expires);
         let local = stale && !request.writes;
         match self.requests.add(request) {
-            Some(id) if local => self.read_at(id, self.applier.applied()),
+            Some(id) if local => self.read_at(id, self.applier.applied(), AsOf::Applied),
             Some(_) => {}
             None => self.outbox.replies.push((token, Outcome::Busy)),
         }
@@ -336,9 +337,9 @@ impl<M: StateMachine> Server<M> {
         self.swap(turn, input);
     }
 
-    pub(crate) fn read_at(&mut self, id: RequestId, index: messages::LogIndex) {
+    pub(crate) fn read_at(&mut self, id: RequestId, index: LogIndex, as_of: AsOf) {
         let queries = self.requests.take_operations(id);
-        self.applier.read_at(index, id, queries);
+        self.applier.read_at(index, id, queries, as_of);
         self.requests.set(id, Stage::ReadAt(index));
     }
 

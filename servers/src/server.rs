@@ -5,12 +5,13 @@
 //! outbox; the same events leave the same outbox. Must never take a protocol decision: it compares
 //! no terms and no log positions, the state does.
 
-use messages::{Boot, Content, Envelope, GroupId, LogIndex, NodeId, Term};
+use messages::{Boot, Content, Envelope, GroupId, LogIndex, LogTime, NodeId, Term};
 use states::{
     Answer, Effects, Input, Micros, Replica, RequestId, State, Time, Turn, WallTime, WriteId,
 };
 
-use crate::applier::{Applier, Finished};
+use crate::applier::{Applier, AsOf, Finished};
+use crate::due;
 use crate::forward::{Copies, Origins, for_peer};
 use crate::host::{Batch, Outcome, Status, Token};
 use crate::machine::StateMachine;
@@ -103,6 +104,12 @@ pub struct Server<M> {
     pub(crate) led_by: Option<(NodeId, Term)>,
     /// A request came back within a turn and can perhaps be placed in the next.
     pub(crate) place_again: bool,
+    /// Reads that wait for a blank entry.
+    pub(crate) held: Vec<RequestId>,
+    /// When a blank entry was proposed.
+    pub(crate) last_blank: Time,
+    /// Log time in this turn, if this node leads.
+    pub(crate) log_time: Option<LogTime>,
     pub(crate) stopping: bool,
     pub(crate) now: Time,
 }
@@ -135,6 +142,9 @@ impl<M: StateMachine> Server<M> {
             from_peers: Vec::new(),
             led_by: None,
             place_again: false,
+            held: Vec::new(),
+            last_blank: Time(0),
+            log_time: None,
             stopping: false,
             now,
         };
@@ -157,6 +167,7 @@ impl<M: StateMachine> Server<M> {
         self.wake_requests();
         self.place_requests(&mut turn);
         self.tend_transfer(&mut turn);
+        self.propose_blank(&mut turn);
         self.state.as_mut().expect("a state between inputs").finish(&mut self.replica, &mut turn);
         self.perform(turn.effects);
     }
@@ -166,7 +177,7 @@ impl<M: StateMachine> Server<M> {
     pub fn apply(&mut self) {
         let commit = self.replica.commit_index();
         let budget = self.settings.apply_budget;
-        for finished in self.applier.apply(self.replica.log(), commit, budget) {
+        for finished in self.applier.apply(self.replica.log(), commit, budget, self.log_time) {
             match finished {
                 Finished::Applied { id, position, replies } => {
                     self.reply(id, Outcome::Done { replies, position: Some(position) });
@@ -178,6 +189,7 @@ impl<M: StateMachine> Server<M> {
                     self.requests.put_operations(id, operations);
                     self.not_appended(id);
                 }
+                Finished::Due { id, queries } => self.hold(id, queries),
             }
         }
         self.expire_requests();
@@ -195,7 +207,8 @@ impl<M: StateMachine> Server<M> {
             return Some(Time(0));
         }
         let transfer = self.snapshots.deadline(self.settings.snapshot_part.max(1));
-        let deadlines = [self.state().deadline(), self.requests.deadline(), transfer];
+        let state = self.state().deadline();
+        let deadlines = [state, self.requests.deadline(), transfer, self.blank_due()];
         deadlines.into_iter().flatten().min()
     }
 
@@ -203,6 +216,7 @@ impl<M: StateMachine> Server<M> {
     pub fn has_more(&self) -> bool {
         self.place_again
             || self.snapshots.has_more()
+            || !self.held.is_empty()
             || self.applier.has_more(self.replica.commit_index())
     }
 
@@ -246,7 +260,8 @@ impl<M: StateMachine> Server<M> {
     pub fn load(&self) -> Load {
         let (requests, request_bytes) = self.requests.load();
         let (proposals, reads) = self.applier.waiting();
-        Load { requests, request_bytes, proposals, reads, copies: self.copies.count() }
+        let (held, copies) = (self.held.len(), self.copies.count());
+        Load { requests, request_bytes, proposals, reads, held, copies }
     }
 
     /// The facts: term, vote, log.
@@ -257,6 +272,11 @@ impl<M: StateMachine> Server<M> {
     /// The log is applied up to here; of the entry behind it a part may be.
     pub fn applied(&self) -> LogIndex {
         self.applier.applied()
+    }
+
+    /// Whether of the entry behind `applied` something is applied, if only its time.
+    pub fn is_within_entry(&self) -> bool {
+        self.applier.is_within_entry()
     }
 
     /// The machine, for comparing replicas.
@@ -350,6 +370,9 @@ impl<M: StateMachine> Server<M> {
     }
 
     fn on_answer(&mut self, id: RequestId, answer: Answer) {
+        if id == due::BLANK {
+            return self.on_blank(answer);
+        }
         if self.requests.get(id).is_none() {
             return; // a read that expired while the rules had it
         }
@@ -359,7 +382,7 @@ impl<M: StateMachine> Server<M> {
                 self.applier.wait_for(position, id, operations);
                 self.requests.set(id, Stage::Appended(position));
             }
-            Answer::ReadAt(index) => self.read_at(id, index),
+            Answer::ReadAt(index) => self.read_at(id, index, AsOf::Now),
             Answer::NotLeader => self.not_appended(id),
             Answer::Busy => self.reply(id, Outcome::Busy),
         }

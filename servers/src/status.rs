@@ -58,6 +58,8 @@ pub struct Load {
     pub proposals: usize,
     /// Batches of reads that wait for the log to be applied.
     pub reads: usize,
+    /// Batches of reads that wait for a blank entry to be proposed.
+    pub held: usize,
     /// Copies handed to a leader that may still be answered.
     pub copies: usize,
 }

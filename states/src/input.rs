@@ -38,6 +38,9 @@ pub enum Input {
         /// The batch.
         items: Vec<Item>,
     },
+    /// Append an entry without commands, so that log time goes on; answered under this id, as a
+    /// proposal is.
+    Blank(RequestId),
     /// Find an index at which a linearizable read may run.
     Read(RequestId),
     /// A snapshot is in place on this node's disk, and will be found at a start.

@@ -14,7 +14,7 @@ mod replicate;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use messages::{Item, LogIndex, Message, NodeId, Payload, Term};
+use messages::{LogIndex, LogTime, Message, NodeId, Payload, Term};
 
 use self::clock::LogClock;
 use self::heartbeat::Rounds;
@@ -69,6 +69,11 @@ impl Leader {
 
     pub(crate) fn deadline(&self) -> Time {
         self.rounds.deadline()
+    }
+
+    /// The time that an entry made now would have.
+    pub(crate) fn log_time(&self, now: Time, wall: WallTime) -> LogTime {
+        self.clock.clone().read(now, wall)
     }
 
     /// How far this follower's log is known to match.
@@ -135,9 +140,8 @@ impl Leader {
         turn: &mut Turn,
         id: RequestId,
         only_in: Option<Term>,
-        items: Vec<Item>,
+        payload: Payload,
     ) {
-        let payload = Payload::Command(items.into());
         let answer = if only_in.is_some_and(|term| term != replica.term()) {
             Answer::NotLeader
         } else if self.unsettled_bytes > 0

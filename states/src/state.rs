@@ -3,13 +3,13 @@
 //! one role.
 
 use messages::{
-    AppendEntriesReply, AppendOutcome, HeartbeatReply, LogIndex, LogPosition, Message, NodeId,
-    Round, SnapshotMeta, Term,
+    AppendEntriesReply, AppendOutcome, HeartbeatReply, LogIndex, LogPosition, LogTime, Message,
+    NodeId, Payload, Round, SnapshotMeta, Term,
 };
 
 use crate::{
-    Answer, Candidate, Decision, Follower, Input, Leader, PreCandidate, Refusal, Replica, Role,
-    Time, Turn, WriteId, voting,
+    Answer, Candidate, Decision, Follower, Input, Leader, PreCandidate, Refusal, Replica,
+    RequestId, Role, Time, Turn, WallTime, WriteId, voting,
 };
 
 /// Terms rise by one with each election; a jump beyond this is no honest node's.
@@ -59,14 +59,9 @@ impl State {
                 self
             }
             Input::Propose { id, only_in, items } => {
-                match &mut self {
-                    State::Leader(leader) => leader.on_propose(replica, turn, id, only_in, items),
-                    State::Follower(_) | State::PreCandidate(_) | State::Candidate(_) => {
-                        turn.answer(id, Answer::NotLeader);
-                    }
-                }
-                self
+                self.on_propose(replica, turn, id, only_in, Payload::Command(items.into()))
             }
+            Input::Blank(id) => self.on_propose(replica, turn, id, None, Payload::Blank),
             Input::Read(id) => {
                 match &mut self {
                     State::Leader(leader) => leader.on_read(id),
@@ -116,6 +111,14 @@ impl State {
             State::Follower(follower) => follower.leader(),
             State::PreCandidate(_) | State::Candidate(_) => None,
             State::Leader(_) => Some(replica.id),
+        }
+    }
+
+    /// Log time at this moment, as an entry made now would have it; only a leader knows.
+    pub fn log_time(&self, now: Time, wall: WallTime) -> Option<LogTime> {
+        match self {
+            State::Leader(leader) => Some(leader.log_time(now, wall)),
+            State::Follower(_) | State::PreCandidate(_) | State::Candidate(_) => None,
         }
     }
 
@@ -264,6 +267,23 @@ impl State {
                 if !replica.has_all(meta.position) {
                     replica.install(turn, meta);
                 }
+            }
+        }
+        self
+    }
+
+    fn on_propose(
+        mut self,
+        replica: &mut Replica,
+        turn: &mut Turn,
+        id: RequestId,
+        only_in: Option<Term>,
+        payload: Payload,
+    ) -> State {
+        match &mut self {
+            State::Leader(leader) => leader.on_propose(replica, turn, id, only_in, payload),
+            State::Follower(_) | State::PreCandidate(_) | State::Candidate(_) => {
+                turn.answer(id, Answer::NotLeader);
             }
         }
         self

@@ -142,6 +142,12 @@ impl Cluster {
         self.input(id, Input::Propose { id: request, only_in, items })
     }
 
+    /// An entry without commands.
+    pub fn blank(&mut self, id: u64) -> Effects {
+        let request = self.next_request();
+        self.input(id, Input::Blank(request))
+    }
+
     /// A linearizable read.
     pub fn read(&mut self, id: u64) -> Effects {
         let request = self.next_request();

@@ -64,6 +64,7 @@ pub fn input(input: &Input) -> String {
         Input::Propose { id, only_in: Some(term), .. } => {
             format!("propose #{} only in term {term}", id.0)
         }
+        Input::Blank(id) => format!("blank #{}", id.0),
         Input::Read(id) => format!("read #{}", id.0),
         Input::PeerLost(peer) => format!("lost {}", node(*peer)),
         Input::SnapshotTaken(meta) => format!("snapshot {} in place", meta.position),

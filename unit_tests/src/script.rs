@@ -21,7 +21,7 @@
 //! | `transfer n2 from=n1 [at=4]` | all parts of n1's newest snapshot, or that up to there, arrive as far as they are wanted, and it is restored |
 //! | `snapshot_failed n1 peer=n2` | the peer took no part of its snapshot for too long |
 //! | `lost n1 peer=n2` | its connection to that peer is lost |
-//! | `propose n1 [bytes=1] [only_in=3]`, `read n1` | a request |
+//! | `propose n1 [bytes=1] [only_in=3]`, `blank n1`, `read n1` | a request |
 //! | `write n1 [jobs=1]` | its disk does all that it was given, or so many jobs |
 //! | `deliver [from=n1] [to=n2]` | what is under way there arrives |
 //! | `lose [from=n1] [to=n2]` | or is lost |
@@ -143,6 +143,7 @@ impl Runner {
                 let bytes = number(arguments, "bytes")?.unwrap_or(1) as usize;
                 cluster.propose(node, bytes, only_in);
             }
+            "blank" => drop(cluster.blank(node)),
             "read" => drop(cluster.read(node)),
             "lost" => {
                 let lost = peer(arguments, "peer")?.ok_or("whose connection?")?;

@@ -1,3 +1,3 @@
 //! The leader's rules: scripts, and what needs numbers.
 
-unit_tests::scripts!("leader": replication conflict limits reads stepping_down);
+unit_tests::scripts!("leader": replication conflict limits blank reads stepping_down);

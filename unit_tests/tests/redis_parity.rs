@@ -3,72 +3,13 @@
 
 #[path = "support/door.rs"]
 mod door;
+#[path = "support/redis.rs"]
+mod redis;
 
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::io::Write;
 
-use door::{Client, Open, Random, open, pipeline, request};
-
-/// A Redis of this test, behind a socket in a folder of its own.
-struct Redis {
-    process: Child,
-    socket: PathBuf,
-    _folder: tempfile::TempDir,
-}
-
-impl Redis {
-    fn start() -> Redis {
-        let folder = tempfile::tempdir().expect("a folder");
-        let socket = folder.path().join("redis");
-        let mut process = Command::new("redis-server")
-            .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"])
-            .arg(&socket)
-            .current_dir(folder.path())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("redis-server starts: this test compares with it, install Redis 7.0");
-        let lines = BufReader::new(process.stdout.take().expect("piped")).lines();
-        let mut lines = lines.map(|line| line.expect("text"));
-        assert!(
-            lines.any(|line| line.contains("ready to accept connections")),
-            "redis-server ended before it was ready"
-        );
-        let mut redis = Redis { process, socket, _folder: folder };
-        let server = String::from_utf8(redis.connect().call("info server")).expect("text");
-        assert!(server.contains("redis_version:7.0."), "not Redis 7.0: {server}");
-        redis
-    }
-
-    fn connect(&mut self) -> Client<UnixStream> {
-        let stream = UnixStream::connect(&self.socket).expect("redis-server listens");
-        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a time-out");
-        Client::new(stream)
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// Redis does not order keys.
-fn in_order(sent: &[u8], reply: Vec<u8>) -> Vec<u8> {
-    if !sent.to_ascii_lowercase().windows(10).any(|part| part == b"$4\r\nkeys\r\n") {
-        return reply;
-    }
-    let text: String = reply.iter().map(|&byte| char::from(byte)).collect();
-    let mut parts: Vec<&str> = text.split("\r\n$").collect();
-    parts[1..].sort_unstable();
-    let joined = parts.join("\r\n$");
-    let mut letters: Vec<u8> = joined.chars().map(|letter| letter as u8).collect();
-    letters.sort_unstable();
-    letters
-}
+use door::{Open, Random, open, pipeline, request};
+use redis::{Redis, in_order};
 
 /// Sends requests to both, in pipelines of the given length, and compares each reply.
 fn compare(redis: &mut Redis, ours: &Open, requests: &[Vec<u8>], pipelined: usize) {
@@ -106,6 +47,129 @@ const SCRIPT: &str = "
     set b 4 xx nx
     set b 4 foo
     set b 4 nx foo
+    set b 4 ex
+    set b 4 px 10 ex 10
+    set b 4 ex 10 keepttl
+    set b 4 keepttl px 10
+    set b 4 ex x
+    set b 4 px 1.5
+    set b 4 ex 0
+    set b 4 exat -1
+    set b 4 px 9223372036854775807
+    set b 4 px 9223372036854775808
+    set b 4 ex 9223372036854775
+    set b 4 ex 9223372036854776
+    set b 4 pxat 9223372036854775807 get
+    pexpiretime b
+    set b 4 persist
+    set b 4 EXAT 4102444800 ExAt 4102444801
+    expiretime b
+    ttl nosuch
+    pttl nosuch
+    expiretime nosuch
+    pexpiretime nosuch
+    ttl b c
+    set b 4 keepttl KEEPTTL nx get
+    expiretime b
+    set b 4 keepttl
+    expiretime b
+    append b 1
+    incr b
+    expiretime b
+    getset b 5
+    ttl b
+    setex b 0 x
+    setex b -1 x
+    setex b x x
+    setex b 9223372036854776 x
+    setex b 9223372036854775 x
+    setex b 100 x y
+    psetex b 0 x
+    psetex b 9223372036854775807 x
+    psetex b 100000000 x
+    setnx b 1
+    get b
+    expire b
+    expire b x
+    expire b 1.5 nx
+    expire b 9223372036854776
+    expire b -9223372036854776
+    expire b 9223372036854775
+    pexpire b 9223372036854775807
+    pexpireat b 9223372036854775807
+    pexpiretime b
+    expireat b 9223372036854775
+    expireat b 9223372036854776
+    expireat b -9223372036854776
+    expireat nosuch -9223372036854776
+    expireat nosuch 100
+    expire b 10 foo
+    expire b x foo
+    expire b 10 nx xx
+    expire b 10 xx nx gt
+    expire b 10 nx gt
+    expire b 10 lt nx
+    expire b 10 gt lt
+    expire b 10 gt lt foo
+    persist b
+    persist b
+    persist nosuch
+    ttl b
+    expireat b 4102444800 gt
+    expireat b 4102444800 xx
+    ttl b
+    expireat b 4102444800 lt
+    expireat b 4102444801 lt
+    expireat b 4102444800 gt
+    expireat b 4102444800 lt
+    expireat b 4102444801 nx
+    expiretime b
+    expireat b 4102444801 gt GT
+    pexpireat b 4102444801499 XX gt
+    expiretime b
+    pexpireat b 4102444801500 XX gt
+    expiretime b
+    pexpiretime b
+    getex b
+    pexpiretime b
+    getex b persist ex 10
+    getex b ex 10 persist
+    getex b keepttl
+    getex b ex
+    getex b ex 0
+    getex b px x
+    getex nosuch px x
+    getex nosuch px x y
+    getex b exat 4102444800
+    expiretime b
+    getex b pxat 4102444800777
+    pexpiretime b
+    getex b PERSIST persist
+    pexpiretime b
+    getex b exat 1
+    get b
+    set b 4
+    expireat b 1 nx
+    exists b
+    set b 4 pxat 1
+    get b
+    strlen b
+    set b 4 pxat 1 nx get
+    setnx b 5
+    pexpire b -9223372036854775808
+    get b
+    mset b 4 c 5
+    pexpireat b 4102444800000
+    pexpireat c 4102444800000
+    mset b 5
+    pexpiretime b
+    incrby c 5
+    decr c
+    pexpiretime c
+    getdel c
+    set c 5
+    pexpiretime c
+    del c
     set b
     set
     SeT b _

@@ -4,6 +4,8 @@
 
 #[path = "server/bench.rs"]
 mod bench;
+#[path = "server/due.rs"]
+mod due;
 
 use bench::{Bench, command, query};
 use bytes::Bytes;

@@ -39,8 +39,7 @@ fn strings() {
          set b 2 nx get => $-1
          set b 3 NX GET => $1|2
          set b 3 xx nx => -ERR syntax error
-         set b 3 ex 10 => -ERR syntax error
-         set b 3 keepttl => -ERR syntax error
+         set b 3 persist => -ERR syntax error
          mget a b c => *3|$1|2|$1|2|$-1
          setnx a 5 => :0
          setnx c 5 => :1

@@ -101,6 +101,10 @@ named! {
         ReadOverPause = "read confirmed after a pause",
         /// A read waited for the leader to commit the first entry of its term (paper, section 8).
         ReadWaited = "read waited for the term's blank",
+        /// A read met what is due by the leader's time, and waited for a blank entry.
+        ReadHeld = "read waited for the time to be told",
+        /// An entry without commands changed the machine.
+        Aged = "machine changed by time alone",
         /// A read of what a node has applied was old.
         StaleRead = "old answer for who is content with it",
         /// The same, by a node that believed to lead.
@@ -136,6 +140,9 @@ named! {
         ServedBridge = "served over a bridge",
     }
 }
+
+/// Situations that a machine in which nothing waits for time never comes into: neither of them.
+pub const OF_TIME: [Mark; 2] = [Mark::ReadHeld, Mark::Aged];
 
 /// Situations of features that are not there yet, and the feature.
 pub const NOT_YET: [(&str, &str); 6] = [

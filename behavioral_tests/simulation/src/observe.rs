@@ -217,6 +217,9 @@ impl<W: Workload> World<W> {
                 seen.lines.on_follower_commit(from, to)?;
             }
             self.checks.on_commit(term, log, from, to)?;
+            if self.checks.is_aged() {
+                coverage.add(Mark::Aged);
+            }
             for command in self.checks.take_fresh() {
                 self.clients.workload.on_commit(command);
             }
@@ -234,7 +237,8 @@ impl<W: Workload> World<W> {
         let list = server.machine().seen();
         if seen.progress != (view.applied, list.length) {
             seen.progress = (view.applied, list.length);
-            let digest = server.machine().machine().digest();
+            let between = !server.is_within_entry();
+            let digest = between.then(|| server.machine().machine().digest());
             let progress = Progress { applied: view.applied, seen: list, digest };
             self.checks.on_applied(view.id, progress)?;
             if self.checks.is_within(progress) {
@@ -243,7 +247,11 @@ impl<W: Workload> World<W> {
         }
         let limit = self.trouble.waiting_bytes;
         let waiting = (self.nodes[node].waiting(), self.trouble.clients);
-        check_load(view.id, &server.load(), limit, waiting)?;
+        let load = server.load();
+        check_load(view.id, &load, limit, waiting)?;
+        if load.held > 0 {
+            coverage.add(Mark::ReadHeld);
+        }
         self.check_traffic(node, turn)?;
         self.digest(node, turn);
         self.note_election(node, turn)

@@ -1,6 +1,8 @@
 //! What each node has shown so far in its present run, kept outside it: what may only grow, and what
 //! must stay within its limits. Must never ask a node what it remembers of itself.
 
+use std::collections::VecDeque;
+
 use messages::{Entry, LogIndex, LogPosition, NodeId, Term};
 use servers::status::Load;
 use states::{Config, Log, Role};
@@ -49,9 +51,10 @@ struct Office {
     term: Term,
     /// Where its log ended.
     last: LogPosition,
-    /// Entries up to here are committed, and durable on the node.
-    settled: LogIndex,
-    /// Bytes of those behind that.
+    /// Entries that are not committed, or not durable on the node, with their bytes: the log itself may
+    /// have forgotten them in the turn in which they were settled.
+    unsettled: VecDeque<(LogIndex, usize)>,
+    /// Their bytes.
     open: usize,
 }
 
@@ -93,9 +96,11 @@ impl Seat {
         }
         let settled = view.commit.min(view.log.durable());
         if !self.has_led(view) {
-            let open = view.log.slice(settled.next(), usize::MAX).map(Entry::size).sum();
+            let unsettled: VecDeque<_> =
+                view.log.slice(settled.next(), usize::MAX).map(sized).collect();
+            let open = unsettled.iter().map(|(_, size)| size).sum();
             let (term, last) = (view.term, view.log.last());
-            self.office = Some(Office { term, last, settled, open });
+            self.office = Some(Office { term, last, unsettled, open });
             return Ok(());
         }
         let office = self.office.as_mut().expect("it leads");
@@ -115,13 +120,18 @@ impl Seat {
                 ));
             }
             office.open += entry.size();
+            office.unsettled.push_back(sized(entry));
         }
-        for index in office.settled.0 + 1..=settled.0 {
-            office.open -= view.log.entry(LogIndex(index)).map_or(0, Entry::size);
+        while let Some((_, size)) = office.unsettled.pop_front_if(|(index, _)| *index <= settled) {
+            office.open -= size;
         }
-        (office.last, office.settled) = (view.log.last(), settled);
+        office.last = view.log.last();
         Ok(())
     }
+}
+
+fn sized(entry: &Entry) -> (LogIndex, usize) {
+    (entry.position.index, entry.size())
 }
 
 /// Everything that waits in a node has a limit, and belongs to a request that waits.
@@ -135,7 +145,7 @@ pub fn check_load(
         let (bytes, requests) = (load.request_bytes, load.requests);
         return Err(format!("bounds: {bytes} bytes of {requests} requests wait at {id}"));
     }
-    if load.proposals + load.reads + load.copies > load.requests || clients > present {
+    if load.proposals + load.reads + load.held + load.copies > load.requests || clients > present {
         return Err(format!("bounds: at {id} something waits for nobody: {load:?}, {clients}"));
     }
     Ok(())

@@ -4,6 +4,7 @@
 //! is given or gives.
 
 use bytes::Bytes;
+use messages::LogTime;
 use servers::machine::{Applied, Pieces, StateMachine, Unreadable};
 
 /// Bytes at the beginning of a command: its number, and how much padding follows them.
@@ -137,6 +138,14 @@ impl<M: StateMachine> StateMachine for Witness<M> {
 
     fn advance(&mut self, at: Applied) {
         self.machine.advance(at);
+    }
+
+    fn next_due(&self) -> Option<LogTime> {
+        self.machine.next_due()
+    }
+
+    fn is_due(&self, query: &[u8], now: LogTime) -> bool {
+        self.machine.is_due(query, now)
     }
 
     fn fresh(&self) -> Witness<M> {

@@ -1,7 +1,7 @@
 //! `raft inspect`: a stopped node's votes and its log, entry by entry, or what is damaged and where.
 //! Must never change the folder.
 
-use messages::{Entry, Item, Payload};
+use messages::{Entry, Item, Payload, Term};
 use raft::exit::{self, Failure};
 use raft::store::arguments::Arguments;
 use raft::{print, render};
@@ -25,8 +25,9 @@ pub fn inspect(options: options::Inspect) -> anyhow::Result<()> {
         return Err(error.clone().into());
     }
     print::text(heading(&inspection))?;
+    let mut term = Term(0);
     for entries in inspection.entries.chunks(LINES) {
-        let lines: String = entries.iter().map(|entry| line(entry) + "\n").collect();
+        let lines: String = entries.iter().map(|entry| line(entry, &mut term) + "\n").collect();
         print::text(lines)?;
     }
     for segment in &inspection.segments {
@@ -63,10 +64,12 @@ fn heading(inspection: &Inspection) -> String {
     text
 }
 
-/// `5@3  SET a 1`: index 5 of term 3.
-fn line(entry: &Entry) -> String {
+/// `5@3  SET a 1`: index 5 of term 3. `term` is that of the line before.
+fn line(entry: &Entry, term: &mut Term) -> String {
+    let begins = std::mem::replace(term, entry.position.term) != entry.position.term;
     let what = match &entry.payload {
-        Payload::Blank => "(start of the term)".into(),
+        Payload::Blank if begins => "(start of the term)".into(),
+        Payload::Blank => "(the time)".into(),
         Payload::Command(items) => items.iter().map(command).collect::<Vec<_>>().join(" · "),
     };
     format!("{}  {what}", entry.position)

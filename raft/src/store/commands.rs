@@ -1,7 +1,7 @@
 //! The one table of the store's commands. Must never hold what a command does.
 
 use super::arguments::Arguments;
-use super::{Store, keys, strings};
+use super::{Store, expiry, keys, strings};
 
 /// A command of the store.
 #[derive(Clone, Copy, Debug)]
@@ -26,18 +26,22 @@ pub enum Action {
 
 use Action::{Read, Write};
 
-const COMMANDS: [Command; 22] = [
+const COMMANDS: [Command; 34] = [
     command("append", 3, Write(strings::append)),
     command("dbsize", 1, Read(keys::dbsize)),
     command("decr", 2, Write(strings::decr)),
     command("decrby", 3, Write(strings::decrby)),
     command("del", -2, Write(keys::del)),
     command("exists", -2, Read(keys::exists)),
+    command("expire", -3, Write(expiry::expire)),
+    command("expireat", -3, Write(expiry::expireat)),
+    command("expiretime", 2, Read(expiry::expiretime)),
     command("flushall", -1, Write(keys::flush)),
     command("flushdb", -1, Write(keys::flush)),
     command("function", -2, Write(keys::function)),
     command("get", 2, Read(strings::get)),
     command("getdel", 2, Write(strings::getdel)),
+    command("getex", -2, Write(expiry::getex)),
     command("getset", 3, Write(strings::getset)),
     command("incr", 2, Write(strings::incr)),
     command("incrby", 3, Write(strings::incrby)),
@@ -45,9 +49,17 @@ const COMMANDS: [Command; 22] = [
     command("mget", -2, Read(strings::mget)),
     command("mset", -3, Write(strings::mset)),
     command("msetnx", -3, Write(strings::msetnx)),
+    command("persist", 2, Write(expiry::persist)),
+    command("pexpire", -3, Write(expiry::pexpire)),
+    command("pexpireat", -3, Write(expiry::pexpireat)),
+    command("pexpiretime", 2, Read(expiry::pexpiretime)),
+    command("psetex", 4, Write(strings::psetex)),
+    command("pttl", 2, Read(expiry::pttl)),
     command("set", -3, Write(strings::set)),
+    command("setex", 4, Write(strings::setex)),
     command("setnx", 3, Write(strings::setnx)),
     command("strlen", 2, Read(strings::strlen)),
+    command("ttl", 2, Read(expiry::ttl)),
     command("type", 2, Read(keys::type_of)),
 ];
 
@@ -58,7 +70,7 @@ const fn command(name: &'static str, arity: i32, action: Action) -> Command {
 /// Slots of the lookup: a power of two, well above the number of commands.
 const SLOTS: usize = 128;
 const FREE: u8 = u8::MAX;
-const LONGEST: usize = 8;
+const LONGEST: usize = 11;
 
 static TABLE: [Command; COMMANDS.len()] = COMMANDS;
 static INDEX: [u8; SLOTS] = index();
@@ -101,6 +113,13 @@ pub fn find(name: &[u8]) -> Option<&'static Command> {
         slot = (slot + 1) % SLOTS;
     }
     None
+}
+
+/// The keys that a query names, perhaps with arguments that are none; `None` if it shows all keys.
+pub fn keys_of(query: &[u8]) -> Option<impl Iterator<Item = &[u8]>> {
+    let mut arguments = Arguments::decode(query)?;
+    let command = find(arguments.shift())?;
+    (command.name != "keys").then_some(arguments)
 }
 
 /// All commands.

@@ -4,12 +4,16 @@
 //!
 //! - [`arguments`]: how a request is spelt in the log;
 //! - [`commands`]: the one table of what there is;
-//! - [`strings`], [`keys`]: what the commands do, a file for each type of data;
+//! - [`strings`], [`keys`], [`expiry`]: what the commands do, a file for each type of data, and one
+//!   for times to live;
+//! - [`deadline`]: until when keys are there, by log time, and which goes first;
 //! - [`reply`]: RESP2 replies, and the words of Redis for what was wrong;
 //! - [`pair`]: a key with its string, and their part of the digest; [`glob`]: patterns of `KEYS`.
 
 pub mod arguments;
 pub mod commands;
+mod deadline;
+mod expiry;
 pub mod glob;
 mod keys;
 mod pair;
@@ -20,10 +24,12 @@ use std::hash::{BuildHasher, RandomState};
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::{Entry, OccupiedEntry};
+use messages::LogTime;
 use servers::machine::{Applied, Pieces, StateMachine, Unreadable};
 
 use arguments::Arguments;
 use commands::{Action, Command};
+use deadline::{Deadline, Deadlines};
 use pair::Pair;
 
 /// The longest string that a key may hold, bytes. The same on every node of every version, as it
@@ -34,7 +40,11 @@ pub const MAX_VALUE: usize = 4 << 20;
 /// pipeline whose replies have grown so long gets no more of them.
 pub const MAX_REPLY: usize = 64 << 20;
 
-/// Keys and their values.
+/// Keys that one log entry removes because their time is over, at most.
+pub const EXPIRED_AN_ENTRY: usize = 64;
+
+/// Keys and their values. A key whose deadline is over by the log time applied counts as absent, be
+/// it removed already or not: only [`len`](Store::len) counts it until then.
 ///
 /// The table's hasher is seeded at random, so that no client can pick keys that collide. Its order
 /// therefore must show nowhere: whatever walks over it sorts.
@@ -42,6 +52,10 @@ pub const MAX_REPLY: usize = 64 << 20;
 pub struct Store {
     pairs: HashTable<Pair>,
     hasher: RandomState,
+    /// The deadlines of all pairs that have one.
+    deadlines: Deadlines,
+    /// The log time of the last entry that came.
+    now: LogTime,
     /// Sum of the digests of all pairs: the same whatever order they came in.
     digest: u64,
 }
@@ -52,7 +66,7 @@ impl Store {
         Store::default()
     }
 
-    /// Keys in it.
+    /// Keys in it, those included whose time is over and that no entry has removed yet.
     pub fn len(&self) -> usize {
         self.pairs.len()
     }
@@ -62,79 +76,167 @@ impl Store {
         self.pairs.is_empty()
     }
 
-    /// Writes all keys, sorted, that `wanted` says yes to.
+    /// All keys, sorted, that `wanted` says yes to.
     fn sorted_keys(&self, wanted: impl Fn(&[u8]) -> bool) -> Vec<&[u8]> {
-        let mut keys: Vec<&[u8]> = self.pairs.iter().map(Pair::key).filter(|k| wanted(k)).collect();
+        let there = self.pairs.iter().filter(|pair| !is_due(pair, self.now));
+        let mut keys: Vec<&[u8]> = there.map(Pair::key).filter(|key| wanted(key)).collect();
         keys.sort_unstable();
         keys
     }
 
+    fn pair(&self, key: &[u8]) -> Option<&Pair> {
+        let pair = self.pairs.find(self.hasher.hash_one(key), |pair| pair.key() == key)?;
+        (!is_due(pair, self.now)).then_some(pair)
+    }
+
     fn get(&self, key: &[u8]) -> Option<&[u8]> {
-        self.pairs.find(self.hasher.hash_one(key), |pair| pair.key() == key).map(Pair::string)
+        self.pair(key).map(Pair::string)
     }
 
     fn contains(&self, key: &[u8]) -> bool {
-        self.get(key).is_some()
+        self.pair(key).is_some()
     }
 
-    /// Changes the string of `key`, which begins empty, with room for `room` bytes, where there was
-    /// none. All changes of strings go through here: it keeps the digest.
+    /// Changes the pair of `key`, which begins empty, with room for `room` bytes, where there was
+    /// none. All changes of pairs go through here: it keeps digest and deadlines.
     fn change(&mut self, key: &[u8], room: usize, change: impl FnOnce(&mut Pair)) {
         let hash = |pair: &Pair| self.hasher.hash_one(pair.key());
+        let mut before = None;
         let mut entry =
             match self.pairs.entry(self.hasher.hash_one(key), |pair| pair.key() == key, hash) {
-                Entry::Occupied(entry) => {
-                    self.digest = self.digest.wrapping_sub(entry.get().digest());
+                Entry::Occupied(mut entry) => {
+                    let pair = entry.get_mut();
+                    self.digest = self.digest.wrapping_sub(pair.digest());
+                    before = pair.deadline;
+                    if is_due(pair, self.now) {
+                        pair.set(b"");
+                        pair.deadline = None;
+                    }
                     entry
                 }
                 Entry::Vacant(entry) => entry.insert(Pair::new(key, room)),
             };
         change(entry.get_mut());
         self.digest = self.digest.wrapping_add(entry.get().digest());
+        self.deadlines.change(key, before, entry.get().deadline);
     }
 
-    fn set(&mut self, key: &[u8], string: &[u8]) {
-        self.change(key, string.len(), |pair| pair.set(string));
+    /// Sets the string of `key`; a deadline that is over removes the key.
+    fn set(&mut self, key: &[u8], string: &[u8], lifetime: Lifetime) {
+        if let Lifetime::Until(deadline) = lifetime
+            && deadline.is_over(self.now)
+        {
+            self.remove(key);
+            return;
+        }
+        self.change(key, string.len(), |pair| {
+            pair.set(string);
+            match lifetime {
+                Lifetime::Endless => pair.deadline = None,
+                Lifetime::AsBefore => {}
+                Lifetime::Until(deadline) => pair.deadline = Some(deadline),
+            }
+        });
     }
 
+    /// Removes a key; gives the pair only if it was there, and not one whose time was over.
     fn remove(&mut self, key: &[u8]) -> Option<Pair> {
         let hash = self.hasher.hash_one(key);
         let entry = self.pairs.find_entry(hash, |pair| pair.key() == key).ok()?;
         let (pair, _) = OccupiedEntry::remove(entry);
         self.digest = self.digest.wrapping_sub(pair.digest());
-        Some(pair)
+        self.deadlines.change(key, pair.deadline, None);
+        (!is_due(&pair, self.now)).then_some(pair)
+    }
+
+    /// Removes some of the keys whose time is over: always the same ones.
+    fn remove_due(&mut self) {
+        for _ in 0..EXPIRED_AN_ENTRY {
+            let Some((deadline, key)) = self.deadlines.first() else { return };
+            if !deadline.is_over(self.now) {
+                return;
+            }
+            let key = key.to_vec();
+            self.remove(&key);
+        }
     }
 
     fn clear(&mut self) {
         self.pairs = HashTable::new();
+        self.deadlines = Deadlines::default();
         self.digest = 0;
     }
+}
+
+fn is_due(pair: &Pair, now: LogTime) -> bool {
+    pair.deadline.is_some_and(|deadline| deadline.is_over(now))
+}
+
+impl Store {
+    fn restore_piece(&mut self, piece: &[u8]) -> Option<()> {
+        let mut parts = Arguments::decode(piece)?;
+        self.now = LogTime(u64::from_le_bytes(parts.next()?.try_into().ok()?));
+        while let Some(key) = parts.next() {
+            let (string, deadline) = (parts.next()?, parts.next()?);
+            let deadline =
+                if deadline.is_empty() { None } else { Some(Deadline::decode(deadline)?) };
+            self.change(key, string.len(), |pair| {
+                pair.set(string);
+                pair.deadline = deadline;
+            });
+        }
+        Some(())
+    }
+}
+
+/// What becomes of a key's deadline when its string is set.
+#[derive(Clone, Copy, Debug)]
+enum Lifetime {
+    /// It has none from now on.
+    Endless,
+    /// It stays what it was.
+    AsBefore,
+    /// It is this one.
+    Until(Deadline),
 }
 
 /// Bytes of pairs in a piece of a snapshot, if there are several.
 const PIECE: usize = 64 << 10;
 
-/// A store's pairs, on their way into a snapshot.
+/// A store's pairs, on their way into a snapshot. A piece is the store's log time, then for each of
+/// some pairs the key, the string and the deadline, empty where there is none.
 struct StorePieces {
+    now: LogTime,
     pairs: Vec<Pair>,
 }
 
 impl Pieces for StorePieces {
     fn next(&mut self) -> Option<Vec<u8>> {
+        if self.pairs.is_empty() {
+            return None;
+        }
         let mut size = 0;
         let mut fits = |pair: &Pair| {
-            size += pair.key().len() + pair.string().len() + 8;
+            size += pair.key().len() + pair.string().len() + 16;
             size <= PIECE
         };
         let count = self.pairs.iter().rev().take_while(|pair| fits(pair)).count().max(1);
-        let piece = self.pairs.split_off(self.pairs.len().saturating_sub(count));
-        let parts: Vec<&[u8]> = piece.iter().flat_map(|pair| [pair.key(), pair.string()]).collect();
-        (!parts.is_empty()).then(|| arguments::encode(parts))
+        let pairs = self.pairs.split_off(self.pairs.len() - count);
+        let now = self.now.0.to_le_bytes();
+        let deadlines: Vec<Option<[u8; 8]>> =
+            pairs.iter().map(|pair| pair.deadline.map(Deadline::encode)).collect();
+        let mut parts = vec![&now[..]];
+        for (pair, deadline) in pairs.iter().zip(&deadlines) {
+            let deadline = deadline.as_ref().map_or(&[][..], |bytes| bytes);
+            parts.extend([pair.key(), pair.string(), deadline]);
+        }
+        Some(arguments::encode(parts))
     }
 }
 
 impl StateMachine for Store {
-    fn apply(&mut self, _: Applied, command: &[u8], reply: &mut Vec<u8>) {
+    fn apply(&mut self, at: Applied, command: &[u8], reply: &mut Vec<u8>) {
+        self.now = at.time;
         let Some((command, mut arguments)) = understand(command, reply) else { return };
         match command.action {
             Action::Write(handler) => handler(self, &mut arguments, reply),
@@ -153,21 +255,32 @@ impl StateMachine for Store {
         }
     }
 
+    fn advance(&mut self, at: Applied) {
+        self.now = at.time;
+        self.remove_due();
+    }
+
+    fn next_due(&self) -> Option<LogTime> {
+        self.deadlines.first().map(|(deadline, _)| deadline.over_at())
+    }
+
+    fn is_due(&self, query: &[u8], now: LogTime) -> bool {
+        let due = self.next_due().is_some_and(|due| due <= now);
+        due && commands::keys_of(query).is_none_or(|mut keys| {
+            keys.any(|key| self.pair(key).is_some_and(|pair| is_due(pair, now)))
+        })
+    }
+
     fn fresh(&self) -> Store {
         Store::new()
     }
 
     fn snapshot(&mut self) -> Box<dyn Pieces> {
-        Box::new(StorePieces { pairs: self.pairs.iter().cloned().collect() })
+        Box::new(StorePieces { now: self.now, pairs: self.pairs.iter().cloned().collect() })
     }
 
     fn restore(&mut self, piece: &[u8]) -> Result<(), Unreadable> {
-        let unreadable = Unreadable("keys, each with its string");
-        let mut pairs = Arguments::decode(piece).ok_or(unreadable)?;
-        while let Some(key) = pairs.next() {
-            self.set(key, pairs.next().ok_or(unreadable)?);
-        }
-        Ok(())
+        self.restore_piece(piece).ok_or(Unreadable("keys, each with its string and deadline"))
     }
 
     fn digest(&self) -> u64 {

@@ -1,6 +1,8 @@
 //! A key with its string, in one piece of memory: who has found the key has the string at hand. Must
 //! never let the digest depend on how the bytes came to be there.
 
+use super::deadline::Deadline;
+
 const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// A key and its string. It remembers the hash of the string's whole words, so that appending to a
@@ -11,14 +13,16 @@ pub struct Pair {
     bytes: Vec<u8>,
     key_length: usize,
     words: u64,
+    /// Until when the key is there; most have none.
+    pub deadline: Option<Deadline>,
 }
 
 impl Pair {
-    /// A key with an empty string; there is room for one of so many bytes.
+    /// A key with an empty string and no deadline; there is room for one of so many bytes.
     pub fn new(key: &[u8], room: usize) -> Pair {
         let mut bytes = Vec::with_capacity(key.len() + room);
         bytes.extend_from_slice(key);
-        Pair { bytes, key_length: key.len(), words: 0 }
+        Pair { bytes, key_length: key.len(), words: 0, deadline: None }
     }
 
     /// The key.
@@ -50,12 +54,14 @@ impl Pair {
         self.words = hash_words(self.words, &self.bytes[hashed..]);
     }
 
-    /// Stands for key and string.
+    /// Stands for key, string and deadline.
     pub fn digest(&self) -> u64 {
         let key = finish(hash_words(MULTIPLIER, self.key()), self.key());
-        fold(key, finish(self.words, self.string()))
+        let pair = fold(key, finish(self.words, self.string()));
+        self.deadline.map_or(pair, |deadline| fold(pair, deadline.millis() as u64))
     }
 }
+
 /// Mixes the whole 8-byte words of `bytes` into `hash`.
 fn hash_words(hash: u64, bytes: &[u8]) -> u64 {
     bytes.as_chunks().0.iter().fold(hash, |hash, word| fold(hash, u64::from_le_bytes(*word)))

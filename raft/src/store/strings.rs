@@ -1,9 +1,10 @@
 //! Commands on strings. Must never allocate where a value can be changed in place.
 
 use super::arguments::Arguments;
+use super::expiry::{Form, Lasting};
 use super::pair::Pair;
 use super::reply::{self, DECIMAL, NOT_AN_INTEGER, SYNTAX_ERROR};
-use super::{MAX_REPLY, MAX_VALUE, Store};
+use super::{Lifetime, MAX_REPLY, MAX_VALUE, Store};
 
 const TOO_LONG: &str = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
 
@@ -45,44 +46,84 @@ impl Condition {
     }
 }
 
-/// Reads what follows key and value; `None` is a syntax error, which any unknown option is.
-fn set_options(options: Arguments) -> Option<(Condition, bool)> {
-    let mut condition = Condition::Always;
-    let mut wants_old = false;
-    for option in options {
-        if option.eq_ignore_ascii_case(b"NX") && condition != Condition::IfPresent {
-            condition = Condition::IfAbsent;
-        } else if option.eq_ignore_ascii_case(b"XX") && condition != Condition::IfAbsent {
-            condition = Condition::IfPresent;
-        } else if option.eq_ignore_ascii_case(b"GET") {
-            wants_old = true;
-        } else {
-            return None;
+/// What may follow key and value of `SET`.
+struct SetOptions<'a> {
+    condition: Condition,
+    wants_old: bool,
+    lasting: Lasting<'a>,
+}
+
+impl SetOptions<'_> {
+    /// `None` is a syntax error, which any unknown option is.
+    fn read<'a>(mut options: Arguments<'a>) -> Option<SetOptions<'a>> {
+        let mut read =
+            SetOptions { condition: Condition::Always, wants_old: false, lasting: Lasting::Unsaid };
+        while let Some(option) = options.next() {
+            let is = |name: &[u8]| option.eq_ignore_ascii_case(name);
+            if is(b"NX") && read.condition != Condition::IfPresent {
+                read.condition = Condition::IfAbsent;
+            } else if is(b"XX") && read.condition != Condition::IfAbsent {
+                read.condition = Condition::IfPresent;
+            } else if is(b"GET") {
+                read.wants_old = true;
+            } else if is(b"KEEPTTL") {
+                read.lasting = read.lasting.and(Lasting::AsBefore)?;
+            } else {
+                let number = Lasting::For(Form::named(option)?, options.next()?);
+                read.lasting = read.lasting.and(number)?;
+            }
         }
+        Some(read)
     }
-    Some((condition, wants_old))
 }
 
 pub fn set(store: &mut Store, arguments: &mut Arguments, reply: &mut Vec<u8>) {
     let (key, value) = (arguments.shift(), arguments.shift());
-    let Some((condition, wants_old)) = set_options(arguments.clone()) else {
+    let Some(options) = SetOptions::read(arguments.clone()) else {
         return reply::error(reply, SYNTAX_ERROR);
     };
     if value.len() > MAX_VALUE {
         return reply::error(reply, TOO_LONG);
     }
-    if wants_old {
+    let Some(lifetime) = options.lasting.lifetime(store.now, "set", reply) else { return };
+    if options.wants_old {
         reply::optional_bulk(reply, store.get(key));
     }
+    let condition = options.condition;
     let sets = condition == Condition::Always || condition.holds(store.contains(key));
     if sets {
-        store.set(key, value);
+        store.set(key, value, lifetime);
     }
-    match (wants_old, sets) {
+    match (options.wants_old, sets) {
         (true, _) => {}
         (false, true) => reply::ok(reply),
         (false, false) => reply::null(reply),
     }
+}
+
+pub fn setex(store: &mut Store, arguments: &mut Arguments, reply: &mut Vec<u8>) {
+    set_for(store, arguments, reply, "setex", Form::SECONDS);
+}
+
+pub fn psetex(store: &mut Store, arguments: &mut Arguments, reply: &mut Vec<u8>) {
+    set_for(store, arguments, reply, "psetex", Form::MILLISECONDS);
+}
+
+fn set_for(
+    store: &mut Store,
+    arguments: &mut Arguments,
+    reply: &mut Vec<u8>,
+    name: &str,
+    form: Form,
+) {
+    let (key, number, value) = (arguments.shift(), arguments.shift(), arguments.shift());
+    if value.len() > MAX_VALUE {
+        return reply::error(reply, TOO_LONG);
+    }
+    let lasting = Lasting::For(form, number);
+    let Some(lifetime) = lasting.lifetime(store.now, name, reply) else { return };
+    store.set(key, value, lifetime);
+    reply::ok(reply);
 }
 
 pub fn setnx(store: &mut Store, arguments: &mut Arguments, reply: &mut Vec<u8>) {
@@ -92,7 +133,7 @@ pub fn setnx(store: &mut Store, arguments: &mut Arguments, reply: &mut Vec<u8>) 
     }
     let sets = !store.contains(key);
     if sets {
-        store.set(key, value);
+        store.set(key, value, Lifetime::Endless);
     }
     reply::boolean(reply, sets);
 }
@@ -103,7 +144,7 @@ pub fn getset(store: &mut Store, arguments: &mut Arguments, reply: &mut Vec<u8>)
         return reply::error(reply, TOO_LONG);
     }
     reply::optional_bulk(reply, store.get(key));
-    store.set(key, value);
+    store.set(key, value, Lifetime::Endless);
 }
 
 pub fn getdel(store: &mut Store, arguments: &mut Arguments, reply: &mut Vec<u8>) {
@@ -126,7 +167,7 @@ fn are_pairs(pairs: &Arguments, name: &str, reply: &mut Vec<u8>) -> bool {
 
 fn set_pairs(store: &mut Store, pairs: &mut Arguments) {
     while let (Some(key), Some(value)) = (pairs.next(), pairs.next()) {
-        store.set(key, value);
+        store.set(key, value, Lifetime::Endless);
     }
 }
 
@@ -190,6 +231,6 @@ fn add(store: &mut Store, key: &[u8], by: i64, reply: &mut Vec<u8>) {
         return reply::error(reply, "ERR increment or decrement would overflow");
     };
     let mut digits = [0; DECIMAL];
-    store.set(key, reply::decimal(new, &mut digits));
+    store.set(key, reply::decimal(new, &mut digits), Lifetime::AsBefore);
     reply::integer(reply, new);
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use messages::{
     Boot, Content, Entry, Envelope, Forward, ForwardOutcome, ForwardReply, GroupId, Heartbeat,
-    LogIndex, Membership, Message, NodeId, Operation, Round, Term,
+    LogIndex, LogTime, Membership, Message, NodeId, Operation, Round, Term,
 };
 use servers::host::{Batch, Outcome, Token};
 use servers::machine::{Applied, Pieces, StateMachine, Unreadable, one_piece};
@@ -17,23 +17,48 @@ use states::{Config, HardState, Log, Micros, Replica, Role, Time, WallTime, Writ
 /// Long enough after zero that something can have happened before.
 const START_MILLIS: u64 = 10_000;
 
-/// Remembers all commands; answers a command with its number, a query with how many there were.
-pub struct History(Vec<String>);
+/// Remembers all commands; answers a command with its number, a query with how many there were. The
+/// command `alarm 500` is due 500 ms later, and then removed, two by an entry; the query `alarms`
+/// asks how many are left.
+#[derive(Default)]
+pub struct History(Vec<String>, BTreeSet<(LogTime, usize)>);
 
 impl StateMachine for History {
-    fn apply(&mut self, _at: Applied, command: &[u8], reply: &mut Vec<u8>) {
-        self.0.push(String::from_utf8(command.to_vec()).unwrap());
+    fn apply(&mut self, at: Applied, command: &[u8], reply: &mut Vec<u8>) {
+        let text = String::from_utf8(command.to_vec()).unwrap();
+        if let Some(millis) = text.strip_prefix("alarm ") {
+            let due = at.time.0 + millis.parse::<u64>().unwrap() * 1_000;
+            self.1.insert((LogTime(due), self.0.len()));
+        }
+        self.0.push(text);
         reply.extend_from_slice(command);
         reply.extend_from_slice(format!("#{}", self.0.len()).as_bytes());
     }
 
     fn query(&self, query: &[u8], reply: &mut Vec<u8>) {
+        let count = if query == b"alarms" { self.1.len() } else { self.0.len() };
         reply.extend_from_slice(query);
-        reply.extend_from_slice(format!("={}", self.0.len()).as_bytes());
+        reply.extend_from_slice(format!("={count}").as_bytes());
+    }
+
+    fn advance(&mut self, at: Applied) {
+        for _ in 0..2 {
+            if self.next_due().is_some_and(|due| due <= at.time) {
+                self.1.pop_first();
+            }
+        }
+    }
+
+    fn next_due(&self) -> Option<LogTime> {
+        self.1.first().map(|(due, _)| *due)
+    }
+
+    fn is_due(&self, query: &[u8], now: LogTime) -> bool {
+        query == b"alarms" && self.next_due().is_some_and(|due| due <= now)
     }
 
     fn fresh(&self) -> History {
-        History(Vec::new())
+        History::default()
     }
 
     fn snapshot(&mut self) -> Box<dyn Pieces> {
@@ -173,7 +198,7 @@ impl Bench {
         let replica =
             Replica::recovered(NodeId(id), membership, config, seed, hard_state, None, log);
         let settings = Settings { boot, ..self.settings.clone() };
-        Server::new(settings, replica, History(Vec::new()), 0, self.now, self.wall())
+        Server::new(settings, replica, History::default(), 0, self.now, self.wall())
     }
 
     /// Whether node 1 will stand well before the others.

@@ -79,7 +79,9 @@ impl Backend for Fake {
             return outcome;
         }
         let mut store = self.store.borrow_mut();
-        let replies = batch.operations.iter().map(|one| execute(&mut store, one)).collect();
+        let at = Applied { index: LogIndex(1), place: 0, time: LogTime(wall().0) };
+        store.advance(at);
+        let replies = batch.operations.iter().map(|one| execute(&mut store, at, one)).collect();
         Outcome::Done { replies, position: Some(LogPosition::new(5, 3)) }
     }
 
@@ -114,16 +116,10 @@ fn names_hold(operation: &Operation) -> bool {
     Arguments::decode(bytes).expect("a request").any(|argument| argument == b"hold")
 }
 
-fn execute(store: &mut Store, operation: &Operation) -> bytes::Bytes {
+fn execute(store: &mut Store, at: Applied, operation: &Operation) -> bytes::Bytes {
     let mut reply = Vec::new();
     match operation {
-        Operation::Command(command) => {
-            store.apply(
-                Applied { index: LogIndex(1), place: 0, time: LogTime(1) },
-                command,
-                &mut reply,
-            );
-        }
+        Operation::Command(command) => store.apply(at, command, &mut reply),
         Operation::Query(query) => store.query(query, &mut reply),
     }
     reply.into()

@@ -70,7 +70,7 @@ fn a_leader_takes_no_more_than_may_be_uncommitted() {
 
 #[test]
 fn what_waits_has_limits() {
-    let load = Load { requests: 2, request_bytes: 100, proposals: 1, reads: 0, copies: 1 };
+    let load = Load { requests: 2, request_bytes: 100, proposals: 1, reads: 0, held: 0, copies: 1 };
     assert_eq!(check_load(A, &load, 100, (2, 3)), Ok(()));
     refuses(check_load(A, &load, 99, (2, 3)), "bounds");
     let one = Load { requests: 1, copies: 0, ..load };

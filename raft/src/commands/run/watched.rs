@@ -1,7 +1,7 @@
 //! A machine under watch: after each command it tells whether one key has another value. Must never
 //! change what the machine does.
 
-use messages::LogIndex;
+use messages::{LogIndex, LogTime};
 use servers::machine::{Applied, Pieces, StateMachine, Unreadable};
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -53,6 +53,14 @@ impl<M: StateMachine> StateMachine for Watched<M> {
     fn advance(&mut self, at: Applied) {
         self.machine.advance(at);
         self.compare(at.index);
+    }
+
+    fn next_due(&self) -> Option<LogTime> {
+        self.machine.next_due()
+    }
+
+    fn is_due(&self, query: &[u8], now: LogTime) -> bool {
+        self.machine.is_due(query, now)
     }
 
     fn fresh(&self) -> Watched<M> {
