@@ -6,15 +6,19 @@
 //! - [`commands`]: the one table of what there is;
 //! - [`strings`], [`keys`]: what the commands do, a file for each type of data;
 //! - [`reply`]: RESP2 replies, and the words of Redis for what was wrong;
-//! - [`pair`]: a key with its string, and their part of the digest; [`glob`]: patterns of `KEYS`.
+//! - [`transactions`]: several commands as one, and the versions of watched keys;
+//! - [`pair`]: a key with its string, and their part of the digest; [`removals`]: when keys went;
+//!   [`glob`]: patterns of `KEYS`.
 
 pub mod arguments;
 pub mod commands;
 pub mod glob;
 mod keys;
 mod pair;
+mod removals;
 pub mod reply;
 mod strings;
+pub mod transactions;
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -25,6 +29,8 @@ use servers::machine::{Applied, Pieces, StateMachine, Unreadable};
 use arguments::Arguments;
 use commands::{Action, Command};
 use pair::Pair;
+use removals::Removals;
+use transactions::Transaction;
 
 /// The longest string that a key may hold, bytes. The same on every node of every version, as it
 /// decides what a command does.
@@ -44,6 +50,10 @@ pub struct Store {
     hasher: RandomState,
     /// Sum of the digests of all pairs: the same whatever order they came in.
     digest: u64,
+    /// What was removed, for those who watch absent keys.
+    removals: Removals,
+    /// Of the command that is being applied, or was last; no version is higher.
+    stamp: u64,
 }
 
 impl Store {
@@ -69,8 +79,12 @@ impl Store {
         keys
     }
 
+    fn pair(&self, key: &[u8]) -> Option<&Pair> {
+        self.pairs.find(self.hasher.hash_one(key), |pair| pair.key() == key)
+    }
+
     fn get(&self, key: &[u8]) -> Option<&[u8]> {
-        self.pairs.find(self.hasher.hash_one(key), |pair| pair.key() == key).map(Pair::string)
+        self.pair(key).map(Pair::string)
     }
 
     fn contains(&self, key: &[u8]) -> bool {
@@ -78,7 +92,7 @@ impl Store {
     }
 
     /// Changes the string of `key`, which begins empty, with room for `room` bytes, where there was
-    /// none. All changes of strings go through here: it keeps the digest.
+    /// none. All changes of strings go through here: it keeps digest and version.
     fn change(&mut self, key: &[u8], room: usize, change: impl FnOnce(&mut Pair)) {
         let hash = |pair: &Pair| self.hasher.hash_one(pair.key());
         let mut entry =
@@ -89,7 +103,9 @@ impl Store {
                 }
                 Entry::Vacant(entry) => entry.insert(Pair::new(key, room)),
             };
-        change(entry.get_mut());
+        let pair = entry.get_mut();
+        change(pair);
+        pair.version = self.stamp;
         self.digest = self.digest.wrapping_add(entry.get().digest());
     }
 
@@ -102,54 +118,118 @@ impl Store {
         let entry = self.pairs.find_entry(hash, |pair| pair.key() == key).ok()?;
         let (pair, _) = OccupiedEntry::remove(entry);
         self.digest = self.digest.wrapping_sub(pair.digest());
+        self.removals.note(&pair);
         Some(pair)
     }
 
     fn clear(&mut self) {
+        self.pairs.iter().for_each(|pair| self.removals.note(pair));
         self.pairs = HashTable::new();
         self.digest = 0;
+    }
+
+    /// Executes one command.
+    fn execute(&mut self, request: &[u8], reply: &mut Vec<u8>) {
+        let Some((command, mut arguments)) = understand(request, reply) else { return };
+        match command.action {
+            Action::Write(handler) => handler(self, &mut arguments, reply),
+            Action::Read(_) => self.look(request, reply),
+        }
+    }
+
+    /// Executes one command that only reads.
+    fn look(&self, request: &[u8], reply: &mut Vec<u8>) {
+        if reply.len() > MAX_REPLY {
+            return reply::error(reply, "ERR replies exceed 64 MiB: ask for less at a time");
+        }
+        let Some((command, mut arguments)) = understand(request, reply) else { return };
+        match command.action {
+            Action::Write(_) => reply::error(reply, "ERR a query must not write"),
+            Action::Read(handler) => handler(self, &mut arguments, reply),
+        }
     }
 }
 
 /// Bytes of pairs in a piece of a snapshot, if there are several.
 const PIECE: usize = 64 << 10;
 
-/// A store's pairs, on their way into a snapshot.
+/// What a piece holds: keys, each with its string and its version.
+const PAIRS: &[u8] = b"pairs";
+/// What a piece holds: the stamp of the last command, and what was removed.
+const REMOVALS: &[u8] = b"removals";
+
+/// A store on its way into a snapshot.
 struct StorePieces {
     pairs: Vec<Pair>,
+    first: Option<Vec<u8>>,
 }
 
 impl Pieces for StorePieces {
     fn next(&mut self) -> Option<Vec<u8>> {
+        if let Some(first) = self.first.take() {
+            return Some(first);
+        }
         let mut size = 0;
         let mut fits = |pair: &Pair| {
-            size += pair.key().len() + pair.string().len() + 8;
+            size += pair.key().len() + pair.string().len() + 16;
             size <= PIECE
         };
         let count = self.pairs.iter().rev().take_while(|pair| fits(pair)).count().max(1);
         let piece = self.pairs.split_off(self.pairs.len().saturating_sub(count));
-        let parts: Vec<&[u8]> = piece.iter().flat_map(|pair| [pair.key(), pair.string()]).collect();
-        (!parts.is_empty()).then(|| arguments::encode(parts))
+        let versions: Vec<_> = piece.iter().map(|pair| pair.version.to_le_bytes()).collect();
+        let parts = piece.iter().zip(&versions);
+        let parts = parts.flat_map(|(pair, version)| [pair.key(), pair.string(), &version[..]]);
+        let parts: Vec<&[u8]> = [PAIRS].into_iter().chain(parts).collect();
+        (!piece.is_empty()).then(|| arguments::encode(parts))
+    }
+}
+
+impl Store {
+    /// The first piece of a snapshot.
+    fn spell_removals(&self) -> Vec<u8> {
+        arguments::encode([REMOVALS, &self.stamp.to_le_bytes(), &self.removals.spell()])
+    }
+
+    /// Takes a piece of a snapshot in; `None` if it is none.
+    fn read(&mut self, piece: &[u8]) -> Option<()> {
+        let stamp = |bytes: &[u8]| Some(u64::from_le_bytes(bytes.try_into().ok()?));
+        let mut arguments = Arguments::decode(piece)?;
+        match (arguments.shift(), arguments.len()) {
+            (REMOVALS, 2) => {
+                self.stamp = stamp(arguments.shift())?;
+                self.removals.read(arguments.shift())
+            }
+            (PAIRS, count) if count.is_multiple_of(3) => {
+                let last = self.stamp;
+                while let Some(key) = arguments.next() {
+                    let string = arguments.shift();
+                    self.stamp = stamp(arguments.shift())?;
+                    self.set(key, string);
+                }
+                self.stamp = last;
+                Some(())
+            }
+            _ => None,
+        }
     }
 }
 
 impl StateMachine for Store {
-    fn apply(&mut self, _: Applied, command: &[u8], reply: &mut Vec<u8>) {
-        let Some((command, mut arguments)) = understand(command, reply) else { return };
-        match command.action {
-            Action::Write(handler) => handler(self, &mut arguments, reply),
-            Action::Read(handler) => handler(self, &mut arguments, reply),
+    fn apply(&mut self, at: Applied, command: &[u8], reply: &mut Vec<u8>) {
+        self.stamp = at.stamp();
+        match Transaction::decode(command) {
+            Some(transaction) => transaction.apply(self, reply),
+            None => self.execute(command, reply),
         }
     }
 
     fn query(&self, query: &[u8], reply: &mut Vec<u8>) {
-        if reply.len() > MAX_REPLY {
-            return reply::error(reply, "ERR replies exceed 64 MiB: ask for less at a time");
-        }
-        let Some((command, mut arguments)) = understand(query, reply) else { return };
-        match command.action {
-            Action::Write(_) => reply::error(reply, "ERR a query must not write"),
-            Action::Read(handler) => handler(self, &mut arguments, reply),
+        if let Some(transaction) = Transaction::decode(query) {
+            transaction.query(self, reply);
+        } else if let Some(keys) = transactions::watched_keys(query) {
+            transactions::put_versions(self, keys, reply);
+        } else {
+            self.look(query, reply);
         }
     }
 
@@ -158,20 +238,16 @@ impl StateMachine for Store {
     }
 
     fn snapshot(&mut self) -> Box<dyn Pieces> {
-        Box::new(StorePieces { pairs: self.pairs.iter().cloned().collect() })
+        let first = Some(self.spell_removals());
+        Box::new(StorePieces { pairs: self.pairs.iter().cloned().collect(), first })
     }
 
     fn restore(&mut self, piece: &[u8]) -> Result<(), Unreadable> {
-        let unreadable = Unreadable("keys, each with its string");
-        let mut pairs = Arguments::decode(piece).ok_or(unreadable)?;
-        while let Some(key) = pairs.next() {
-            self.set(key, pairs.next().ok_or(unreadable)?);
-        }
-        Ok(())
+        self.read(piece).ok_or(Unreadable("keys, each with its string and version, or removals"))
     }
 
     fn digest(&self) -> u64 {
-        self.digest
+        pair::fold(self.digest.wrapping_add(self.removals.digest()), self.stamp)
     }
 }
 

@@ -1,7 +1,7 @@
 //! A Redis door over a store in this process, and a client of raw bytes.
 #![allow(dead_code, reason = "each test that includes this uses a part of it")]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -58,6 +58,8 @@ pub struct Seen {
 
 struct Fake {
     store: RefCell<Store>,
+    /// Of the last entry: each batch is one.
+    index: Cell<u64>,
     script: Arc<Script>,
 }
 
@@ -78,8 +80,15 @@ impl Backend for Fake {
         if let Some(outcome) = self.script.outcomes.lock().unwrap().pop_front() {
             return outcome;
         }
+        self.index.update(|index| index + 1);
+        let entry = LogIndex(self.index.get());
         let mut store = self.store.borrow_mut();
-        let replies = batch.operations.iter().map(|one| execute(&mut store, one)).collect();
+        let places = batch.operations.iter().enumerate();
+        let replies = places
+            .map(|(place, one)| {
+                execute(&mut store, Applied { index: entry, place, time: LogTime(1) }, one)
+            })
+            .collect();
         Outcome::Done { replies, position: Some(LogPosition::new(5, 3)) }
     }
 
@@ -111,16 +120,10 @@ fn names_hold(operation: &Operation) -> bool {
     Arguments::decode(bytes).expect("a request").any(|argument| argument == b"hold")
 }
 
-fn execute(store: &mut Store, operation: &Operation) -> bytes::Bytes {
+fn execute(store: &mut Store, at: Applied, operation: &Operation) -> bytes::Bytes {
     let mut reply = Vec::new();
     match operation {
-        Operation::Command(command) => {
-            store.apply(
-                Applied { index: LogIndex(1), place: 0, time: LogTime(1) },
-                command,
-                &mut reply,
-            );
-        }
+        Operation::Command(command) => store.apply(at, command, &mut reply),
         Operation::Query(query) => store.query(query, &mut reply),
     }
     reply.into()
@@ -201,7 +204,7 @@ fn run(
     local.block_on(&runtime, async {
         let listener = TcpListener::from_std(listener).expect("a listener");
         let door = Rc::new(Door::new(settings));
-        let fake = Rc::new(Fake { store: RefCell::default(), script });
+        let fake = Rc::new(Fake { store: RefCell::default(), index: Cell::new(0), script });
         let serving = serve(listener, Rc::clone(&door), fake);
         let stopping = async {
             let _ = stopped.await;
