@@ -25,10 +25,11 @@ impl<'a> Arguments<'a> {
         (left > 0 && rest.is_empty()).then_some(arguments)
     }
 
-    /// Whether a request begins with this name, exactly. Looks no further.
+    /// Whether a request begins with this name, in any case. Looks no further.
     pub fn are_named(bytes: &[u8], name: &[u8]) -> bool {
         let mut rest = bytes;
-        take_number(&mut rest).is_some() && take_argument(&mut rest) == Some(name)
+        let first = take_number(&mut rest).and_then(|_| take_argument(&mut rest));
+        first.is_some_and(|first| first.eq_ignore_ascii_case(name))
     }
 
     /// The next argument, or an empty one where arity was not checked.

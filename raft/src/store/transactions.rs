@@ -1,5 +1,5 @@
-//! Several commands as one, and whether keys that were watched are still what they were. Clients cannot
-//! spell either: the door does, for `EXEC` and `WATCH`. Must never run a part of a transaction, and
+//! Several commands as one, and whether keys that were watched are still what they were. What clients
+//! send as `EXEC` is another thing: the door spells a transaction out. Must never run a part of one, and
 //! never take a key for unchanged that was changed.
 
 use super::arguments::{self, Arguments};
@@ -7,20 +7,13 @@ use super::{Store, reply};
 
 /// What a transaction begins with.
 const EXEC: &[u8] = b"exec";
-/// What a question for versions begins with.
+/// What a question for versions begins with: keys follow.
 const WATCH: &[u8] = b"watch";
 /// What stands before the stamp in the version of an absent key.
 const ABSENT: u8 = b'!';
 
 /// The reply of a transaction with a watched key that has changed.
 pub const CHANGED: &[u8] = b"*-1\r\n";
-
-/// Spells a question for the versions of `keys`, to be executed as a query. Its reply is an array: of
-/// each key what [`spell`] takes.
-pub fn spell_watch<'a>(keys: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
-    let parts: Vec<&[u8]> = [WATCH].into_iter().chain(keys).collect();
-    arguments::encode(parts)
-}
 
 /// Spells a transaction: keys that are watched, a version behind each, and commands, as the log spells
 /// them. Without a key and a command that writes it may be executed as a query. Its reply is an
@@ -74,12 +67,12 @@ impl<'a> Transaction<'a> {
     }
 }
 
-/// The keys whose versions are asked for; `None` for anything else.
+/// The keys whose versions a query asks for, as `WATCH` is spelt; `None` for anything else.
 pub fn watched_keys(query: &[u8]) -> Option<Arguments<'_>> {
     named(query, WATCH)
 }
 
-/// Answers a question for versions.
+/// Answers a question for versions: an array, of what [`spell`] takes behind each key.
 pub fn put_versions(store: &Store, keys: Arguments, reply: &mut Vec<u8>) {
     reply::array(reply, keys.len());
     for key in keys {
