@@ -41,6 +41,16 @@ impl<'a> Transaction<'a> {
         Some(Transaction { watched, commands })
     }
 
+    /// The keys that are watched.
+    pub fn watched(&self) -> impl Iterator<Item = &'a [u8]> {
+        Arguments::decode(self.watched).into_iter().flatten().step_by(2)
+    }
+
+    /// The commands, as the log spells them.
+    pub fn commands(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.commands.clone()
+    }
+
     /// Executes all of it, or nothing.
     pub fn apply(self, store: &mut Store, reply: &mut Vec<u8>) {
         if self.begin(store, reply) {
