@@ -36,6 +36,7 @@ fn some_request(random: &mut Random, other: fn(&mut Random) -> Vec<u8>) -> Vec<u
         23..=27 => words(&["del", key]),
         28..=30 => words(&["set", key, random.pick(&["1", "x", ""])]),
         31 => words(&["incr", key]),
+        32 => words(&["hello", random.pick(&["2", "3"])]),
         _ => other(random),
     }
 }

@@ -150,6 +150,9 @@ impl Requests {
                 None => {}
             }
         }
+        if commands + queries == 0 && self.executed().next().is_none() {
+            return None;
+        }
         // Two pieces of memory, exactly as large as needed: the log keeps the commands for long, and
         // must not keep anything else with them.
         let commands = Pieces::new(self, commands, true);
