@@ -180,3 +180,22 @@ fn no_count_is_lost_between_clients_that_watch_while_the_leader_dies() {
         "{done} done, {uncertain} uncertain: {count}"
     );
 }
+
+/// A client of several addresses goes on at the next one, but never with a part of a transaction.
+#[test]
+fn a_transaction_whose_node_dies_is_not_continued_on_another() {
+    let mut cluster = unhurried();
+    let all: Vec<String> = cluster.all().into_iter().map(|node| cluster.address(node)).collect();
+    let mut client = raft::cluster::Cluster::new(Some(&all.join(","))).expect("addresses");
+    let mut call = |line: &str| client.call(&line.split(' ').collect::<Vec<_>>()).expect("a reply");
+    assert_eq!(call("SET before 1"), ok());
+    assert_eq!(call("WATCH before"), ok());
+    assert_eq!(call("MULTI"), ok());
+    assert_eq!(call("SET one 1"), Reply::Status("QUEUED".into()));
+    cluster.kill(1);
+    for line in ["SET two 2", "EXEC"] {
+        let Reply::Error(error) = call(line) else { panic!("{line} was sent") };
+        assert!(error.starts_with("EXECABORT "), "{error}");
+    }
+    assert_eq!(call("MGET before one two"), Reply::Array(vec![bulk("1"), Reply::Nil, Reply::Nil]));
+}
