@@ -8,7 +8,7 @@ use messages::{LogIndex, LogTime};
 use raft::store::Store;
 use raft::{At, StateMachine};
 
-const AT: At = At { index: LogIndex(1), time: LogTime(0) };
+const AT: At = At { index: LogIndex(1), place: 0, time: LogTime(0) };
 
 /// Requests of one sample.
 const REQUESTS: u64 = 1 << 14;
