@@ -1,5 +1,6 @@
 //! A folder with a log and snapshots, on a simulated disk, for tests of both. Must never write a file
 //! that production code would not, unless a test hands it the bytes.
+#![allow(dead_code, reason = "each test that includes this uses a part of it")]
 
 use std::collections::{BTreeMap, VecDeque};
 
