@@ -207,7 +207,11 @@ impl<M: StateMachine> Server<M> {
             }
             Told::Kept(whole) => {
                 self.snapshots.taking = false;
-                self.snapshots.newest = Some((whole.meta.clone(), whole.size));
+                // One that was received may have come first, and be newer.
+                let newest = self.snapshots.newest.as_ref().map(|(meta, _)| meta.position.index);
+                if newest < Some(whole.meta.position.index) {
+                    self.snapshots.newest = Some((whole.meta.clone(), whole.size));
+                }
                 self.swap(turn, Input::SnapshotTaken(whole.meta));
             }
             Told::Stored { from, term, meta, stored } => {

@@ -129,6 +129,7 @@ impl<D: Disk> Keeper<D> {
         taking.spelling.end(&mut bytes);
         taking.draft.write(&mut self.disk, &bytes)?;
         taking.draft.sync(&mut self.disk)?;
+        self.disk = self.disk.another(); // which keeps no file open that is renamed and removed later
         Ok(self.taking.take().map(|taking| taking.draft.into_whole()))
     }
 
@@ -173,6 +174,7 @@ impl<D: Disk> Keeper<D> {
         let lost = match snapshot::check(&self.disk, &draft.name, self.cluster) {
             Ok(meta) if meta == draft.meta => {
                 let wanted = draft.end;
+                self.disk = self.disk.another();
                 return Ok(Stored { wanted, whole: Some(draft.into_whole()), lost: None });
             }
             Ok(_) => "it stands for something else than was said".to_owned(),
