@@ -374,3 +374,19 @@ fn kept_data_stays() {
     };
     assert_eq!(port("peer = "), port("client = ").map(|port| port + 10_000));
 }
+
+#[test]
+fn a_transaction_is_one_command_and_one_that_is_lost_lets_nothing_through() {
+    let script = "multi\nincr hits\nincr hits\nexec\nget hits\nverify\n\
+                  multi\nincr hits\nkill leader\nincr hits\nexec\nget hits\n";
+    let played = play(script, &[]);
+    let answers = answers(&played).join("\n");
+    let (before, after) = answers.split_once("linearizable").expect("a verdict");
+    assert!(before.starts_with("OK\n  ") || before.starts_with("OK\nQUEUED\n"), "{before}");
+    assert!(before.contains("QUEUED\nQUEUED\n1) (integer) 1\n2) (integer) 2\n"), "{before}");
+    assert!(before.contains("\n\"2\"\n"), "{before}");
+    let lost = "(error) EXECABORT the connection that held the transaction is gone; not applied";
+    assert_eq!(after.matches(lost).count(), 2, "{after}");
+    assert!(after.trim_end().ends_with("\"2\""), "{after}");
+    assert_eq!(played.code, Some(1));
+}

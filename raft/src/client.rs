@@ -40,11 +40,46 @@ pub enum CallError {
     Unknown(io::Error),
 }
 
+/// What a connection holds that is lost with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Holds {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Keys that are watched.
+    Watched,
+    /// Commands that are queued behind `MULTI`, and perhaps keys that are watched.
+    Queue,
+}
+
+/// Remembers that a connection went with what it held: what belongs to a transaction must not be sent
+/// by itself over the next one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lost(bool);
+
+impl Lost {
+    /// A connection is gone.
+    pub fn note(&mut self, held: Holds) {
+        self.0 |= held != Holds::Nothing;
+    }
+
+    /// The reply to what must not be sent: to all up to what ends the transaction.
+    pub fn refuse<W: AsRef<[u8]>>(&mut self, words: &[W]) -> Option<Reply> {
+        const ENDS: [&[u8]; 4] = [b"exec", b"discard", b"unwatch", b"reset"];
+        let lost = self.0;
+        let name = words.first().map(AsRef::as_ref).unwrap_or_default();
+        self.0 &= !ENDS.iter().any(|ends| name.eq_ignore_ascii_case(ends));
+        let text = "EXECABORT the connection that held the transaction is gone; not applied";
+        lost.then(|| Reply::Error(text.to_owned()))
+    }
+}
+
 /// A connection.
 #[derive(Debug)]
 pub struct Client {
     address: String,
     stream: BufReader<TcpStream>,
+    holds: Holds,
 }
 
 impl Client {
@@ -62,7 +97,8 @@ impl Client {
 
     fn over(stream: TcpStream, address: &str, timeout: Duration) -> io::Result<Client> {
         stream.set_nodelay(true)?;
-        let client = Client { address: address.to_owned(), stream: BufReader::new(stream) };
+        let address = address.to_owned();
+        let client = Client { address, stream: BufReader::new(stream), holds: Holds::default() };
         client.set_timeout(timeout)?;
         Ok(client)
     }
@@ -82,7 +118,30 @@ impl Client {
     pub fn call<W: AsRef<[u8]>>(&mut self, words: &[W]) -> Result<Reply, CallError> {
         self.check_open().map_err(CallError::NotSent)?;
         self.send(words).map_err(CallError::Unknown)?;
-        self.receive().map_err(CallError::Unknown)
+        let reply = self.receive().map_err(CallError::Unknown)?;
+        if let Some(name) = words.first() {
+            self.holds = self.holds_after(name.as_ref(), &reply);
+        }
+        Ok(reply)
+    }
+
+    /// What the server holds for it, by the answers to [`call`](Client::call).
+    pub fn holds(&self) -> Holds {
+        self.holds
+    }
+
+    fn holds_after(&self, name: &[u8], reply: &Reply) -> Holds {
+        let Reply::Status(status) = reply else {
+            // Whatever came of it, `EXEC` ends what was queued.
+            let ends = self.holds == Holds::Queue && name.eq_ignore_ascii_case(b"exec");
+            return if ends { Holds::Nothing } else { self.holds };
+        };
+        match (name.to_ascii_lowercase().as_slice(), status.as_str()) {
+            (b"multi", "OK") => Holds::Queue,
+            (b"watch", "OK") => Holds::Watched,
+            (b"discard" | b"unwatch", "OK") | (b"reset", _) => Holds::Nothing,
+            _ => self.holds,
+        }
     }
 
     /// Sends one command without waiting: replies come in the order of the commands.

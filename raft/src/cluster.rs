@@ -1,10 +1,11 @@
 //! A cluster as a client sees it: several addresses of which any may answer. Goes to the next when
-//! one does not, but must never send a command again that may have been taken.
+//! one does not, but must never send a command again that may have been taken, nor one by itself that
+//! belongs to a transaction.
 
 use std::fmt;
 use std::time::Duration;
 
-use crate::client::{self, CallError, Client, Reply};
+use crate::client::{self, CallError, Client, Lost, Reply};
 use crate::exit::{self, Failure};
 
 /// Where a cluster is looked for when nobody says anything.
@@ -21,6 +22,7 @@ pub struct Cluster {
     addresses: Vec<String>,
     next: usize,
     client: Option<Client>,
+    lost: Lost,
 }
 
 /// Why a command has no reply.
@@ -47,7 +49,7 @@ impl Cluster {
                 let text = format!("{source}: '{wrong}': expected HOST:PORT,HOST:PORT,...");
                 Err(Failure::new(exit::USAGE, text))
             }
-            None => Ok(Cluster { addresses, next: 0, client: None }),
+            None => Ok(Cluster { addresses, next: 0, client: None, lost: Lost::default() }),
         }
     }
 
@@ -66,13 +68,23 @@ impl Cluster {
 
     /// Sends a command to the first address that takes it, and waits for its reply.
     pub fn call<W: AsRef<[u8]>>(&mut self, words: &[W]) -> Result<Reply, ClusterError> {
+        if let Some(refusal) = self.lost.refuse(words) {
+            return Ok(refusal);
+        }
         let mut failures = Vec::new();
         if let Some(mut client) = self.client.take() {
             match client.call(words) {
                 Ok(reply) => return Ok(self.keep(client, reply)),
-                // Closed since the last reply: to be opened again, which is no failure yet.
-                Err(CallError::NotSent(_)) => (),
-                Err(error) => return Err(self.unknown(error)),
+                Err(error) => {
+                    self.lost.note(client.holds());
+                    let refusal = self.lost.refuse(words);
+                    match (error, refusal) {
+                        // Closed since the last reply: to be opened again, which is no failure yet.
+                        (CallError::NotSent(_), None) => (),
+                        (CallError::NotSent(_), Some(refusal)) => return Ok(refusal),
+                        (error, _) => return Err(self.unknown(error)),
+                    }
+                }
             }
         }
         for _ in 0..self.addresses.len() {

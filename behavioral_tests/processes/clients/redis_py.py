@@ -35,12 +35,14 @@ def work(ports, prefix, **options):
     check(one.type(key("a")), text("string"))
     check(one.delete(key("a"), key("nothing")), 1)
     check(two.getset(key("b"), "three"), text("two"))
-    with one.pipeline(transaction=False) as pipeline:
-        pipeline.set(key("many"), 0)
-        for _ in range(1000):
-            pipeline.incr(key("many"))
-        pipeline.get(key("many"))
-        check(pipeline.execute(), [True, *range(1, 1001), text("1000")])
+    for transaction in (True, False):
+        with one.pipeline(transaction=transaction) as pipeline:
+            pipeline.set(key("many"), 0)
+            for _ in range(1000):
+                pipeline.incr(key("many"))
+            pipeline.get(key("many"))
+            check(pipeline.execute(), [True, *range(1, 1001), text("1000")])
+    transactions(one, two, key)
     try:
         one.incr(key("greeting"))
         raise SystemExit("a text was counted up")
@@ -52,11 +54,46 @@ def work(ports, prefix, **options):
     check(one.client_setname("worker"), True)
 
 
+def transactions(one, two, key):
+    """`two` writes between what `one` watches and what it executes, the first time."""
+    rounds = []
+
+    def add(pipeline):
+        value = int(pipeline.get(key("sum")) or 0)
+        if not rounds:
+            two.set(key("sum"), 40)
+        rounds.append(value)
+        pipeline.multi()
+        pipeline.set(key("sum"), value + 2)
+        pipeline.incr(key("additions"))
+
+    check(one.transaction(add, key("sum")), [True, 1])
+    check(rounds, [0, 40])
+    check(int(two.get(key("sum"))), 42)
+    with one.pipeline() as pipeline:
+        pipeline.watch(key("sum"))
+        two.delete(key("sum"))
+        pipeline.multi()
+        pipeline.set(key("sum"), 1)
+        try:
+            pipeline.execute()
+            raise SystemExit("a watched key was deleted, and nobody noticed")
+        except redis.WatchError:
+            check(two.get(key("sum")), None)
+    with one.pipeline() as pipeline:
+        pipeline.set(key("sum"), "text").incr(key("sum")).get(key("sum"))
+        status, error, value = pipeline.execute(raise_on_error=False)
+        check((status, str(error)), (True, "value is not an integer or out of range"))
+        check(value, two.get(key("sum")))
+
+
 async def work_async(port):
     async with redis.asyncio.Redis(port=port) as store:
         check(await store.set("async:a", "1"), True)
         counted = await asyncio.gather(*(store.incr("async:a") for _ in range(20)))
         check(sorted(counted), list(range(2, 22)))
+        async with store.pipeline() as pipeline:
+            check(await pipeline.set("async:b", "1").incr("async:b").execute(), [True, 2])
 
 
 def main():

@@ -4,6 +4,7 @@
 use messages::{Entry, Item, Payload, Term};
 use raft::exit::{self, Failure};
 use raft::store::arguments::Arguments;
+use raft::store::transactions::Transaction;
 use raft::{print, render};
 use servers::storage::{self, FolderDisk, Inspection, OpenError, Verdict};
 
@@ -77,6 +78,18 @@ fn line(entry: &Entry, term: &mut Term) -> String {
 
 fn command(item: &Item) -> String {
     let Item::Plain(bytes) = item;
+    match Transaction::decode(bytes) {
+        Some(transaction) => {
+            let watched: Vec<_> = transaction.watched().map(argument).collect();
+            let watching = if watched.is_empty() { "" } else { " watching " };
+            let commands = transaction.commands().map(request).collect::<Vec<_>>().join("; ");
+            format!("exec{watching}{} ({commands})", watched.join(" "))
+        }
+        None => request(bytes),
+    }
+}
+
+fn request(bytes: &[u8]) -> String {
     match Arguments::decode(bytes) {
         Some(arguments) => arguments.map(argument).collect::<Vec<_>>().join(" "),
         None => format!("({} bytes that are no command of the store)", bytes.len()),

@@ -25,6 +25,13 @@ impl<'a> Arguments<'a> {
         (left > 0 && rest.is_empty()).then_some(arguments)
     }
 
+    /// Whether a request begins with this name, in any case. Looks no further.
+    pub fn are_named(bytes: &[u8], name: &[u8]) -> bool {
+        let mut rest = bytes;
+        let first = take_number(&mut rest).and_then(|_| take_argument(&mut rest));
+        first.is_some_and(|first| first.eq_ignore_ascii_case(name))
+    }
+
     /// The next argument, or an empty one where arity was not checked.
     pub fn shift(&mut self) -> &'a [u8] {
         self.next().unwrap_or_default()
@@ -81,12 +88,13 @@ pub fn number_size(number: usize) -> usize {
     bits.div_ceil(7).max(1) as usize
 }
 
-/// Spells a request.
+/// Spells a request, in as much memory as it needs.
 pub fn encode<'a>(
-    arguments: impl IntoIterator<Item = &'a [u8], IntoIter: ExactSizeIterator>,
+    arguments: impl IntoIterator<Item = &'a [u8], IntoIter: ExactSizeIterator + Clone>,
 ) -> Vec<u8> {
     let arguments = arguments.into_iter();
-    let mut bytes = Vec::new();
+    let sizes = arguments.clone().map(|argument| number_size(argument.len()) + argument.len());
+    let mut bytes = Vec::with_capacity(number_size(arguments.len()) + sizes.sum::<usize>());
     put_number(&mut bytes, arguments.len());
     for argument in arguments {
         put_number(&mut bytes, argument.len());

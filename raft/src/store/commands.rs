@@ -1,7 +1,7 @@
 //! The one table of the store's commands. Must never hold what a command does.
 
 use super::arguments::Arguments;
-use super::{Store, expiry, keys, strings};
+use super::{Store, expiry, keys, reply, strings};
 
 /// A command of the store.
 #[derive(Clone, Copy, Debug)]
@@ -137,6 +137,21 @@ impl Command {
     /// Whether it takes `count` arguments, its name included.
     pub fn takes(&self, count: usize) -> bool {
         takes(self.arity, count)
+    }
+
+    /// Whether it has this subcommand, if it is one that has some.
+    pub fn has_subcommand(&self, name: &[u8]) -> bool {
+        self.name != "function" || name.eq_ignore_ascii_case(b"flush")
+    }
+
+    /// Answers a request for it that it does not take, or whose subcommand it has not.
+    pub fn refuse(&self, mut request: Arguments, reply: &mut Vec<u8>) {
+        if self.takes(request.len()) {
+            request.next();
+            reply::unknown_subcommand(reply, &self.name.to_uppercase(), request.shift());
+        } else {
+            reply::wrong_arity(reply, self.name);
+        }
     }
 
     /// Whether it changes the store.

@@ -8,7 +8,9 @@
 //!   for times to live;
 //! - [`deadline`]: until when keys are there, by log time, and which goes first;
 //! - [`reply`]: RESP2 replies, and the words of Redis for what was wrong;
-//! - [`pair`]: a key with its string, and their part of the digest; [`glob`]: patterns of `KEYS`.
+//! - [`transactions`]: several commands as one, and the versions of watched keys;
+//! - [`pair`]: a key with its string, and their part of the digest; [`removals`]: when keys went;
+//!   [`pieces`]: snapshots; [`glob`]: patterns of `KEYS`.
 
 pub mod arguments;
 pub mod commands;
@@ -17,8 +19,11 @@ mod expiry;
 pub mod glob;
 mod keys;
 mod pair;
+mod pieces;
+mod removals;
 pub mod reply;
 mod strings;
+pub mod transactions;
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -31,6 +36,9 @@ use arguments::Arguments;
 use commands::{Action, Command};
 use deadline::{Deadline, Deadlines};
 use pair::Pair;
+use pieces::StorePieces;
+use removals::Removals;
+use transactions::Transaction;
 
 /// The longest string that a key may hold, bytes. The same on every node of every version, as it
 /// decides what a command does.
@@ -58,6 +66,10 @@ pub struct Store {
     now: LogTime,
     /// Sum of the digests of all pairs: the same whatever order they came in.
     digest: u64,
+    /// What was removed, for those who watch absent keys.
+    removals: Removals,
+    /// Of the command that is being applied, or was last; no version is higher.
+    stamp: u64,
 }
 
 impl Store {
@@ -98,7 +110,8 @@ impl Store {
     }
 
     /// Changes the pair of `key`, which begins empty, with room for `room` bytes, where there was
-    /// none. All changes of pairs go through here: it keeps digest and deadlines.
+    /// none. All changes of pairs go through here: it keeps digest, deadlines
+    /// and versions.
     fn change(&mut self, key: &[u8], room: usize, change: impl FnOnce(&mut Pair)) {
         let hash = |pair: &Pair| self.hasher.hash_one(pair.key());
         let mut before = None;
@@ -116,19 +129,16 @@ impl Store {
                 }
                 Entry::Vacant(entry) => entry.insert(Pair::new(key, room)),
             };
-        change(entry.get_mut());
+        let pair = entry.get_mut();
+        change(pair);
+        pair.version = self.stamp;
         self.digest = self.digest.wrapping_add(entry.get().digest());
         self.deadlines.change(key, before, entry.get().deadline);
     }
 
-    /// Sets the string of `key`; a deadline that is over removes the key.
+    /// Sets the string of `key`; with a deadline that is over the key is there for no moment, but
+    /// who watches it sees a change.
     fn set(&mut self, key: &[u8], string: &[u8], lifetime: Lifetime) {
-        if let Lifetime::Until(deadline) = lifetime
-            && deadline.is_over(self.now)
-        {
-            self.remove(key);
-            return;
-        }
         self.change(key, string.len(), |pair| {
             pair.set(string);
             match lifetime {
@@ -137,6 +147,9 @@ impl Store {
                 Lifetime::Until(deadline) => pair.deadline = Some(deadline),
             }
         });
+        if matches!(lifetime, Lifetime::Until(deadline) if deadline.is_over(self.now)) {
+            self.remove(key);
+        }
     }
 
     /// Removes a key; gives the pair only if it was there, and not one whose time was over.
@@ -145,6 +158,7 @@ impl Store {
         let entry = self.pairs.find_entry(hash, |pair| pair.key() == key).ok()?;
         let (pair, _) = OccupiedEntry::remove(entry);
         self.digest = self.digest.wrapping_sub(pair.digest());
+        self.removals.note(&pair);
         self.deadlines.change(key, pair.deadline, None);
         (!is_due(&pair, self.now)).then_some(pair)
     }
@@ -162,31 +176,36 @@ impl Store {
     }
 
     fn clear(&mut self) {
+        self.pairs.iter().for_each(|pair| self.removals.note(pair));
         self.pairs = HashTable::new();
         self.deadlines = Deadlines::default();
         self.digest = 0;
+    }
+
+    /// Executes one command.
+    fn execute(&mut self, request: &[u8], reply: &mut Vec<u8>) {
+        let Some((command, mut arguments)) = understand(request, reply) else { return };
+        match command.action {
+            Action::Write(handler) => handler(self, &mut arguments, reply),
+            Action::Read(_) => self.look(request, reply),
+        }
+    }
+
+    /// Executes one command that only reads.
+    fn look(&self, request: &[u8], reply: &mut Vec<u8>) {
+        if reply.len() > MAX_REPLY {
+            return reply::error(reply, "ERR replies exceed 64 MiB: ask for less at a time");
+        }
+        let Some((command, mut arguments)) = understand(request, reply) else { return };
+        match command.action {
+            Action::Write(_) => reply::error(reply, "ERR a query must not write"),
+            Action::Read(handler) => handler(self, &mut arguments, reply),
+        }
     }
 }
 
 fn is_due(pair: &Pair, now: LogTime) -> bool {
     pair.deadline.is_some_and(|deadline| deadline.is_over(now))
-}
-
-impl Store {
-    fn restore_piece(&mut self, piece: &[u8]) -> Option<()> {
-        let mut parts = Arguments::decode(piece)?;
-        self.now = LogTime(u64::from_le_bytes(parts.next()?.try_into().ok()?));
-        while let Some(key) = parts.next() {
-            let (string, deadline) = (parts.next()?, parts.next()?);
-            let deadline =
-                if deadline.is_empty() { None } else { Some(Deadline::decode(deadline)?) };
-            self.change(key, string.len(), |pair| {
-                pair.set(string);
-                pair.deadline = deadline;
-            });
-        }
-        Some(())
-    }
 }
 
 /// What becomes of a key's deadline when its string is set.
@@ -200,58 +219,23 @@ enum Lifetime {
     Until(Deadline),
 }
 
-/// Bytes of pairs in a piece of a snapshot, if there are several.
-const PIECE: usize = 64 << 10;
-
-/// A store's pairs, on their way into a snapshot. A piece is the store's log time, then for each of
-/// some pairs the key, the string and the deadline, empty where there is none.
-struct StorePieces {
-    now: LogTime,
-    pairs: Vec<Pair>,
-}
-
-impl Pieces for StorePieces {
-    fn next(&mut self) -> Option<Vec<u8>> {
-        if self.pairs.is_empty() {
-            return None;
-        }
-        let mut size = 0;
-        let mut fits = |pair: &Pair| {
-            size += pair.key().len() + pair.string().len() + 16;
-            size <= PIECE
-        };
-        let count = self.pairs.iter().rev().take_while(|pair| fits(pair)).count().max(1);
-        let pairs = self.pairs.split_off(self.pairs.len() - count);
-        let now = self.now.0.to_le_bytes();
-        let deadlines: Vec<Option<[u8; 8]>> =
-            pairs.iter().map(|pair| pair.deadline.map(Deadline::encode)).collect();
-        let mut parts = vec![&now[..]];
-        for (pair, deadline) in pairs.iter().zip(&deadlines) {
-            let deadline = deadline.as_ref().map_or(&[][..], |bytes| bytes);
-            parts.extend([pair.key(), pair.string(), deadline]);
-        }
-        Some(arguments::encode(parts))
-    }
-}
-
 impl StateMachine for Store {
     fn apply(&mut self, at: Applied, command: &[u8], reply: &mut Vec<u8>) {
         self.now = at.time;
-        let Some((command, mut arguments)) = understand(command, reply) else { return };
-        match command.action {
-            Action::Write(handler) => handler(self, &mut arguments, reply),
-            Action::Read(handler) => handler(self, &mut arguments, reply),
+        self.stamp = at.stamp();
+        match Transaction::decode(command) {
+            Some(transaction) => transaction.apply(self, reply),
+            None => self.execute(command, reply),
         }
     }
 
     fn query(&self, query: &[u8], reply: &mut Vec<u8>) {
-        if reply.len() > MAX_REPLY {
-            return reply::error(reply, "ERR replies exceed 64 MiB: ask for less at a time");
-        }
-        let Some((command, mut arguments)) = understand(query, reply) else { return };
-        match command.action {
-            Action::Write(_) => reply::error(reply, "ERR a query must not write"),
-            Action::Read(handler) => handler(self, &mut arguments, reply),
+        if let Some(transaction) = Transaction::decode(query) {
+            transaction.query(self, reply);
+        } else if let Some(keys) = transactions::watched_keys(query) {
+            transactions::put_versions(self, keys, reply);
+        } else {
+            self.look(query, reply);
         }
     }
 
@@ -276,15 +260,15 @@ impl StateMachine for Store {
     }
 
     fn snapshot(&mut self) -> Box<dyn Pieces> {
-        Box::new(StorePieces { now: self.now, pairs: self.pairs.iter().cloned().collect() })
+        Box::new(StorePieces::of(self))
     }
 
     fn restore(&mut self, piece: &[u8]) -> Result<(), Unreadable> {
-        self.restore_piece(piece).ok_or(Unreadable("keys, each with its string and deadline"))
+        pieces::read(self, piece).ok_or(Unreadable("a piece of a store"))
     }
 
     fn digest(&self) -> u64 {
-        self.digest
+        pair::fold(self.digest.wrapping_add(self.removals.digest()), self.stamp)
     }
 }
 

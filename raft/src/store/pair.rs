@@ -1,5 +1,5 @@
 //! A key with its string, in one piece of memory: who has found the key has the string at hand. Must
-//! never let the digest depend on how the bytes came to be there.
+//! never let the digest depend on how the bytes came to be there, but for the stamp of the last change.
 
 use super::deadline::Deadline;
 
@@ -15,6 +15,8 @@ pub struct Pair {
     words: u64,
     /// Until when the key is there; most have none.
     pub deadline: Option<Deadline>,
+    /// The stamp of the command that last changed it.
+    pub version: u64,
 }
 
 impl Pair {
@@ -22,7 +24,7 @@ impl Pair {
     pub fn new(key: &[u8], room: usize) -> Pair {
         let mut bytes = Vec::with_capacity(key.len() + room);
         bytes.extend_from_slice(key);
-        Pair { bytes, key_length: key.len(), words: 0, deadline: None }
+        Pair { bytes, key_length: key.len(), words: 0, deadline: None, version: 0 }
     }
 
     /// The key.
@@ -54,12 +56,17 @@ impl Pair {
         self.words = hash_words(self.words, &self.bytes[hashed..]);
     }
 
-    /// Stands for key, string and deadline.
+    /// Stands for key, string, deadline and version.
     pub fn digest(&self) -> u64 {
-        let key = finish(hash_words(MULTIPLIER, self.key()), self.key());
-        let pair = fold(key, finish(self.words, self.string()));
+        let pair =
+            fold(fold(hash_key(self.key()), finish(self.words, self.string())), self.version);
         self.deadline.map_or(pair, |deadline| fold(pair, deadline.millis() as u64))
     }
+}
+
+/// The same on every node of every version, as it decides in which bucket a removal is noted.
+pub fn hash_key(key: &[u8]) -> u64 {
+    finish(hash_words(MULTIPLIER, key), key)
 }
 
 /// Mixes the whole 8-byte words of `bytes` into `hash`.
@@ -75,7 +82,8 @@ fn finish(hash: u64, bytes: &[u8]) -> u64 {
     fold(fold(hash, u64::from_le_bytes(tail)), bytes.len() as u64)
 }
 
-fn fold(hash: u64, word: u64) -> u64 {
+/// Mixes one word into `hash`.
+pub fn fold(hash: u64, word: u64) -> u64 {
     let mixed = (hash ^ word).wrapping_add(MULTIPLIER).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed ^ (mixed >> 29)
 }

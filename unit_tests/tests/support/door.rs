@@ -1,7 +1,7 @@
 //! A Redis door over a store in this process, and a client of raw bytes.
 #![allow(dead_code, reason = "each test that includes this uses a part of it")]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -58,6 +58,8 @@ pub struct Seen {
 
 struct Fake {
     store: RefCell<Store>,
+    /// Of the last entry: each batch is one.
+    index: Cell<u64>,
     script: Arc<Script>,
 }
 
@@ -78,10 +80,14 @@ impl Backend for Fake {
         if let Some(outcome) = self.script.outcomes.lock().unwrap().pop_front() {
             return outcome;
         }
+        self.index.update(|index| index + 1);
+        let entry = LogIndex(self.index.get());
         let mut store = self.store.borrow_mut();
-        let at = Applied { index: LogIndex(1), place: 0, time: LogTime(wall().0) };
-        store.advance(at);
-        let replies = batch.operations.iter().map(|one| execute(&mut store, at, one)).collect();
+        let time = LogTime(wall().0);
+        let at = |place| Applied { index: entry, place, time };
+        store.advance(at(0));
+        let places = batch.operations.iter().enumerate();
+        let replies = places.map(|(place, one)| execute(&mut store, at(place), one)).collect();
         Outcome::Done { replies, position: Some(LogPosition::new(5, 3)) }
     }
 
@@ -197,7 +203,7 @@ fn run(
     local.block_on(&runtime, async {
         let listener = TcpListener::from_std(listener).expect("a listener");
         let door = Rc::new(Door::new(settings));
-        let fake = Rc::new(Fake { store: RefCell::default(), script });
+        let fake = Rc::new(Fake { store: RefCell::default(), index: Cell::new(0), script });
         let serving = serve(listener, Rc::clone(&door), fake);
         let stopping = async {
             let _ = stopped.await;

@@ -9,7 +9,7 @@ use linearizability::kv::{self, Bytes, Command};
 
 use super::History;
 use super::words::{self, Meaning};
-use crate::client::{CallError, Client, Reply};
+use crate::client::{CallError, Client, Holds, Reply};
 
 /// What came of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub struct Connection {
     history: Arc<History>,
     /// `READONLY` was sent: reads may be old, and are not judged.
     stale: bool,
+    /// What is queued behind `MULTI`.
+    queued: Vec<Vec<Bytes>>,
 }
 
 impl Connection {
@@ -51,7 +53,8 @@ impl Connection {
     ) -> io::Result<Connection> {
         let client = Client::connect(address, timeout)?;
         let process = history.processes.fetch_add(1, Ordering::Relaxed);
-        Ok(Connection { client, process, history: Arc::clone(history), stale: false })
+        let history = Arc::clone(history);
+        Ok(Connection { client, process, history, stale: false, queued: Vec::new() })
     }
 
     /// Sends commands at once and waits for all that is answered. One outcome for each; after an
@@ -85,6 +88,9 @@ impl Connection {
     /// # Errors
     /// As [`Client::call`].
     pub fn call(&mut self, words: &[Bytes]) -> Result<Reply, CallError> {
+        if self.holds() == Holds::Queue {
+            return self.call_queued(words);
+        }
         match words::meaning(words) {
             Meaning::Known(command) if self.stale && !command.is_write() => self.client.call(words),
             Meaning::Known(command) => {
@@ -116,6 +122,40 @@ impl Connection {
                     self.history.leave_out_all(called.as_ref().is_ok_and(is_answer));
                 }
                 called
+            }
+        }
+    }
+
+    /// What the node holds that is lost with the connection.
+    pub fn holds(&self) -> Holds {
+        self.client.holds()
+    }
+
+    /// Sends a command behind `MULTI`. The judge knows no transactions: what one changes is left out.
+    fn call_queued(&mut self, words: &[Bytes]) -> Result<Reply, CallError> {
+        let called = self.client.call(words);
+        if matches!(&called, Ok(Reply::Status(status)) if status == "QUEUED") {
+            self.queued.push(words.to_vec());
+        } else if self.holds() != Holds::Queue || called.is_err() {
+            let executes = words[0].eq_ignore_ascii_case(b"exec");
+            let queued = std::mem::take(&mut self.queued);
+            let done = matches!(called, Ok(Reply::Array(_)));
+            let never = matches!(called, Ok(Reply::Nil)) || has_no_effect(&called);
+            if executes && (done || !never) {
+                queued.iter().for_each(|words| self.leave_out(words, done));
+            }
+        }
+        called
+    }
+
+    /// The keys of what was queued are not judged; `done` if it certainly was executed.
+    fn leave_out(&mut self, words: &[Bytes], done: bool) {
+        match words::meaning(words) {
+            Meaning::Nothing => {}
+            Meaning::Staleness(stale) => self.stale |= stale,
+            Meaning::RemovesAll => self.history.leave_out_all(done),
+            Meaning::Known(_) | Meaning::Unknown => {
+                self.history.leave_out(words[1..].iter().cloned());
             }
         }
     }
@@ -175,7 +215,9 @@ fn judge_error(error: &str) -> Judged {
     match error.split(' ').next().unwrap_or_default() {
         "ERR" if error.starts_with("ERR max number of clients") => Judged::NoEffect,
         "ERR" | "WRONGTYPE" => Judged::Answer(kv::Reply::Error),
-        "CLUSTERDOWN" | "TRYAGAIN" | "LOADING" | "READONLY" | "MOVED" | "OOM" => Judged::NoEffect,
+        "CLUSTERDOWN" | "TRYAGAIN" | "LOADING" | "READONLY" | "MOVED" | "OOM" | "EXECABORT" => {
+            Judged::NoEffect
+        }
         _ => Judged::Unknown,
     }
 }

@@ -202,6 +202,51 @@ fn an_unknown_command_that_is_refused_leaves_nothing_out() {
     assert!(is_refuted(&history));
 }
 
+/// A server that queues all behind `MULTI`, and answers so to `EXEC` and to `GET`.
+fn queueing(exec: &'static str, get: &'static str) -> SocketAddr {
+    let open = Mutex::new(false);
+    fake::server(move |words| {
+        let mut open = open.lock().expect("no panic");
+        let reply = match words[0].as_str() {
+            "MULTI" => "+OK\r\n",
+            "EXEC" => exec,
+            _ if *open => "+QUEUED\r\n",
+            "GET" => get,
+            _ => "+OK\r\n",
+        };
+        *open = words[0] == "MULTI" || *open && words[0] != "EXEC";
+        Some(reply.to_owned())
+    })
+}
+
+#[test]
+fn what_a_transaction_may_have_changed_is_left_out_and_nothing_else() {
+    let new = "$1\r\n9\r\n";
+    for (exec, unchecked) in [
+        ("*1\r\n+OK\r\n", 1),
+        ("-UNCERTAIN EXEC may or may not be applied\r\n", 1),
+        ("*-1\r\n", 0),
+        ("-EXECABORT Transaction discarded because of previous errors.\r\n", 0),
+        ("-CLUSTERDOWN no leader\r\n", 0),
+    ] {
+        let get = if unchecked > 0 { new } else { "$1\r\n1\r\n" };
+        let history = History::new();
+        let mut connection = open(&history, queueing(exec, get));
+        for line in ["SET a 1", "SET c 1", "MULTI", "SET a 9", "INCR b", "GET a", "EXEC", "GET a"] {
+            call(&mut connection, line);
+        }
+        let findings = history.verify();
+        assert!(findings.is_linearizable(), "{exec} {findings:?}");
+        assert_eq!(findings.unchecked_keys, unchecked, "{exec}");
+    }
+    let history = History::new();
+    let mut connection = open(&history, queueing("*-1\r\n", new));
+    for line in ["SET a 1", "MULTI", "SET a 9", "EXEC", "GET a"] {
+        call(&mut connection, line);
+    }
+    assert!(is_refuted(&history), "it was not executed");
+}
+
 #[test]
 fn after_a_flush_only_other_keys_are_judged() {
     let (history, store) = (History::new(), honest());

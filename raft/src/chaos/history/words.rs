@@ -17,7 +17,7 @@ pub enum Meaning {
     Unknown,
 }
 
-const HARMLESS: [&str; 16] = [
+const HARMLESS: [&str; 21] = [
     "PING",
     "ECHO",
     "HELLO",
@@ -34,6 +34,12 @@ const HARMLESS: [&str; 16] = [
     "RAFT.STATUS",
     "RAFT.POSITION",
     "RAFT.LOG",
+    // `EXEC` changes something, but only behind `MULTI`: that is seen elsewhere.
+    "MULTI",
+    "EXEC",
+    "DISCARD",
+    "WATCH",
+    "UNWATCH",
 ];
 
 /// What these words mean.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{anyhow, bail};
 use raft::chaos::history::{Connection, History};
 use raft::chaos::load::Load;
-use raft::client::{CallError, Client, Reply, reason};
+use raft::client::{CallError, Client, Holds, Lost, Reply, reason};
 use raft::render;
 
 use super::line::{HELP, Line, Target};
@@ -32,6 +32,7 @@ pub struct Session {
     pub cluster: Cluster,
     /// To the cluster: one connection to one node, as long as that works.
     connection: Option<(usize, Connection)>,
+    lost: Lost,
     /// Where the last write over it stands.
     position: Option<String>,
     /// To each node, for `at`: what `READONLY` does there stays there.
@@ -51,6 +52,7 @@ impl Session {
         Session {
             cluster,
             connection: None,
+            lost: Lost::default(),
             position: None,
             direct,
             history: History::new(),
@@ -115,6 +117,10 @@ impl Session {
         let mut refusals = Vec::new();
         for number in self.order() {
             let start = Instant::now();
+            self.let_go(|connected| connected != number);
+            if let Some(refusal) = self.lost.refuse(words) {
+                return Ok((refusal, start.elapsed()));
+            }
             let called = self.connect(number).and_then(|connection| connection.call(words));
             match called {
                 Ok(reply) => return Ok((reply, start.elapsed())),
@@ -124,6 +130,7 @@ impl Session {
                 }
                 Err(CallError::Unknown(error)) => {
                     self.disconnect(number);
+                    self.lost.refuse(words);
                     bail!(
                         "no answer from node {number} ({}): the outcome is unknown, it may or may \
                          not have been applied; read the key before repeating",
@@ -166,6 +173,9 @@ impl Session {
     /// Where the last command stands in the log, if it was a write and the node knows.
     fn position(&mut self) -> Option<String> {
         let (_, connection) = self.connection.as_mut()?;
+        if connection.holds() == Holds::Queue {
+            return None; // the question would be queued, too
+        }
         let position = match connection.call(&[b"raft.position".to_vec()]) {
             Ok(Reply::Bulk(position)) => Some(render::plain(&String::from_utf8_lossy(&position))),
             _ => None,
@@ -319,8 +329,13 @@ impl Session {
     /// Forgets connections to a node that will not answer on them.
     pub(super) fn disconnect(&mut self, number: usize) {
         self.direct[number - 1] = None;
-        if self.connection.as_ref().is_some_and(|(connected, _)| *connected == number) {
-            self.connection = None;
+        self.let_go(|connected| connected == number);
+    }
+
+    /// Forgets the connection for client commands if it is to such a node.
+    fn let_go(&mut self, to: impl Fn(usize) -> bool) {
+        if let Some((_, gone)) = self.connection.take_if(|(connected, _)| to(*connected)) {
+            self.lost.note(gone.holds());
         }
     }
 }

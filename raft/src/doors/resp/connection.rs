@@ -15,7 +15,7 @@ use states::{Micros, Time};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::replies::Replies;
+use super::replies::{self, Asked, Replies};
 use super::requests::{Requests, Slot};
 use super::session::{Node, Session};
 use super::{Backend, Place};
@@ -214,15 +214,36 @@ impl<B: Backend> Connection<B> {
         let status = || self.backend.status();
         let describe = || self.backend.describe();
         let node = Node { door: &self.place.door, status: &status, describe: &describe, log };
-        let mut replies = outcome.map(Replies::new);
+        let mut replies = Replies::new(outcome);
+        let mut executed = self.requests.executed();
+        let mut watched = None;
         for (slot, request) in self.requests.slots() {
-            match (slot, &mut replies) {
-                (Slot::Store(command), Some(replies)) => {
-                    replies.put_next(command, self.session.protocol, &mut self.out);
+            match slot {
+                Slot::Store(command) => {
+                    let asked = Asked { name: command.name, writes: command.is_write() };
+                    if let Some(reply) = replies.next(asked, &mut self.out) {
+                        replies::put(reply, self.session.protocol, &mut self.out);
+                    }
                 }
-                (Slot::Local, _) => self.session.execute(&node, request, &mut self.out),
-                (Slot::Store(_), None) => unreachable!("a batch with operations has an outcome"),
+                Slot::Local => self.session.execute(&node, request, &mut self.out),
+                Slot::Said(reply) => self.out.extend_from_slice(reply),
+                Slot::Watch => {
+                    let asked = Asked { name: "watch", writes: false };
+                    let versions = replies.next(asked, &mut self.out);
+                    if versions.is_some() {
+                        reply::ok(&mut self.out);
+                    }
+                    watched = Some((request.to_vec(), versions));
+                }
+                Slot::Exec => {
+                    let transaction = executed.next().expect("one for each EXEC");
+                    transaction.answer(&mut replies, &mut self.session, &node, &mut self.out);
+                }
             }
+        }
+        drop(executed);
+        if let Some((request, versions)) = watched {
+            self.requests.transactions.on_versions(&request, versions.map(|reply| &reply[..]));
         }
     }
 

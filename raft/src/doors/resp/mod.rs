@@ -4,6 +4,7 @@
 //!
 //! - [`parser`], [`inline`]: bytes to requests;
 //! - [`requests`]: requests to one batch for the server;
+//! - [`transactions`]: what is queued behind `MULTI`, and which keys are watched;
 //! - [`connection`]: reads, submits, answers; one batch at a time;
 //! - [`session`]: what a connection answers by itself; [`info`], [`config`]: two of its answers;
 //! - [`replies`]: what came of a batch, as RESP.
@@ -16,6 +17,7 @@ pub mod parser;
 pub mod replies;
 mod requests;
 mod session;
+mod transactions;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

@@ -8,33 +8,37 @@ use messages::LogPosition;
 use servers::host::Outcome;
 
 use super::session::Protocol;
-use crate::store::commands::Command;
 use crate::store::reply::{self, parse_decimal};
 
 /// The replies of a batch, one for each of its operations.
 pub struct Replies<'a> {
-    outcome: &'a Outcome,
+    /// None of a batch without operations.
+    outcome: Option<&'a Outcome>,
     done: Iter<'a, Bytes>,
 }
 
 impl<'a> Replies<'a> {
     /// Replies in the order of the operations.
-    pub fn new(outcome: &'a Outcome) -> Replies<'a> {
+    pub fn new(outcome: Option<&'a Outcome>) -> Replies<'a> {
         let done = match outcome {
-            Outcome::Done { replies, .. } => replies.iter(),
+            Some(Outcome::Done { replies, .. }) => replies.iter(),
             _ => [].iter(),
         };
         Replies { outcome, done }
     }
 
-    /// Appends the reply to the next operation, which was `command`.
-    pub fn put_next(&mut self, command: &Command, protocol: Protocol, out: &mut Vec<u8>) {
-        match *self.outcome {
-            Outcome::Done { position, .. } => match self.done.next() {
-                Some(reply) => put(reply, protocol, out),
-                // Another node answered, and left something out.
-                None => uncertain(command, position, out),
-            },
+    /// The reply to the next operation, which was `asked`; without one, appends the error that says
+    /// what became of it.
+    pub fn next(&mut self, asked: Asked, out: &mut Vec<u8>) -> Option<&'a Bytes> {
+        match *self.outcome.expect("a batch with operations has an outcome") {
+            Outcome::Done { position, .. } => {
+                let reply = self.done.next();
+                if reply.is_none() {
+                    // Another node answered, and left something out.
+                    uncertain(asked, position, out);
+                }
+                return reply;
+            }
             Outcome::NoLeader { waited, heard, members } => {
                 let waited = waited as f64 / 1e6;
                 let text = format!(
@@ -46,26 +50,89 @@ impl<'a> Replies<'a> {
             Outcome::Busy => {
                 reply::error(out, "TRYAGAIN too many writes wait; not applied, safe to repeat");
             }
-            Outcome::Uncertain { position } => uncertain(command, position, out),
+            Outcome::Uncertain { position } => uncertain(asked, position, out),
             Outcome::Stopped => {
                 reply::error(out, "CLUSTERDOWN node is stopping; not applied, safe to repeat");
             }
         }
+        None
+    }
+
+    /// The reply that came is none to what was asked: another node's version differs.
+    pub fn misread(&self, asked: Asked, out: &mut Vec<u8>) {
+        let position = match self.outcome {
+            Some(Outcome::Done { position, .. }) => *position,
+            _ => None,
+        };
+        uncertain(asked, position, out);
     }
 }
 
-fn uncertain(command: &Command, position: Option<LogPosition>, out: &mut Vec<u8>) {
-    if !command.is_write() {
+/// What an operation was.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// The command's name in lower case.
+    pub name: &'static str,
+    /// Whether it entered the log.
+    pub writes: bool,
+}
+
+fn uncertain(asked: Asked, position: Option<LogPosition>, out: &mut Vec<u8>) {
+    if !asked.writes {
         return reply::error(
             out,
             "TRYAGAIN not read, safe to repeat; the writes sent with it may or may not be applied",
         );
     }
-    let name = command.name.to_uppercase();
+    let name = asked.name.to_uppercase();
     let at = position.map(|position| format!(" at {position}")).unwrap_or_default();
     let text =
         format!("UNCERTAIN {name}{at} may or may not be applied; read the key before repeating");
     reply::error(out, &text);
+}
+
+/// The replies that an array of the store holds; `None` if it is no whole array.
+pub fn parts(array: &[u8]) -> Option<Vec<&[u8]>> {
+    let end = line_end(array)?;
+    let count = usize::try_from(parse_decimal(array[..end - 2].strip_prefix(b"*")?)?).ok()?;
+    let mut rest = &array[end..];
+    let mut parts = Vec::with_capacity(count.min(rest.len()));
+    for _ in 0..count {
+        let (part, after) = rest.split_at(whole(rest)?);
+        parts.push(part);
+        rest = after;
+    }
+    rest.is_empty().then_some(parts)
+}
+
+/// The bytes of a bulk string.
+pub fn body(bulk: &[u8]) -> Option<&[u8]> {
+    let end = line_end(bulk).filter(|_| bulk[0] == b'$')?;
+    bulk.get(end..bulk.len() - 2)
+}
+
+/// Where the first line ends, its end included.
+fn line_end(bytes: &[u8]) -> Option<usize> {
+    let end = bytes.iter().position(|&byte| byte == b'\n')? + 1;
+    (end >= 3).then_some(end)
+}
+
+/// How long the first reply is, with all that nests in it.
+fn whole(bytes: &[u8]) -> Option<usize> {
+    let (mut left, mut at) = (1usize, 0);
+    while left > 0 {
+        let rest = bytes.get(at..)?;
+        let line = &rest[..line_end(rest)?];
+        let number = || parse_decimal(line.get(1..line.len() - 2)?);
+        left -= 1;
+        match line[0] {
+            b'*' => left = left.checked_add(usize::try_from(number()?).unwrap_or(0))?,
+            b'$' => at += body_length(line),
+            _ => {}
+        }
+        at += line.len();
+    }
+    (at <= bytes.len()).then_some(at)
 }
 
 /// Appends a reply of the store. RESP3 has one nil for all types; else the two are the same here.

@@ -1,8 +1,6 @@
 //! Collects what a connection yields into one batch for the server (design, rule 9). Must never let a
 //! batch outgrow its limits, save by a single request.
 
-use std::ops::Range;
-
 use bytes::Bytes;
 use messages::Operation;
 use servers::host::Batch;
@@ -10,8 +8,8 @@ use states::Time;
 
 use super::parser::{Parser, Progress, ProtocolError};
 use super::session;
-use crate::store::arguments::Arguments;
-use crate::store::commands::{self, Command};
+use super::transactions::{Transaction, Transactions};
+use crate::store::commands::Command;
 
 /// The most bytes of a batch of several requests.
 const MAX_BYTES: usize = 256 << 10;
@@ -29,6 +27,26 @@ pub enum Slot {
     Store(&'static Command),
     /// The connection's own, or nobody's.
     Local,
+    /// Answered so, whatever becomes of the others.
+    Said(&'static [u8]),
+    /// `WATCH`: the next reply has the versions of its keys.
+    Watch,
+    /// `EXEC`: of the next transaction. If that asks the store it has the next reply.
+    Exec,
+}
+
+/// One whole request.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    slot: Slot,
+    /// Where it ends.
+    end: usize,
+    /// Bytes of all transactions executed up to here.
+    executed: usize,
+    /// When it was there whole.
+    at: Time,
+    /// What comes behind it is to be read in its light.
+    ends_batch: bool,
 }
 
 /// Whole requests, and the beginning of the next one.
@@ -36,28 +54,27 @@ pub struct Requests {
     parser: Parser,
     /// All of them, as the log spells requests.
     bytes: Vec<u8>,
-    /// Where each ends, and when it was there whole.
-    ends: Vec<(usize, Time)>,
-    /// What each is.
-    slots: Vec<Slot>,
+    held: Vec<Held>,
     /// Those before this one belong to the batch; at most one is left over.
     batch: usize,
     full: bool,
     /// The protocol broke behind the last request.
     pub broken: Option<ProtocolError>,
+    /// What is queued and watched behind all requests that are held.
+    pub transactions: Transactions,
 }
 
 impl Requests {
-    /// None yet; each will be of up to `max_request` bytes.
+    /// None yet; each will be of up to `max_request` bytes, as will each transaction.
     pub fn new(max_request: usize) -> Requests {
         Requests {
             parser: Parser::new(max_request),
             bytes: Vec::new(),
-            ends: Vec::new(),
-            slots: Vec::new(),
+            held: Vec::new(),
             batch: 0,
             full: false,
             broken: None,
+            transactions: Transactions::new(max_request),
         }
     }
 
@@ -68,7 +85,7 @@ impl Requests {
 
     /// Whether there is no whole request.
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.held.is_empty()
     }
 
     /// Reads requests off the front of `input`, which arrived at `at`, until the batch is full.
@@ -83,105 +100,125 @@ impl Requests {
     }
 
     fn on_request(&mut self, at: Time) {
-        let begin = self.ends.last().map_or(0, |&(end, _)| end);
+        let (begin, executed) = self.held.last().map_or((0, 0), |last| (last.end, last.executed));
         let end = self.bytes.len();
-        self.ends.push((end, at));
-        let (slot, ends_batch) = classify(&self.bytes[begin..end]);
-        self.slots.push(slot);
-        if end > MAX_BYTES && self.ends.len() > 1 {
+        let (slot, ends_batch) = self.transactions.meet(&self.bytes[begin..end]);
+        let own = match slot {
+            Slot::Exec => self.transactions.last().map_or(0, Transaction::size),
+            _ => 0,
+        };
+        let held = Held { slot, end, executed: executed + own, at, ends_batch };
+        self.held.push(held);
+        if held.size() > MAX_BYTES && self.held.len() > 1 {
             self.full = true;
         } else {
-            self.batch = self.ends.len();
-            self.full = ends_batch || end >= MAX_BYTES || self.batch == MAX_REQUESTS;
+            self.batch = self.held.len();
+            self.full = held.fills() || self.batch == MAX_REQUESTS;
         }
     }
 
     /// Slots of the batch with the bytes of each.
     pub fn slots(&self) -> impl Iterator<Item = (Slot, &[u8])> {
-        let ranges = (0..self.batch).map(|at| self.range(at));
-        self.slots.iter().copied().zip(ranges.map(|range| &self.bytes[range]))
+        let mut begin = 0;
+        self.held[..self.batch].iter().map(move |held| {
+            let request = &self.bytes[begin..held.end];
+            begin = held.end;
+            (held.slot, request)
+        })
     }
 
     /// How many entries of the log `RAFT.LOG` asks for, at most, if the batch has one.
     pub fn log_asked(&self) -> Option<usize> {
-        let local = self.slots().filter(|(slot, _)| matches!(slot, Slot::Local));
+        let executed = self.executed().flat_map(Transaction::queued);
+        let local = self.slots().chain(executed).filter(|(slot, _)| matches!(slot, Slot::Local));
         local.filter_map(|(_, request)| session::log_asked(request)).max()
     }
 
-    fn range(&self, at: usize) -> Range<usize> {
-        let begin = if at == 0 { 0 } else { self.ends[at - 1].0 };
-        begin..self.ends[at].0
+    /// The transactions of the batch.
+    pub fn executed(&self) -> impl Iterator<Item = &Transaction> {
+        let count = self.held[..self.batch].iter().filter(|held| matches!(held.slot, Slot::Exec));
+        self.transactions.closed().take(count.count())
     }
 
     /// What the server is to do; `None` when the connection can answer all by itself.
     pub fn batch(&self, stale: bool) -> Option<Batch> {
         let (mut commands, mut queries) = (0, 0);
-        let mut operations = 0;
         for (slot, bytes) in self.slots() {
-            if let Slot::Store(command) = slot {
-                operations += 1;
-                *if command.is_write() { &mut commands } else { &mut queries } += bytes.len();
+            match writes(slot) {
+                Some(true) => commands += bytes.len(),
+                Some(false) => queries += bytes.len(),
+                None => {}
             }
         }
-        if operations == 0 {
+        if commands + queries == 0 && self.executed().next().is_none() {
             return None;
         }
         // Two pieces of memory, exactly as large as needed: the log keeps the commands for long, and
         // must not keep anything else with them.
         let commands = Pieces::new(self, commands, true);
         let queries = Pieces::new(self, queries, false);
-        let operations = self.operations(operations, commands, queries);
-        let stale = stale && !operations.iter().any(Operation::is_command);
-        Some(Batch { arrived: self.ends[0].1, operations, stale })
+        let operations = self.operations(commands, queries);
+        let arrived = self.held.first()?.at;
+        let watches = self.slots().any(|(slot, _)| matches!(slot, Slot::Watch));
+        let stale = stale && !watches && !operations.iter().any(Operation::is_command);
+        (!operations.is_empty()).then_some(Batch { arrived, operations, stale })
     }
 
-    fn operations(
-        &self,
-        count: usize,
-        mut commands: Pieces,
-        mut queries: Pieces,
-    ) -> Vec<Operation> {
-        let mut operations = Vec::with_capacity(count);
+    fn operations(&self, mut commands: Pieces, mut queries: Pieces) -> Vec<Operation> {
+        let mut operations = Vec::with_capacity(self.batch);
+        let mut executed = self.executed();
         for (slot, bytes) in self.slots() {
-            match slot {
-                Slot::Store(command) if command.is_write() => {
-                    operations.push(Operation::Command(commands.take(bytes.len())));
-                }
-                Slot::Store(_) => operations.push(Operation::Query(queries.take(bytes.len()))),
-                Slot::Local => {}
-            }
+            operations.extend(match (slot, writes(slot)) {
+                (_, Some(true)) => Some(Operation::Command(commands.take(bytes.len()))),
+                (_, Some(false)) => Some(Operation::Query(queries.take(bytes.len()))),
+                (Slot::Exec, None) => executed.next().and_then(Transaction::operation),
+                (_, None) => None,
+            });
         }
         operations
     }
 
     /// Forgets the batch; what was read beyond it begins the next one.
     pub fn clear(&mut self) {
-        let end = if self.batch == 0 { 0 } else { self.ends[self.batch - 1].0 };
+        let executed = self.executed().count();
+        self.transactions.answered(executed);
+        let (end, executed) = match self.batch.checked_sub(1) {
+            Some(last) => (self.held[last].end, self.held[last].executed),
+            None => (0, 0),
+        };
         self.bytes.drain(..end);
-        self.ends.drain(..self.batch);
-        self.slots.drain(..self.batch);
-        for (request, _) in &mut self.ends {
-            *request -= end;
+        self.held.drain(..self.batch);
+        for held in &mut self.held {
+            held.end -= end;
+            held.executed -= executed;
         }
-        self.batch = self.ends.len();
-        self.full = self.ends.last().is_some_and(|&(end, _)| end >= MAX_BYTES);
+        self.batch = self.held.len();
+        self.full = self.held.last().is_some_and(|held| held.fills());
         if self.bytes.is_empty() {
             self.bytes.shrink_to(KEPT);
         }
-        self.ends.shrink_to(KEPT / size_of::<(usize, Time)>());
-        self.slots.shrink_to(KEPT / size_of::<Slot>());
+        self.held.shrink_to(KEPT / size_of::<Held>());
     }
 }
 
-/// Says whose a request is, and whether the batch must end with it.
-fn classify(request: &[u8]) -> (Slot, bool) {
-    let Some(mut arguments) = Arguments::decode(request) else { return (Slot::Local, false) };
-    let count = arguments.len();
-    let name = arguments.shift();
-    match commands::find(name) {
-        Some(command) if command.takes(count) => (Slot::Store(command), false),
-        Some(_) => (Slot::Local, false),
-        None => (Slot::Local, session::ends_batch(name)),
+impl Held {
+    /// Bytes of all requests up to here, and of what they execute.
+    fn size(&self) -> usize {
+        self.end + self.executed
+    }
+
+    /// Whether a batch that ends with it takes no more.
+    fn fills(&self) -> bool {
+        self.ends_batch || self.size() >= MAX_BYTES
+    }
+}
+
+/// Whether the store is to execute the request itself, and as a command.
+fn writes(slot: Slot) -> Option<bool> {
+    match slot {
+        Slot::Store(command) => Some(command.is_write()),
+        Slot::Watch => Some(false),
+        Slot::Local | Slot::Said(_) | Slot::Exec => None,
     }
 }
 
@@ -189,10 +226,10 @@ fn classify(request: &[u8]) -> (Slot, bool) {
 struct Pieces(Bytes);
 
 impl Pieces {
-    fn new(requests: &Requests, size: usize, writes: bool) -> Pieces {
+    fn new(requests: &Requests, size: usize, commands: bool) -> Pieces {
         let mut bytes = Vec::with_capacity(size);
         for (slot, request) in requests.slots() {
-            if matches!(slot, Slot::Store(command) if command.is_write() == writes) {
+            if writes(slot) == Some(commands) {
                 bytes.extend_from_slice(request);
             }
         }

@@ -45,6 +45,14 @@ impl Protocol {
         }
     }
 
+    /// Nil where an array was expected.
+    pub fn put_null_array(self, out: &mut Vec<u8>) {
+        match self {
+            Protocol::Resp2 => out.extend_from_slice(b"*-1\r\n"),
+            Protocol::Resp3 => out.extend_from_slice(b"_\r\n"),
+        }
+    }
+
     /// A text for people.
     pub fn put_text(self, text: &str, out: &mut Vec<u8>) {
         match self {
@@ -101,7 +109,7 @@ const fn command(name: &'static str, arity: i32, handler: fn(&mut Session, Call)
     Command { name, arity, handler }
 }
 
-static COMMANDS: [Command; 15] = [
+static COMMANDS: [Command; 20] = [
     command("ping", -1, Session::ping),
     command("echo", 2, Session::echo),
     command("hello", -1, Session::hello),
@@ -114,6 +122,12 @@ static COMMANDS: [Command; 15] = [
     command("readonly", 1, Session::readonly),
     command("readwrite", 1, Session::readwrite),
     command("quit", -1, Session::quit),
+    command("reset", 1, Session::reset),
+    // What these do is done when they are met: by `transactions`.
+    command("multi", 1, Session::done),
+    command("discard", 1, Session::done),
+    command("watch", -2, Session::done),
+    command("unwatch", 1, Session::done),
     command("raft.status", 1, Session::raft_status),
     command("raft.position", 1, Session::raft_position),
     command("raft.log", 2, Session::raft_log),
@@ -135,7 +149,28 @@ static CONFIG: [Command; 1] = [command("config|get", -3, Session::config_get)];
 
 /// Whether a batch must end with this command: what comes behind it is to be read in its light.
 pub fn ends_batch(name: &[u8]) -> bool {
-    [&b"readonly"[..], b"readwrite", b"quit"].iter().any(|ends| name.eq_ignore_ascii_case(ends))
+    [&b"readonly"[..], b"readwrite"].iter().any(|ends| name.eq_ignore_ascii_case(ends))
+}
+
+/// Whether a request is a connection's own, with its subcommand and a number of arguments that these
+/// take: what else is wrong with it is found out when it is executed.
+pub fn accepts(request: &[u8]) -> bool {
+    let Some(mut arguments) = Arguments::decode(request) else { return false };
+    let count = arguments.len();
+    let Some(command) = find(&COMMANDS, 0, arguments.shift()) else { return false };
+    let (container, known) = match command.name {
+        "client" => ("client", &CLIENT[..]),
+        "command" if count > 1 => ("command", &COMMAND[..]),
+        "config" => ("config", &CONFIG[..]),
+        _ => return commands::takes(command.arity, count),
+    };
+    let subcommand = find(known, container.len() + 1, arguments.shift());
+    subcommand.is_some_and(|subcommand| commands::takes(subcommand.arity, count))
+}
+
+/// The command that has this name behind its prefix, in any case.
+fn find(known: &'static [Command], prefix: usize, name: &[u8]) -> Option<&'static Command> {
+    known.iter().find(|known| name.eq_ignore_ascii_case(&known.name.as_bytes()[prefix..]))
 }
 
 /// How many entries of the log a request asks for, if it is a `RAFT.LOG`.
@@ -169,9 +204,9 @@ impl Session {
         let all = arguments.clone();
         let name = arguments.shift();
         if let Some(known) = commands::find(name) {
-            return reply::wrong_arity(out, known.name);
+            return known.refuse(all, out);
         }
-        match COMMANDS.iter().find(|known| name.eq_ignore_ascii_case(known.name.as_bytes())) {
+        match find(&COMMANDS, 0, name) {
             Some(known) => self.call(known, all.len(), Call { node, arguments, out }),
             None => reply::unknown_command(out, all),
         }
@@ -188,8 +223,7 @@ impl Session {
     fn subcommand(&mut self, container: &str, known: &'static [Command], mut call: Call) {
         let count = 1 + call.arguments.len();
         let name = call.arguments.shift();
-        let prefix = container.len() + 1;
-        match known.iter().find(|sub| name.eq_ignore_ascii_case(&sub.name.as_bytes()[prefix..])) {
+        match find(known, container.len() + 1, name) {
             Some(sub) => self.call(sub, count, call),
             None => reply::unknown_subcommand(call.out, container, name),
         }
@@ -223,6 +257,16 @@ impl Session {
 
     fn quit(&mut self, call: Call) {
         self.ends = true;
+        reply::ok(call.out);
+    }
+
+    /// As a new connection, but for its number.
+    fn reset(&mut self, call: Call) {
+        *self = Session { position: self.position, ..Session::new(self.id) };
+        reply::status(call.out, "RESET");
+    }
+
+    fn done(&mut self, call: Call) {
         reply::ok(call.out);
     }
 
@@ -399,7 +443,7 @@ impl Session {
     }
 
     fn command_count(&mut self, call: Call) {
-        reply::count(call.out, commands::all().len() + COMMANDS.len());
+        reply::count(call.out, commands::all().len() + COMMANDS.len() + 1); // EXEC
     }
 
     fn command_docs(&mut self, call: Call) {
