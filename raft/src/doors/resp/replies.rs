@@ -96,7 +96,7 @@ pub fn parts(array: &[u8]) -> Option<Vec<&[u8]>> {
     let end = line_end(array)?;
     let count = usize::try_from(parse_decimal(array[..end - 2].strip_prefix(b"*")?)?).ok()?;
     let mut rest = &array[end..];
-    let mut parts = Vec::with_capacity(count.min(rest.len()));
+    let mut parts = Vec::with_capacity(count.min(1024));
     for _ in 0..count {
         let (part, after) = rest.split_at(whole(rest)?);
         parts.push(part);

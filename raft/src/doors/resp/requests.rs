@@ -168,12 +168,14 @@ impl Requests {
         let mut operations = Vec::with_capacity(self.batch);
         let mut executed = self.executed();
         for (slot, bytes) in self.slots() {
-            operations.extend(match (slot, writes(slot)) {
-                (_, Some(true)) => Some(Operation::Command(commands.take(bytes.len()))),
-                (_, Some(false)) => Some(Operation::Query(queries.take(bytes.len()))),
-                (Slot::Exec, None) => executed.next().and_then(Transaction::operation),
-                (_, None) => None,
-            });
+            match (slot, writes(slot)) {
+                (_, Some(true)) => operations.push(Operation::Command(commands.take(bytes.len()))),
+                (_, Some(false)) => operations.push(Operation::Query(queries.take(bytes.len()))),
+                (Slot::Exec, None) => {
+                    operations.extend(executed.next().and_then(Transaction::operation));
+                }
+                (_, None) => {}
+            }
         }
         operations
     }
