@@ -289,7 +289,7 @@ fn a_transaction_is_applied_in_one_piece() {
     let mut applier = Applier::new(Store::new());
     let mut turns = 0;
     while applier.has_more(LogIndex(2)) {
-        applier.apply(&log, LogIndex(2), 1);
+        applier.apply(&log, LogIndex(2), 1, None);
         turns += 1;
         let mut reply = Vec::new();
         applier.machine().query(&words("mget a b"), &mut reply);

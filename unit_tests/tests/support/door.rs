@@ -83,7 +83,8 @@ impl Backend for Fake {
         self.index.update(|index| index + 1);
         let entry = LogIndex(self.index.get());
         let mut store = self.store.borrow_mut();
-        let at = |place| Applied { index: entry, place, time: LogTime(wall().0) };
+        let time = LogTime(wall().0);
+        let at = |place| Applied { index: entry, place, time };
         store.advance(at(0));
         let places = batch.operations.iter().enumerate();
         let replies = places.map(|(place, one)| execute(&mut store, at(place), one)).collect();
@@ -100,9 +101,6 @@ impl Backend for Fake {
             applied_index: LogIndex(4),
             last: LogPosition::new(6, 3),
             durable: LogIndex(6),
-            log_base: LogPosition::new(2, 2),
-            log_bytes: 88,
-            snapshot: Some((LogPosition::new(3, 2), 4_000)),
             peers: [12, 13]
                 .map(|id| PeerStatus { id: NodeId(id), matched: None, heard_ago: None })
                 .to_vec(),
