@@ -6,6 +6,7 @@
 //! - [`commands`]: the one table of what there is;
 //! - [`strings`], [`keys`]: what the commands do, a file for each type of data;
 //! - [`reply`]: RESP2 replies, and the words of Redis for what was wrong;
+//! - [`table`]: where keys are found; can be copied while it changes, for snapshots;
 //! - [`pair`]: a key with its string, and their part of the digest; [`glob`]: patterns of `KEYS`.
 
 pub mod arguments;
@@ -15,16 +16,17 @@ mod keys;
 mod pair;
 pub mod reply;
 mod strings;
+pub mod table;
 
 use std::hash::{BuildHasher, RandomState};
+use std::iter::Peekable;
 
-use hashbrown::HashTable;
-use hashbrown::hash_table::{Entry, OccupiedEntry};
 use servers::machine::{Applied, Pieces, StateMachine, Unreadable};
 
 use arguments::Arguments;
 use commands::{Action, Command};
 use pair::Pair;
+use table::{Frozen, Table};
 
 /// The longest string that a key may hold, bytes. The same on every node of every version, as it
 /// decides what a command does.
@@ -40,7 +42,7 @@ pub const MAX_REPLY: usize = 64 << 20;
 /// therefore must show nowhere: whatever walks over it sorts.
 #[derive(Debug, Default)]
 pub struct Store {
-    pairs: HashTable<Pair>,
+    pairs: Table<Pair>,
     hasher: RandomState,
     /// Sum of the digests of all pairs: the same whatever order they came in.
     digest: u64,
@@ -80,17 +82,18 @@ impl Store {
     /// Changes the string of `key`, which begins empty, with room for `room` bytes, where there was
     /// none. All changes of strings go through here: it keeps the digest.
     fn change(&mut self, key: &[u8], room: usize, change: impl FnOnce(&mut Pair)) {
-        let hash = |pair: &Pair| self.hasher.hash_one(pair.key());
-        let mut entry =
-            match self.pairs.entry(self.hasher.hash_one(key), |pair| pair.key() == key, hash) {
-                Entry::Occupied(entry) => {
-                    self.digest = self.digest.wrapping_sub(entry.get().digest());
-                    entry
-                }
-                Entry::Vacant(entry) => entry.insert(Pair::new(key, room)),
-            };
-        change(entry.get_mut());
-        self.digest = self.digest.wrapping_add(entry.get().digest());
+        let hash = self.hasher.hash_one(key);
+        let pair = match self.pairs.find_mut(hash, |pair| pair.key() == key) {
+            Some(pair) => {
+                self.digest = self.digest.wrapping_sub(pair.digest());
+                pair
+            }
+            None => self
+                .pairs
+                .insert(hash, Pair::new(key, room), |pair| self.hasher.hash_one(pair.key())),
+        };
+        change(pair);
+        self.digest = self.digest.wrapping_add(pair.digest());
     }
 
     fn set(&mut self, key: &[u8], string: &[u8]) {
@@ -98,15 +101,15 @@ impl Store {
     }
 
     fn remove(&mut self, key: &[u8]) -> Option<Pair> {
-        let hash = self.hasher.hash_one(key);
-        let entry = self.pairs.find_entry(hash, |pair| pair.key() == key).ok()?;
-        let (pair, _) = OccupiedEntry::remove(entry);
+        let hash = |key: &[u8]| self.hasher.hash_one(key);
+        let is_it = |pair: &Pair| pair.key() == key;
+        let pair = self.pairs.remove(hash(key), is_it, |pair| hash(pair.key()))?;
         self.digest = self.digest.wrapping_sub(pair.digest());
         Some(pair)
     }
 
     fn clear(&mut self) {
-        self.pairs = HashTable::new();
+        self.pairs.clear();
         self.digest = 0;
     }
 }
@@ -116,20 +119,22 @@ const PIECE: usize = 64 << 10;
 
 /// A store's pairs, on their way into a snapshot.
 struct StorePieces {
-    pairs: Vec<Pair>,
+    pairs: Peekable<Frozen<Pair>>,
 }
 
 impl Pieces for StorePieces {
     fn next(&mut self) -> Option<Vec<u8>> {
+        let mut piece = vec![self.pairs.next()?];
         let mut size = 0;
         let mut fits = |pair: &Pair| {
             size += pair.key().len() + pair.string().len() + 8;
             size <= PIECE
         };
-        let count = self.pairs.iter().rev().take_while(|pair| fits(pair)).count().max(1);
-        let piece = self.pairs.split_off(self.pairs.len().saturating_sub(count));
+        if fits(&piece[0]) {
+            piece.extend(std::iter::from_fn(|| self.pairs.next_if(|pair| fits(pair))));
+        }
         let parts: Vec<&[u8]> = piece.iter().flat_map(|pair| [pair.key(), pair.string()]).collect();
-        (!parts.is_empty()).then(|| arguments::encode(parts))
+        Some(arguments::encode(parts))
     }
 }
 
@@ -158,7 +163,7 @@ impl StateMachine for Store {
     }
 
     fn snapshot(&mut self) -> Box<dyn Pieces> {
-        Box::new(StorePieces { pairs: self.pairs.iter().cloned().collect() })
+        Box::new(StorePieces { pairs: self.pairs.freeze().peekable() })
     }
 
     fn restore(&mut self, piece: &[u8]) -> Result<(), Unreadable> {
