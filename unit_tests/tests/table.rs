@@ -251,7 +251,7 @@ fn a_frozen_copy_is_read_on_another_thread_while_the_table_changes() {
 
 /// An element that can be counted: how many there are tells what was copied and what was given back.
 #[derive(Clone)]
-struct Counted(u32, Arc<()>);
+struct Counted(u32, #[expect(dead_code, reason = "counts by living")] Arc<()>);
 
 #[test]
 fn only_what_is_changed_is_copied_and_all_is_given_back() {
