@@ -29,7 +29,7 @@ pub struct StorePieces {
 
 impl StorePieces {
     /// Of a store as it is now.
-    pub fn of(store: &Store) -> StorePieces {
+    pub fn of(store: &mut Store) -> StorePieces {
         let (time, stamp) = (store.now.0.to_le_bytes(), store.stamp.to_le_bytes());
         let first = arguments::encode([FIRST, &time, &stamp, &store.removals.spell()]);
         StorePieces { first: Some(first), pairs: store.pairs.freeze().peekable() }
