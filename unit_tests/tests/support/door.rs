@@ -101,6 +101,9 @@ impl Backend for Fake {
             applied_index: LogIndex(4),
             last: LogPosition::new(6, 3),
             durable: LogIndex(6),
+            log_base: LogPosition::ZERO,
+            log_bytes: 0,
+            snapshot: None,
             peers: [12, 13]
                 .map(|id| PeerStatus { id: NodeId(id), matched: None, heard_ago: None })
                 .to_vec(),
