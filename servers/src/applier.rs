@@ -1,6 +1,6 @@
 //! Applies committed entries to the machine, runs reads at their place, and finds out what became of
 //! the proposals that wait here. Must never keep anything of an entry, and never answer a proposal
-//! with what another entry at its index did.
+//! with what another entry at its index did. Sessions and machine are changed here and nowhere else.
 //!
 //! Invariant: `applied ≤ commit`; while `progress` is set, entry `applied + 1` is half applied and
 //! nothing looks at the machine but the queries of that entry's own batch.
@@ -8,10 +8,11 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use messages::{Entry, Item, LogIndex, LogPosition, Operation, Payload, Term};
+use messages::{Entry, Item, LogIndex, LogPosition, Operation, Payload, SessionId, Term};
 use states::{Log, RequestId};
 
 use crate::machine::{Applied, StateMachine};
+use crate::sessions::{Limits, Sessions};
 
 /// A buffer for replies that grew beyond this is given back after use, bytes.
 const KEPT_BUFFER: usize = 1 << 20;
@@ -44,9 +45,10 @@ pub enum Finished {
     },
 }
 
-/// The machine, how far it has come, and who waits for it.
+/// The machine and its clients' sessions, how far they have come, and who waits for it.
 pub struct Applier<M> {
     machine: M,
+    sessions: Sessions,
     applied: LogIndex,
     progress: Option<Progress>,
     /// By index first: what waits at one index is found together. Two can wait there, when this node
@@ -73,9 +75,10 @@ struct Progress {
 
 impl<M: StateMachine> Applier<M> {
     /// Nothing is applied yet, nobody waits.
-    pub fn new(machine: M) -> Applier<M> {
+    pub fn new(machine: M, limits: Limits) -> Applier<M> {
         Applier {
             machine,
+            sessions: Sessions::new(limits),
             applied: LogIndex(0),
             progress: None,
             proposals: BTreeMap::new(),
@@ -94,6 +97,11 @@ impl<M: StateMachine> Applier<M> {
         &self.machine
     }
 
+    /// The sessions.
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
     /// A proposal was appended at `position`; what becomes of it is told when something is applied
     /// at its index.
     pub fn wait_for(&mut self, position: LogPosition, id: RequestId, operations: Vec<Operation>) {
@@ -110,6 +118,12 @@ impl<M: StateMachine> Applier<M> {
     /// The proposal at `position` no longer waits; its entry is applied all the same.
     pub fn forget_proposal(&mut self, position: LogPosition) {
         self.proposals.remove(&(position.index, position.term));
+    }
+
+    /// The proposal at `position` no longer waits; its operations, so that they can be placed again.
+    pub fn take_proposal(&mut self, position: LogPosition) -> Vec<Operation> {
+        let waiting = self.proposals.remove(&(position.index, position.term));
+        waiting.map(|waiting| waiting.operations).unwrap_or_default()
     }
 
     /// The read no longer waits.
@@ -174,6 +188,7 @@ impl<M: StateMachine> Applier<M> {
     fn apply_entry(&mut self, entry: &Entry, left: &mut usize) -> bool {
         let mut at = Applied { index: entry.position.index, place: 0, time: entry.time };
         if self.progress.is_none() {
+            self.sessions.advance(entry.position, entry.time);
             self.machine.advance(at);
         }
         let waiting = self.proposals.get(&(entry.position.index, entry.position.term));
@@ -199,9 +214,10 @@ impl<M: StateMachine> Applier<M> {
                 (Some(Operation::Query(query)), _) => {
                     self.machine.query(query, &mut self.replies.buffer);
                 }
-                (_, Some(Item::Plain(command))) => {
+                (_, Some(item)) => {
                     at.place = progress.items;
-                    self.machine.apply(at, command, &mut self.replies.buffer);
+                    let reply = &mut self.replies.buffer;
+                    apply_item(&mut self.machine, &mut self.sessions, at, item, reply);
                     progress.items += 1;
                 }
                 (_, None) => {} // a command without its item: not what was appended here
@@ -232,6 +248,24 @@ impl<M: StateMachine> Applier<M> {
             }
         }
         self.replies.clear();
+    }
+}
+
+/// Executes an item, and appends what it answers.
+fn apply_item<M: StateMachine>(
+    machine: &mut M,
+    sessions: &mut Sessions,
+    at: Applied,
+    item: &Item,
+    reply: &mut Vec<u8>,
+) {
+    match item {
+        Item::Plain(command) => machine.apply(at, command, reply),
+        Item::Session { session, number, command } => {
+            sessions.execute(*session, *number, reply, |reply| machine.apply(at, command, reply));
+        }
+        Item::OpenSession => sessions.open(SessionId(at.stamp()), reply),
+        Item::Outcome { session, number } => sessions.outcome(*session, *number, reply),
     }
 }
 

@@ -4,7 +4,8 @@
 //! - [`host`]: what clients' doors say to a server and get back; [`machine`]: what a user brings;
 //! - [`server`]: the actor, five verbs: receive, swap, perform, apply, reply;
 //! - [`proposals`]: the requests that wait, each with its time limit; [`forward`]: passing them to
-//!   the leader; [`applier`]: what becomes of them when entries are applied;
+//!   the leader; [`applier`]: what becomes of them when entries are applied; [`sessions`]: commands
+//!   that take effect once, and outcomes that can be asked for;
 //! - [`outbox`]: what a turn leaves to be done; [`status`]: how a server sees itself;
 //! - [`turn`]: how a node starts and a turn begins, for every driver; [`mailbox`]: the way in;
 //!   [`run`]: the real driver; [`node`]: a whole node on its thread;
@@ -24,6 +25,7 @@ pub mod outbox;
 pub mod proposals;
 pub mod run;
 pub mod server;
+pub mod sessions;
 pub mod status;
 pub mod storage;
 pub mod transport;

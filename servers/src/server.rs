@@ -16,6 +16,7 @@ use crate::host::{Batch, Outcome, Status, Token};
 use crate::machine::StateMachine;
 use crate::outbox::{Job, Outbox, Parcels};
 use crate::proposals::{Request, Requester, Requests, Stage};
+use crate::sessions::{Limits, Sessions};
 use crate::status::{Heard, Leadership, Load};
 use crate::{hops, status};
 
@@ -32,6 +33,8 @@ pub struct Settings {
     pub waiting_bytes: usize,
     /// Operations executed in one turn at most.
     pub apply_budget: usize,
+    /// When sessions end: the same on all nodes, for ever.
+    pub sessions: Limits,
 }
 
 impl Default for Settings {
@@ -42,6 +45,7 @@ impl Default for Settings {
             client_timeout: Micros(2_500_000),
             waiting_bytes: 64 << 20,
             apply_budget: 2_048,
+            sessions: Limits::default(),
         }
     }
 }
@@ -107,10 +111,10 @@ impl<M: StateMachine> Server<M> {
         let mut server = Server {
             requests: Requests::new(settings.waiting_bytes),
             copies: Copies::new(settings.boot),
+            applier: Applier::new(machine, settings.sessions),
             settings,
             state: Some(state),
             replica,
-            applier: Applier::new(machine),
             origins: Origins::default(),
             heard: Heard::default(),
             outbox: Outbox::default(),
@@ -187,7 +191,7 @@ impl<M: StateMachine> Server<M> {
         self.stopping = true;
         for id in self.requests.of_clients() {
             if self.stage(id).is_some_and(|stage| matches!(stage, Stage::Unplaced { .. })) {
-                self.reply(id, Outcome::Stopped);
+                self.refuse(id, Outcome::Stopped);
             }
         }
     }
@@ -235,6 +239,11 @@ impl<M: StateMachine> Server<M> {
     /// The machine, for comparing replicas.
     pub fn machine(&self) -> &M {
         self.applier.machine()
+    }
+
+    /// The sessions of all clients, for comparing replicas.
+    pub fn sessions(&self) -> &Sessions {
+        self.applier.sessions()
     }
 
     /// The state between two inputs.
@@ -314,8 +323,15 @@ impl<M: StateMachine> Server<M> {
             }
             Answer::ReadAt(index) => self.read_at(id, index),
             Answer::NotLeader => self.not_appended(id),
-            Answer::Busy => self.reply(id, Outcome::Busy),
+            Answer::Busy => self.refuse(id, Outcome::Busy),
         }
+    }
+
+    /// The request is not placed: `refusal` says that it has no effect, and is the answer unless a
+    /// copy may still have one.
+    pub(crate) fn refuse(&mut self, id: RequestId, refusal: Outcome) {
+        let astray = self.requests.get(id).is_some_and(|request| request.astray);
+        self.reply(id, if astray { Outcome::Uncertain { position: None } } else { refusal });
     }
 
     /// The request is answered and gone.

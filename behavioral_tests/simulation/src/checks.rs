@@ -309,7 +309,8 @@ impl<M: StateMachine> Checks<M> {
         let mut at = Applied { index: entry.position.index, place: 0, time: entry.time };
         self.reference.advance(at);
         let Payload::Command(items) = &entry.payload else { return Ok(()) };
-        for (place, Item::Plain(command)) in items.iter().enumerate() {
+        for (place, item) in items.iter().enumerate() {
+            let Some(command) = item.command() else { continue };
             at.place = place;
             let number = number_of(command);
             self.reference.apply(at, command, &mut Vec::new());
@@ -360,7 +361,7 @@ impl<M: StateMachine> Checks<M> {
             return Err(format!("answer: it shows a list of {length} that never was"));
         }
         let commands = match operation {
-            Operation::Command(command) => {
+            Operation::Command(command) | Operation::Session { command, .. } => {
                 let number = number_of(command);
                 if self.applied.get(&number) != Some(&length) {
                     return Err(format!("answer: command {number} got another's place"));
@@ -376,6 +377,7 @@ impl<M: StateMachine> Checks<M> {
                 }
                 0
             }
+            Operation::OpenSession | Operation::Outcome { .. } => 0,
         };
         if length < floor + commands {
             return Err(format!(
@@ -433,7 +435,8 @@ pub(crate) fn payload_hash(entry: &Entry) -> u64 {
     match &entry.payload {
         Payload::Blank => start,
         Payload::Command(items) => {
-            items.iter().fold(start, |hash, Item::Plain(command)| chain(hash, command))
+            let spell = |hash, item: &Item| chain(hash, format!("{item:?}").as_bytes());
+            items.iter().fold(start, spell)
         }
     }
 }

@@ -169,15 +169,15 @@ impl<W: Workload> Clients<W> {
         places: Vec<u64>,
     ) -> Result<(), Violation> {
         let request = |operation: &Operation| match operation {
-            Operation::Command(command) => Request::Command(own_part(command)),
-            Operation::Query(query) => Request::Query(query.clone()),
+            Operation::Query(query) => Some(Request::Query(query.clone())),
+            other => other.command().map(|command| Request::Command(own_part(command))),
         };
         let exchange = Exchange {
             client,
             asked: asked.moment,
             answered: self.tick(),
             stale: asked.stale,
-            operations: asked.operations.iter().map(request).collect(),
+            operations: asked.operations.iter().filter_map(request).collect(),
             answer,
             places,
         };
@@ -204,10 +204,8 @@ pub fn check_outcome<M: servers::machine::StateMachine>(
 }
 
 fn numbers(asked: &Asked) -> impl Iterator<Item = u64> {
-    asked.operations.iter().filter_map(|operation| match operation {
-        Operation::Command(command) => Some(number_of(command)),
-        Operation::Query(_) => None,
-    })
+    let commands = asked.operations.iter().filter_map(Operation::command);
+    commands.map(|command| number_of(command))
 }
 
 /// Each operation of a batch sees the list right after those before it, and nothing in between.
@@ -224,7 +222,7 @@ fn check_replies<M: servers::machine::StateMachine>(
     for (operation, reply) in asked.operations.iter().zip(replies) {
         let (seen, own) = decode_reply(reply).ok_or("outcome: a reply that no machine gave")?;
         checks.on_answer(operation, seen, &own, asked.floor)?;
-        let commands = u64::from(matches!(operation, Operation::Command(_)));
+        let commands = u64::from(operation.command().is_some());
         if let Some(last) = last
             && seen.length != last + commands
         {

@@ -6,8 +6,8 @@ mod between;
 use std::collections::{BTreeMap, BTreeSet};
 
 use messages::{
-    Content, Entry, ForwardOutcome, LogIndex, LogPosition, Message, NodeId, Operation, Payload,
-    Term,
+    Content, Entry, ForwardOutcome, Item, LogIndex, LogPosition, Message, NodeId, Operation,
+    Payload, Term,
 };
 use servers::host::{Batch, Outcome};
 use servers::machine::StateMachine;
@@ -286,11 +286,8 @@ impl<W: Workload> World<W> {
                         }
                     }
                     Content::Forward(forward) => {
-                        let first =
-                            forward.operations.iter().find_map(|operation| match operation {
-                                Operation::Command(command) => Some(number_of(command)),
-                                Operation::Query(_) => None,
-                            });
+                        let mut commands = forward.operations.iter().filter_map(Operation::command);
+                        let first = commands.next().map(|command| number_of(command));
                         match first {
                             None => seen.lines.on_copy(forward.number, self.now),
                             Some(first) if !seen.forwarded.insert(first) => {
@@ -435,7 +432,7 @@ fn note_commands(
     entry: &Entry,
 ) {
     let Payload::Command(items) = &entry.payload else { return };
-    let Some(messages::Item::Plain(command)) = items.first() else { return };
+    let Some(command) = items.first().and_then(Item::command) else { return };
     let number = number_of(command) as usize;
     if placed.len() <= number {
         placed.resize(number + 1, LogPosition::ZERO);

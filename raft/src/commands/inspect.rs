@@ -73,7 +73,17 @@ fn line(entry: &Entry) -> String {
 }
 
 fn command(item: &Item) -> String {
-    let Item::Plain(bytes) = item;
+    match item {
+        Item::Plain(bytes) => arguments(bytes),
+        Item::Session { session, number, command } => {
+            format!("RAFT.DO {session} {number} {}", arguments(command))
+        }
+        Item::OpenSession => "RAFT.SESSION OPEN".into(),
+        Item::Outcome { session, number } => format!("RAFT.OUTCOME {session} {number}"),
+    }
+}
+
+fn arguments(bytes: &[u8]) -> String {
     match Arguments::decode(bytes) {
         Some(arguments) => arguments.map(argument).collect::<Vec<_>>().join(" "),
         None => format!("({} bytes that are no command of the store)", bytes.len()),

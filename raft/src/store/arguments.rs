@@ -25,6 +25,11 @@ impl<'a> Arguments<'a> {
         (left > 0 && rest.is_empty()).then_some(arguments)
     }
 
+    /// None.
+    pub fn none() -> Arguments<'a> {
+        Arguments { left: 0, rest: &[] }
+    }
+
     /// The next argument, or an empty one where arity was not checked.
     pub fn shift(&mut self) -> &'a [u8] {
         self.next().unwrap_or_default()

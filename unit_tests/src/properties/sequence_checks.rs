@@ -163,7 +163,7 @@ impl Checks {
                 Payload::Blank => &[][..],
                 Payload::Command(items) => items,
             });
-            items.map(|Item::Plain(command)| command.to_vec()).collect()
+            items.filter_map(Item::command).map(|command| command.to_vec()).collect()
         };
         let seen = &node.server.machine().applied;
         let all = commands(&self.committed);

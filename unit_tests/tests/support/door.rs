@@ -11,12 +11,13 @@ use std::sync::{Arc, Mutex, Once, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
-use messages::{LogIndex, LogPosition, LogTime, NodeId, Operation, Term};
+use messages::{LogIndex, LogPosition, LogTime, NodeId, Operation, SessionId, Term};
 use raft::doors::resp::{Backend, Door, Member, Settings, serve};
 use raft::store::Store;
 use raft::store::arguments::Arguments;
 use servers::host::{Batch, Outcome, PeerStatus, Status};
 use servers::machine::{Applied, StateMachine};
+use servers::sessions::Sessions;
 use states::{Role, Time, WallTime};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
@@ -58,6 +59,8 @@ pub struct Seen {
 
 struct Fake {
     store: RefCell<Store>,
+    /// One entry for each batch, all of one term.
+    sessions: RefCell<Sessions>,
     script: Arc<Script>,
 }
 
@@ -78,8 +81,13 @@ impl Backend for Fake {
         if let Some(outcome) = self.script.outcomes.lock().unwrap().pop_front() {
             return outcome;
         }
-        let mut store = self.store.borrow_mut();
-        let replies = batch.operations.iter().map(|one| execute(&mut store, one)).collect();
+        let index = LogIndex(self.script.batches.lock().unwrap().len() as u64);
+        let mut machine = (&mut *self.store.borrow_mut(), &mut *self.sessions.borrow_mut());
+        let place = |(place, one)| {
+            let at = Applied { index, place, time: LogTime(1) };
+            execute(&mut machine, at, one)
+        };
+        let replies = batch.operations.iter().enumerate().map(place).collect();
         Outcome::Done { replies, position: Some(LogPosition::new(5, 3)) }
     }
 
@@ -107,21 +115,25 @@ impl Backend for Fake {
 }
 
 fn names_hold(operation: &Operation) -> bool {
-    let (Operation::Command(bytes) | Operation::Query(bytes)) = operation;
+    let (Operation::Command(bytes) | Operation::Query(bytes)) = operation else { return false };
     Arguments::decode(bytes).expect("a request").any(|argument| argument == b"hold")
 }
 
-fn execute(store: &mut Store, operation: &Operation) -> bytes::Bytes {
+fn execute(
+    (store, sessions): &mut (&mut Store, &mut Sessions),
+    at: Applied,
+    operation: &Operation,
+) -> bytes::Bytes {
     let mut reply = Vec::new();
     match operation {
-        Operation::Command(command) => {
-            store.apply(
-                Applied { index: LogIndex(1), place: 0, time: LogTime(1) },
-                command,
-                &mut reply,
-            );
-        }
+        Operation::Command(command) => store.apply(at, command, &mut reply),
         Operation::Query(query) => store.query(query, &mut reply),
+        Operation::OpenSession => sessions.open(SessionId(at.stamp()), &mut reply),
+        Operation::Session { session, number, command } => {
+            sessions
+                .execute(*session, *number, &mut reply, |reply| store.apply(at, command, reply));
+        }
+        Operation::Outcome { session, number } => sessions.outcome(*session, *number, &mut reply),
     }
     reply.into()
 }
@@ -201,7 +213,8 @@ fn run(
     local.block_on(&runtime, async {
         let listener = TcpListener::from_std(listener).expect("a listener");
         let door = Rc::new(Door::new(settings));
-        let fake = Rc::new(Fake { store: RefCell::default(), script });
+        let fake =
+            Rc::new(Fake { store: RefCell::default(), sessions: RefCell::default(), script });
         let serving = serve(listener, Rc::clone(&door), fake);
         let stopping = async {
             let _ = stopped.await;

@@ -220,8 +220,13 @@ impl<B: Backend> Connection<B> {
                 (Slot::Store(command), Some(replies)) => {
                     replies.put_next(command, self.session.protocol, &mut self.out);
                 }
+                (Slot::Once(once), Some(replies)) => {
+                    replies.put_next_once(once, self.session.protocol, &mut self.out);
+                }
                 (Slot::Local, _) => self.session.execute(&node, request, &mut self.out),
-                (Slot::Store(_), None) => unreachable!("a batch with operations has an outcome"),
+                (Slot::Store(_) | Slot::Once(_), None) => {
+                    unreachable!("a batch with operations has an outcome")
+                }
             }
         }
     }

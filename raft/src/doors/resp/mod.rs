@@ -6,12 +6,14 @@
 //! - [`requests`]: requests to one batch for the server;
 //! - [`connection`]: reads, submits, answers; one batch at a time;
 //! - [`session`]: what a connection answers by itself; [`info`], [`config`]: two of its answers;
+//! - `once`: commands of sessions, and what came of them;
 //! - [`replies`]: what came of a batch, as RESP.
 
 pub mod config;
 mod connection;
 mod info;
 mod inline;
+mod once;
 pub mod parser;
 pub mod replies;
 mod requests;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use messages::LogPosition;
 use servers::host::Outcome;
 
+use super::once::Once;
 use super::session::Protocol;
 use crate::store::commands::Command;
 use crate::store::reply::{self, parse_decimal};
@@ -15,6 +16,13 @@ use crate::store::reply::{self, parse_decimal};
 pub struct Replies<'a> {
     outcome: &'a Outcome,
     done: Iter<'a, Bytes>,
+}
+
+/// What came of one operation.
+enum Next<'a> {
+    Reply(&'a Bytes),
+    Unknown(Option<LogPosition>),
+    Refused,
 }
 
 impl<'a> Replies<'a> {
@@ -29,12 +37,31 @@ impl<'a> Replies<'a> {
 
     /// Appends the reply to the next operation, which was `command`.
     pub fn put_next(&mut self, command: &Command, protocol: Protocol, out: &mut Vec<u8>) {
+        match self.next(out) {
+            Next::Reply(reply) => put(reply, protocol, out),
+            Next::Unknown(position) => uncertain(command, position, out),
+            Next::Refused => {}
+        }
+    }
+
+    /// Appends the reply to the next operation, which was of a session.
+    pub fn put_next_once(&mut self, once: Once, protocol: Protocol, out: &mut Vec<u8>) {
+        match self.next(out) {
+            Next::Reply(answer) => once.put(answer, protocol, out),
+            Next::Unknown(position) => once.put_uncertain(position, out),
+            Next::Refused => {}
+        }
+    }
+
+    /// What came of the next operation. A refusal, whose promise is the same for all, is appended.
+    fn next(&mut self, out: &mut Vec<u8>) -> Next<'a> {
         match *self.outcome {
             Outcome::Done { position, .. } => match self.done.next() {
-                Some(reply) => put(reply, protocol, out),
+                Some(reply) => return Next::Reply(reply),
                 // Another node answered, and left something out.
-                None => uncertain(command, position, out),
+                None => return Next::Unknown(position),
             },
+            Outcome::Uncertain { position } => return Next::Unknown(position),
             Outcome::NoLeader { waited, heard, members } => {
                 let waited = waited as f64 / 1e6;
                 let text = format!(
@@ -46,11 +73,11 @@ impl<'a> Replies<'a> {
             Outcome::Busy => {
                 reply::error(out, "TRYAGAIN too many writes wait; not applied, safe to repeat");
             }
-            Outcome::Uncertain { position } => uncertain(command, position, out),
             Outcome::Stopped => {
                 reply::error(out, "CLUSTERDOWN node is stopping; not applied, safe to repeat");
             }
         }
+        Next::Refused
     }
 }
 

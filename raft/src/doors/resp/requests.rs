@@ -8,6 +8,7 @@ use messages::Operation;
 use servers::host::Batch;
 use states::Time;
 
+use super::once::{self, Once};
 use super::parser::{Parser, Progress, ProtocolError};
 use super::session;
 use crate::store::arguments::Arguments;
@@ -27,8 +28,29 @@ const KEPT: usize = 16 << 10;
 pub enum Slot {
     /// The store's: it has the next reply.
     Store(&'static Command),
+    /// A session's: likewise.
+    Once(Once),
     /// The connection's own, or nobody's.
     Local,
+}
+
+/// Whether what enters the log is of sessions. A batch is all of one kind: one of sessions may be
+/// placed again, which takes effect twice for all else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    Sessions,
+}
+
+impl Slot {
+    /// None for what does not enter the log.
+    fn kind(&self) -> Option<Kind> {
+        match self {
+            Slot::Store(command) => command.is_write().then_some(Kind::Plain),
+            Slot::Once(_) => Some(Kind::Sessions),
+            Slot::Local => None,
+        }
+    }
 }
 
 /// Whole requests, and the beginning of the next one.
@@ -42,6 +64,8 @@ pub struct Requests {
     slots: Vec<Slot>,
     /// Those before this one belong to the batch; at most one is left over.
     batch: usize,
+    /// What of them enters the log, if anything does.
+    kind: Option<Kind>,
     full: bool,
     /// The protocol broke behind the last request.
     pub broken: Option<ProtocolError>,
@@ -56,6 +80,7 @@ impl Requests {
             ends: Vec::new(),
             slots: Vec::new(),
             batch: 0,
+            kind: None,
             full: false,
             broken: None,
         }
@@ -83,14 +108,21 @@ impl Requests {
     }
 
     fn on_request(&mut self, at: Time) {
-        let begin = self.ends.last().map_or(0, |&(end, _)| end);
+        self.ends.push((self.bytes.len(), at));
+        self.take_in();
+    }
+
+    /// Takes the last request into the batch if it fits there.
+    fn take_in(&mut self) {
         let end = self.bytes.len();
-        self.ends.push((end, at));
-        let (slot, ends_batch) = classify(&self.bytes[begin..end]);
+        let (slot, ends_batch) = classify(&self.bytes[self.range(self.ends.len() - 1)]);
         self.slots.push(slot);
-        if end > MAX_BYTES && self.ends.len() > 1 {
+        let kind = slot.kind().or(self.kind);
+        let too_large = end > MAX_BYTES && self.ends.len() > 1;
+        if too_large || self.kind.is_some_and(|of_batch| kind != Some(of_batch)) {
             self.full = true;
         } else {
+            self.kind = kind;
             self.batch = self.ends.len();
             self.full = ends_batch || end >= MAX_BYTES || self.batch == MAX_REQUESTS;
         }
@@ -118,8 +150,8 @@ impl Requests {
         let (mut commands, mut queries) = (0, 0);
         let mut operations = 0;
         for (slot, bytes) in self.slots() {
+            operations += usize::from(!matches!(slot, Slot::Local));
             if let Slot::Store(command) = slot {
-                operations += 1;
                 *if command.is_write() { &mut commands } else { &mut queries } += bytes.len();
             }
         }
@@ -148,6 +180,7 @@ impl Requests {
                     operations.push(Operation::Command(commands.take(bytes.len())));
                 }
                 Slot::Store(_) => operations.push(Operation::Query(queries.take(bytes.len()))),
+                Slot::Once(once) => operations.push(once.operation(bytes)),
                 Slot::Local => {}
             }
         }
@@ -163,8 +196,10 @@ impl Requests {
         for (request, _) in &mut self.ends {
             *request -= end;
         }
-        self.batch = self.ends.len();
-        self.full = self.ends.last().is_some_and(|&(end, _)| end >= MAX_BYTES);
+        (self.batch, self.kind, self.full) = (0, None, false);
+        if self.slots.pop().is_some() {
+            self.take_in(); // what was left over
+        }
         if self.bytes.is_empty() {
             self.bytes.shrink_to(KEPT);
         }
@@ -181,6 +216,7 @@ fn classify(request: &[u8]) -> (Slot, bool) {
     match commands::find(name) {
         Some(command) if command.takes(count) => (Slot::Store(command), false),
         Some(_) => (Slot::Local, false),
+        None if once::is_name(name) => (Once::read(request).map_or(Slot::Local, Slot::Once), false),
         None => (Slot::Local, session::ends_batch(name)),
     }
 }
