@@ -50,7 +50,8 @@
 //! - [`node`]: a node with a machine of your own; [`testing`]: a cluster in one process;
 //! - `simulation`: your machine in clusters that crash, lose and forget, from seeds;
 //! - [`store`]: the key-value machine;
-//! - `doors`: what clients speak; `client`: a small client of the same protocol;
+//! - `doors`: what clients speak; `client`: a small client of the same protocol; `numbered`: one whose
+//!   writes take effect once;
 //! - `chaos`: faults for a cluster of real processes, and a record of what its clients saw;
 //! - `bench`: a load for servers of the Redis protocol, and what it measures;
 //! - `config`, `cluster`, `status`: a node's settings, a cluster's founding, what a node tells;
@@ -73,6 +74,8 @@ pub mod exit;
 #[cfg(feature = "program")]
 pub mod logging;
 pub mod node;
+#[cfg(feature = "program")]
+pub mod numbered;
 #[cfg(feature = "program")]
 pub mod print;
 #[cfg(feature = "program")]
