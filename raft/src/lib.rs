@@ -47,7 +47,8 @@
 //! # }
 //! ```
 //!
-//! - [`node`]: a node with a machine of your own; [`testing`]: a cluster in one process;
+//! - [`node`]: a node with a machine of your own; [`session`]: commands that take effect once, and
+//!   outcomes that can be asked for; [`testing`]: a cluster in one process;
 //! - `simulation`: your machine in clusters that crash, lose and forget, from seeds;
 //! - [`store`]: the key-value machine;
 //! - `doors`: what clients speak; `client`: a small client of the same protocol; `numbered`: one whose
@@ -80,6 +81,7 @@ pub mod numbered;
 pub mod print;
 #[cfg(feature = "program")]
 pub mod render;
+pub mod session;
 #[cfg(feature = "simulation")]
 pub mod simulation;
 #[cfg(feature = "program")]
@@ -95,4 +97,5 @@ pub use servers::host::{PeerStatus, Status};
 pub use servers::machine::{Applied as At, Pieces, StateMachine, Unreadable, one_piece};
 pub use servers::status::Leadership;
 pub use servers::storage::WalError;
+pub use session::{Outcome, Session};
 pub use states::Role;
