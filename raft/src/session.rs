@@ -11,6 +11,24 @@ use crate::node::{Applied, ProposeError, submit};
 /// An open session, from [`Node::session`](crate::Node::session): one proposal at a time; who wants
 /// several at once opens several. It ends after an hour without use, or, the longest unused first,
 /// when there are more than 10,000 in the cluster.
+///
+/// ```no_run
+/// use raft::{Applied, Node, Outcome, ProposeError};
+///
+/// async fn pay(node: &Node) -> Result<(), ProposeError> {
+///     let mut session = node.session().await?;
+///     match session.propose("pay 5").await {
+///         Ok(Applied { reply, .. }) => println!("{reply:?}"),
+///         Err(ProposeError::Unresolved { number, .. }) => match session.outcome(number).await? {
+///             Outcome::Applied(reply) => println!("{reply:?}"),
+///             Outcome::NotApplied => println!("not paid, and never will be"),
+///             Outcome::Unknown => println!("nobody can tell any longer"),
+///         },
+///         Err(error) => return Err(error),
+///     }
+///     Ok(())
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Session {
     mailbox: Mailbox,
