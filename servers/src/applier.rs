@@ -97,6 +97,11 @@ impl<M: StateMachine> Applier<M> {
         &self.machine
     }
 
+    /// Whether no entry is half applied.
+    pub fn is_between_entries(&self) -> bool {
+        self.progress.is_none()
+    }
+
     /// The sessions.
     pub fn sessions(&self) -> &Sessions {
         &self.sessions

@@ -241,6 +241,11 @@ impl<M: StateMachine> Server<M> {
         self.applier.machine()
     }
 
+    /// Whether no entry is half applied.
+    pub fn is_between_entries(&self) -> bool {
+        self.applier.is_between_entries()
+    }
+
     /// The sessions of all clients, for comparing replicas.
     pub fn sessions(&self) -> &Sessions {
         self.applier.sessions()

@@ -5,10 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use messages::{Entry, Item, LogIndex, LogPosition, NodeId, Operation, Payload, Term};
+use messages::{Entry, Item, LogIndex, LogPosition, NodeId, Operation, Payload, SessionId, Term};
 use servers::machine::{Applied, StateMachine};
+use servers::sessions::Limits;
 use states::Log;
 
+use crate::coverage::Mark;
+use crate::once::Once;
 use crate::witness::{Seen, Witness, chain, number_of, own_part};
 
 /// A property that did not hold: its name, a colon, what happened.
@@ -36,6 +39,9 @@ pub struct Checks<M> {
     reference: Witness<M>,
     /// Commands of which a client was told that they never happen.
     refused: BTreeSet<u64>,
+    once: Once,
+    /// What the table of sessions stands for after each entry, as the first node had it.
+    tables: BTreeMap<LogIndex, u64>,
 }
 
 /// An entry that some node wrote.
@@ -57,11 +63,13 @@ pub struct Progress {
     pub seen: Seen,
     /// The machine's digest.
     pub digest: u64,
+    /// The sessions' digest, unless an entry is half applied.
+    pub sessions: Option<u64>,
 }
 
 impl<M: StateMachine> Checks<M> {
     /// Nothing is known yet; `machine` is one to which nothing was applied.
-    pub fn new(machine: M) -> Checks<M> {
+    pub fn new(machine: M, limits: Limits) -> Checks<M> {
         Checks {
             leaders: BTreeMap::new(),
             written: Vec::new(),
@@ -73,6 +81,8 @@ impl<M: StateMachine> Checks<M> {
             fresh: Vec::new(),
             reference: Witness::new(machine),
             refused: BTreeSet::new(),
+            once: Once::new(limits),
+            tables: BTreeMap::new(),
         }
     }
 
@@ -236,8 +246,13 @@ impl<M: StateMachine> Checks<M> {
 
     /// Applied state: at each index there is one, whoever applies the log and however often a node
     /// starts again.
-    pub fn on_applied(&self, node: NodeId, progress: Progress) -> Result<(), Violation> {
-        let Progress { applied, seen, digest } = progress;
+    pub fn on_applied(&mut self, node: NodeId, progress: Progress) -> Result<(), Violation> {
+        let Progress { applied, seen, digest, sessions } = progress;
+        if let Some(sessions) = sessions
+            && *self.tables.entry(applied).or_insert(sessions) != sessions
+        {
+            return Err(format!("state-machine safety: {node}'s sessions differ at {applied}"));
+        }
         let place = applied.0 as usize;
         let (full, expected) = match place.checked_sub(1) {
             None => (0, None),
@@ -308,16 +323,18 @@ impl<M: StateMachine> Checks<M> {
     fn note_commands(&mut self, entry: &Entry) -> Result<(), Violation> {
         let mut at = Applied { index: entry.position.index, place: 0, time: entry.time };
         self.reference.advance(at);
+        self.once.begin(entry);
         let Payload::Command(items) = &entry.payload else { return Ok(()) };
         for (place, item) in items.iter().enumerate() {
-            let Some(command) = item.command() else { continue };
+            let executes = self.once.executes(place, item);
+            let Some(command) = item.command().filter(|_| executes) else { continue };
             at.place = place;
             let number = number_of(command);
             self.reference.apply(at, command, &mut Vec::new());
             self.fresh.push(own_part(command));
             self.seen.push(self.reference.seen());
             if self.applied.insert(number, self.seen.len() as u64).is_some() {
-                return Err(format!("exactly once: command {number} is in the log twice"));
+                return Err(format!("exactly once: command {number} takes effect twice"));
             }
             if self.refused.contains(&number) {
                 return Err(format!("outcome: {number} was refused, and committed afterwards"));
@@ -329,6 +346,16 @@ impl<M: StateMachine> Checks<M> {
     /// Commands, as the workload drew them, that were committed since the last call, in order.
     pub fn take_fresh(&mut self) -> Vec<Bytes> {
         std::mem::take(&mut self.fresh)
+    }
+
+    /// What came up of sessions since the last call.
+    pub fn take_marks(&mut self) -> Vec<Mark> {
+        std::mem::take(&mut self.once.marks)
+    }
+
+    /// Whether a session is open, after all that is committed.
+    pub fn is_open(&self, session: SessionId) -> bool {
+        self.once.is_open(session.0)
     }
 
     /// A client was told that this command never happens.

@@ -18,6 +18,7 @@ use crate::checks::{Progress, Violation};
 use crate::coverage::Mark;
 use crate::hearing::Hearing;
 use crate::node::TurnEnd;
+use crate::numbered::is_of_session;
 use crate::traffic::{Lines, Said, check_turn};
 use crate::watch::{Seat, View, check_in_flight, check_load};
 use crate::witness::number_of;
@@ -199,6 +200,9 @@ impl<W: Workload> World<W> {
                 seen.lines.on_follower_commit(from, to)?;
             }
             self.checks.on_commit(term, log, from, to)?;
+            for mark in self.checks.take_marks() {
+                coverage.add(mark);
+            }
             for command in self.checks.take_fresh() {
                 self.clients.workload.on_commit(command);
             }
@@ -217,7 +221,8 @@ impl<W: Workload> World<W> {
         if seen.progress != (view.applied, list.length) {
             seen.progress = (view.applied, list.length);
             let digest = server.machine().machine().digest();
-            let progress = Progress { applied: view.applied, seen: list, digest };
+            let sessions = server.is_between_entries().then(|| server.sessions().digest());
+            let progress = Progress { applied: view.applied, seen: list, digest, sessions };
             self.checks.on_applied(view.id, progress)?;
             if self.checks.is_within(progress) {
                 coverage.add(Mark::InParts);
@@ -286,14 +291,16 @@ impl<W: Workload> World<W> {
                         }
                     }
                     Content::Forward(forward) => {
+                        let reads = !forward.operations.iter().any(Operation::is_command);
                         let mut commands = forward.operations.iter().filter_map(Operation::command);
                         let first = commands.next().map(|command| number_of(command));
-                        match first {
-                            None => seen.lines.on_copy(forward.number, self.now),
-                            Some(first) if !seen.forwarded.insert(first) => {
-                                self.report.coverage.add(Mark::PlacedAgain);
-                            }
-                            Some(_) => {}
+                        let again = first.is_some_and(|first| !seen.forwarded.insert(first));
+                        if reads {
+                            seen.lines.on_copy(forward.number, self.now);
+                        } else if again && is_of_session(&forward.operations) {
+                            self.report.coverage.add(Mark::SessionPlacedAgain);
+                        } else if again {
+                            self.report.coverage.add(Mark::PlacedAgain);
                         }
                     }
                     Content::ForwardReply(_) => {}
@@ -432,7 +439,7 @@ fn note_commands(
     entry: &Entry,
 ) {
     let Payload::Command(items) = &entry.payload else { return };
-    let Some(command) = items.first().and_then(Item::command) else { return };
+    let Some(Item::Plain(command)) = items.first() else { return };
     let number = number_of(command) as usize;
     if placed.len() <= number {
         placed.resize(number + 1, LogPosition::ZERO);

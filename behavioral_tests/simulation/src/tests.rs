@@ -84,7 +84,7 @@ impl StateMachine for Count {
 }
 
 fn nothing_yet() -> Checks<Count> {
-    Checks::new(Count::default())
+    Checks::new(Count::default(), servers::sessions::Limits::default())
 }
 
 /// What a machine with a witness answers after each of these commands.

@@ -110,6 +110,7 @@ impl<M: StateMachine> Node<M> {
         let cut = recovered.cut.is_some();
         let settings = Settings {
             apply_budget: trouble.apply_budget,
+            sessions: trouble.session_limits,
             waiting_bytes: trouble.waiting_bytes,
             ..Settings::default()
         };
