@@ -15,6 +15,7 @@ mod disks;
 mod hearing;
 mod links;
 mod logs;
+mod once;
 mod traffic;
 mod watch;
 

@@ -162,6 +162,16 @@ fn machines_are_alike_at_each_index() {
 }
 
 #[test]
+fn sessions_are_alike_at_each_index() {
+    let mut checks = committed(&[entry(1, 1, 10)]);
+    let with = |sessions| Progress { sessions, ..machine(1, &[10]) };
+    assert_eq!(checks.on_applied(A, with(Some(5))), Ok(()));
+    assert_eq!(checks.on_applied(B, with(Some(5))), Ok(()));
+    assert_eq!(checks.on_applied(B, with(None)), Ok(()), "within an entry nobody can tell");
+    refuses(checks.on_applied(B, with(Some(6))), "sessions differ");
+}
+
+#[test]
 fn a_machine_may_stand_within_an_entry() {
     let items = [Item::Plain(command(20)), Item::Plain(command(21))];
     let two = Entry { payload: Payload::Command(items.into()), ..entry(2, 1, 0) };
