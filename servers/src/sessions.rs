@@ -40,6 +40,10 @@ pub const WINDOW: u64 = 64;
 /// The longest answer that is remembered, bytes.
 pub const LONGEST_ANSWER: usize = 4096;
 
+/// Bytes of a batch's replies: from there on a command's own is not told, since reads, too, may be
+/// commands of a session. What is remembered is the same on all nodes, however much somebody waits for.
+const MOST_REPLIES: usize = 64 << 20;
+
 /// Sessions that end with one entry at most, of those too long without use.
 const ENDED_AT_ONCE: usize = 64;
 
@@ -165,6 +169,7 @@ impl Sessions {
             Err(refusal) => return refusal.write(reply),
         };
         if *slot == Slot::Unseen {
+            let begin = reply.len();
             Answer::Reply(&[]).write(reply);
             let own = reply.len();
             apply(reply);
@@ -172,6 +177,10 @@ impl Sessions {
             let added = slot.long_bytes();
             self.bytes += added;
             self.keep_limits();
+            if reply.len() > MOST_REPLIES {
+                reply.truncate(begin);
+                Answer::NotKept.write(reply);
+            }
         } else {
             slot.answer().write(reply);
         }

@@ -152,6 +152,23 @@ fn a_long_answer_is_given_once_and_its_outcome_kept() {
     }
 }
 
+/// A batch of a thousand reads of long values must not take gigabytes. What is remembered does not
+/// depend on who waits, and for how much.
+#[test]
+fn replies_of_a_batch_are_bounded_and_the_table_is_the_same() {
+    let (mut waits, mut alone) = (Table::new(Limits::default()), Table::new(Limits::default()));
+    let id = waits.open();
+    assert_eq!(alone.open(), id);
+    let mut replies = vec![b'x'; 64 << 20];
+    let before = replies.len();
+    let apply = |out: &mut Vec<u8>| out.extend_from_slice(b"reply");
+    waits.sessions.execute(SessionId(id), CommandNumber(1), &mut replies, apply);
+    assert_eq!(show(&replies[before..]), "not kept");
+    assert_eq!(alone.answer(id, 1, "reply"), "reply reply");
+    assert_eq!(waits.sessions.digest(), alone.sessions.digest());
+    assert_eq!(waits.outcome(id, 1), "reply reply");
+}
+
 /// "`RAFT.OUTCOME` … applied (with the first answer); or not applied, and by being applied it closes
 /// the number, so that a later copy is refused for ever."
 #[test]

@@ -108,7 +108,7 @@ impl<W: Workload> Clients<W> {
     }
 
     fn goes_by_session(&self, client: usize, random: &mut SplitMix64, trouble: &Trouble) -> bool {
-        let under_way = self.sessions[client].pending().is_some();
+        let under_way = self.sessions[client].is_under_way();
         under_way || trouble.sessions > 0 && random.random_range(0..10_000) < trouble.sessions
     }
 

@@ -18,6 +18,9 @@ pub struct Numbered {
     id: Option<SessionId>,
     last: u64,
     pending: Option<Pending>,
+    /// A copy of a command that was told as not applied, to be sent all the same: as if it had been
+    /// under way.
+    late: Option<Operation>,
 }
 
 /// A command that is under way.
@@ -51,19 +54,19 @@ pub fn is_of_session(operations: &[Operation]) -> bool {
 }
 
 impl Numbered {
-    /// The command under way.
-    pub fn pending(&self) -> Option<&Pending> {
-        self.pending.as_ref()
-    }
-
     /// The command under way, which is given up.
     pub fn take(&mut self) -> Option<Pending> {
         self.pending.take()
     }
 
+    /// Whether there is something to send before a command is begun.
+    pub fn is_under_way(&self) -> bool {
+        self.pending.is_some() || self.late.is_some()
+    }
+
     /// Whether a command can be begun: there is a session, and none is under way.
     pub fn is_free(&self) -> bool {
-        self.id.is_some() && self.pending.is_none()
+        self.id.is_some() && !self.is_under_way()
     }
 
     /// Begins a command.
@@ -74,7 +77,10 @@ impl Numbered {
     }
 
     /// What to send now, if no command is to be begun.
-    pub fn go_on(&self, random: &mut SplitMix64) -> Operation {
+    pub fn go_on(&mut self, random: &mut SplitMix64) -> Operation {
+        if let Some(late) = self.late.take() {
+            return late;
+        }
         match (self.command(), self.id) {
             (Some(_), Some(session)) if random.random_bool(0.5) => {
                 Operation::Outcome { session, number: CommandNumber(self.last) }
@@ -126,6 +132,15 @@ impl Numbered {
         }
     }
 
+    /// Whether the session is over, as the log says; then another is opened.
+    fn has_ended<M: StateMachine>(&mut self, checks: &Checks<M>) -> bool {
+        let ended = self.id.is_some_and(|id| !checks.is_open(id));
+        if ended {
+            self.id = None;
+        }
+        ended
+    }
+
     fn on_answer<M: StateMachine>(
         &mut self,
         asked: &Operation,
@@ -141,7 +156,11 @@ impl Numbered {
             return Ok(None);
         }
         let (Some(command), Some(pending)) = (self.command(), &self.pending) else {
-            return Err("session: an answer and no command under way".to_string());
+            return match answer {
+                Answer::Closed => Ok(None),
+                Answer::NoSession if self.has_ended(checks) => Ok(None),
+                other => Err(format!("session: a closed number was answered {other:?}")),
+            };
         };
         match answer {
             Answer::Reply(own) => {
@@ -154,12 +173,10 @@ impl Numbered {
             Answer::NotKept => Ok(Some(Known::Unknown)),
             Answer::Closed => {
                 checks.on_refused(number_of(&pending.command))?;
+                self.late = Some(command);
                 Ok(Some(Known::Refused))
             }
-            Answer::NoSession if self.id.is_some_and(|id| !checks.is_open(id)) => {
-                self.id = None;
-                Ok(Some(Known::Unknown))
-            }
+            Answer::NoSession if self.has_ended(checks) => Ok(Some(Known::Unknown)),
             other => Err(format!("session: its newest number was answered {other:?}")),
         }
     }
