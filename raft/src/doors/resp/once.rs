@@ -7,7 +7,7 @@ use servers::sessions::{Answer, WINDOW};
 
 use super::replies;
 use super::session::{self, Protocol};
-use crate::store::arguments::{self, Arguments};
+use crate::store::arguments::Arguments;
 use crate::store::commands::{self, Command};
 use crate::store::reply::{self, NOT_AN_INTEGER};
 
@@ -76,7 +76,7 @@ impl Once {
                 for _ in 0..BEFORE_COMMAND {
                     command.shift();
                 }
-                let command = arguments::encode(command).into();
+                let command = command.spell_rest().into(); // the log keeps it, and nothing else
                 Operation::Session { session, number, command }
             }
         }
