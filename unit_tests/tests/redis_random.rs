@@ -32,8 +32,13 @@ struct Made {
 type Maker = fn(&mut Random) -> Vec<Made>;
 
 /// Each with how often it is drawn.
-const MAKERS: [(usize, Maker); 4] =
-    [(30, some_string), (35, some_deadline), (25, some_question), (10, some_set)];
+const MAKERS: [(usize, Maker); 5] = [
+    (30, some_string),
+    (35, some_deadline),
+    (25, some_question),
+    (10, some_set),
+    (12, some_transaction),
+];
 
 fn made(words: &[&str], slack: u64) -> Vec<Made> {
     let words = words.iter().map(|word| word.to_string()).collect();
@@ -168,6 +173,51 @@ fn some_string(random: &mut Random) -> Vec<Made> {
         _ => &["get", key],
     };
     made(words, 0)
+}
+
+/// `MULTI` to `EXEC` on one connection; often watched keys, and a command of another connection.
+fn some_transaction(random: &mut Random) -> Vec<Made> {
+    let connection = random.below(CONNECTIONS);
+    let mut all = Vec::new();
+    if random.below(2) == 0 {
+        all.extend(made(&["watch", random.pick(&KEYS), random.pick(&KEYS)], 0));
+    }
+    if random.below(8) == 0 {
+        all.extend(made(&["unwatch"], 0));
+    }
+    if random.below(3) == 0 {
+        all.extend(some_single(random));
+    }
+    for one in &mut all {
+        one.connection = connection;
+    }
+    if random.below(3) > 0 {
+        let mut other = some_single(random);
+        other.iter_mut().for_each(|one| one.connection = (connection + 1) % CONNECTIONS);
+        all.extend(other);
+    }
+    let mut piece = made(&["multi"], 0);
+    for _ in 0..random.below(6) {
+        piece.extend(match random.below(20) {
+            0 => made(&["multi"], 0),
+            1 => made(&["watch", "a"], 0),
+            2 => made(&["nosuch", "a"], 0),
+            3 => made(&["expire", "a"], 0),
+            _ => some_single(random),
+        });
+    }
+    let end = if random.below(8) == 0 { "discard" } else { "exec" };
+    piece.extend(made(&[end], 10_000));
+    piece.iter_mut().for_each(|one| one.connection = connection);
+    all.extend(piece);
+    all
+}
+
+/// A command that is no transaction; not `KEYS`, whose order Redis leaves open.
+fn some_single(random: &mut Random) -> Vec<Made> {
+    let makers: [Maker; 4] = [some_string, some_deadline, some_question, some_set];
+    let made = makers[random.below(makers.len())](random);
+    if made[0].words[0] == "keys" { some_single(random) } else { made }
 }
 
 fn some(random: &mut Random) -> Vec<Made> {

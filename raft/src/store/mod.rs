@@ -10,7 +10,7 @@
 //! - [`reply`]: RESP2 replies, and the words of Redis for what was wrong;
 //! - [`transactions`]: several commands as one, and the versions of watched keys;
 //! - [`pair`]: a key with its string, and their part of the digest; [`removals`]: when keys went;
-//!   [`glob`]: patterns of `KEYS`.
+//!   [`pieces`]: snapshots; [`glob`]: patterns of `KEYS`.
 
 pub mod arguments;
 pub mod commands;
@@ -19,6 +19,7 @@ mod expiry;
 pub mod glob;
 mod keys;
 mod pair;
+mod pieces;
 mod removals;
 pub mod reply;
 mod strings;
@@ -35,6 +36,7 @@ use arguments::Arguments;
 use commands::{Action, Command};
 use deadline::{Deadline, Deadlines};
 use pair::Pair;
+use pieces::StorePieces;
 use removals::Removals;
 use transactions::Transaction;
 
@@ -108,7 +110,8 @@ impl Store {
     }
 
     /// Changes the pair of `key`, which begins empty, with room for `room` bytes, where there was
-    /// none. All changes of pairs go through here: it keeps digest, deadlines and version.
+    /// none. All changes of pairs go through here: it keeps digest, deadlines
+    /// and versions.
     fn change(&mut self, key: &[u8], room: usize, change: impl FnOnce(&mut Pair)) {
         let hash = |pair: &Pair| self.hasher.hash_one(pair.key());
         let mut before = None;
@@ -133,14 +136,9 @@ impl Store {
         self.deadlines.change(key, before, entry.get().deadline);
     }
 
-    /// Sets the string of `key`; a deadline that is over removes the key.
+    /// Sets the string of `key`; with a deadline that is over the key is there for no moment, but
+    /// who watches it sees a change.
     fn set(&mut self, key: &[u8], string: &[u8], lifetime: Lifetime) {
-        if let Lifetime::Until(deadline) = lifetime
-            && deadline.is_over(self.now)
-        {
-            self.remove(key);
-            return;
-        }
         self.change(key, string.len(), |pair| {
             pair.set(string);
             match lifetime {
@@ -149,6 +147,9 @@ impl Store {
                 Lifetime::Until(deadline) => pair.deadline = Some(deadline),
             }
         });
+        if matches!(lifetime, Lifetime::Until(deadline) if deadline.is_over(self.now)) {
+            self.remove(key);
+        }
     }
 
     /// Removes a key; gives the pair only if it was there, and not one whose time was over.
@@ -157,8 +158,8 @@ impl Store {
         let entry = self.pairs.find_entry(hash, |pair| pair.key() == key).ok()?;
         let (pair, _) = OccupiedEntry::remove(entry);
         self.digest = self.digest.wrapping_sub(pair.digest());
-        self.deadlines.change(key, pair.deadline, None);
         self.removals.note(&pair);
+        self.deadlines.change(key, pair.deadline, None);
         (!is_due(&pair, self.now)).then_some(pair)
     }
 
@@ -207,45 +208,6 @@ fn is_due(pair: &Pair, now: LogTime) -> bool {
     pair.deadline.is_some_and(|deadline| deadline.is_over(now))
 }
 
-impl Store {
-    /// The first piece of a snapshot.
-    fn spell_removals(&self) -> Vec<u8> {
-        let (now, stamp) = (self.now.0.to_le_bytes(), self.stamp.to_le_bytes());
-        arguments::encode([REMOVALS, &now, &stamp, &self.removals.spell()])
-    }
-
-    /// Takes a piece of a snapshot in; `None` if it is none.
-    fn restore_piece(&mut self, piece: &[u8]) -> Option<()> {
-        let number = |bytes: &[u8]| Some(u64::from_le_bytes(bytes.try_into().ok()?));
-        let mut parts = Arguments::decode(piece)?;
-        match (parts.shift(), parts.len()) {
-            (REMOVALS, 3) => {
-                self.now = LogTime(number(parts.shift())?);
-                self.stamp = number(parts.shift())?;
-                self.removals.read(parts.shift())
-            }
-            (PAIRS, count) if count.is_multiple_of(4) => {
-                let last = self.stamp;
-                while let Some(key) = parts.next() {
-                    let string = parts.shift();
-                    self.stamp = number(parts.shift())?;
-                    let deadline = match parts.shift() {
-                        [] => None,
-                        bytes => Some(Deadline::decode(bytes)?),
-                    };
-                    self.change(key, string.len(), |pair| {
-                        pair.set(string);
-                        pair.deadline = deadline;
-                    });
-                }
-                self.stamp = last;
-                Some(())
-            }
-            _ => None,
-        }
-    }
-}
-
 /// What becomes of a key's deadline when its string is set.
 #[derive(Clone, Copy, Debug)]
 enum Lifetime {
@@ -257,51 +219,10 @@ enum Lifetime {
     Until(Deadline),
 }
 
-/// Bytes of pairs in a piece of a snapshot, if there are several.
-const PIECE: usize = 64 << 10;
-
-/// What a piece holds: keys, each with its string, its version, and its deadline, empty where there is
-/// none.
-const PAIRS: &[u8] = b"pairs";
-/// What a piece holds: the store's log time, the stamp of the last command, and what was removed.
-const REMOVALS: &[u8] = b"removals";
-
-/// A store on its way into a snapshot.
-struct StorePieces {
-    pairs: Vec<Pair>,
-    first: Option<Vec<u8>>,
-}
-
-impl Pieces for StorePieces {
-    fn next(&mut self) -> Option<Vec<u8>> {
-        if let Some(first) = self.first.take() {
-            return Some(first);
-        }
-        if self.pairs.is_empty() {
-            return None;
-        }
-        let mut size = 0;
-        let mut fits = |pair: &Pair| {
-            size += pair.key().len() + pair.string().len() + 16;
-            size <= PIECE
-        };
-        let count = self.pairs.iter().rev().take_while(|pair| fits(pair)).count().max(1);
-        let pairs = self.pairs.split_off(self.pairs.len() - count);
-        let versions: Vec<_> = pairs.iter().map(|pair| pair.version.to_le_bytes()).collect();
-        let deadlines: Vec<Option<[u8; 8]>> =
-            pairs.iter().map(|pair| pair.deadline.map(Deadline::encode)).collect();
-        let mut parts = vec![PAIRS];
-        for (place, pair) in pairs.iter().enumerate() {
-            let deadline = deadlines[place].as_ref().map_or(&[][..], |bytes| bytes);
-            parts.extend([pair.key(), pair.string(), &versions[place][..], deadline]);
-        }
-        Some(arguments::encode(parts))
-    }
-}
-
 impl StateMachine for Store {
     fn apply(&mut self, at: Applied, command: &[u8], reply: &mut Vec<u8>) {
-        (self.now, self.stamp) = (at.time, at.stamp());
+        self.now = at.time;
+        self.stamp = at.stamp();
         match Transaction::decode(command) {
             Some(transaction) => transaction.apply(self, reply),
             None => self.execute(command, reply),
@@ -339,13 +260,11 @@ impl StateMachine for Store {
     }
 
     fn snapshot(&mut self) -> Box<dyn Pieces> {
-        let first = Some(self.spell_removals());
-        Box::new(StorePieces { pairs: self.pairs.iter().cloned().collect(), first })
+        Box::new(StorePieces::of(self))
     }
 
     fn restore(&mut self, piece: &[u8]) -> Result<(), Unreadable> {
-        let wanted = "keys, each with its string, version and deadline, or removals";
-        self.restore_piece(piece).ok_or(Unreadable(wanted))
+        pieces::read(self, piece).ok_or(Unreadable("a piece of a store"))
     }
 
     fn digest(&self) -> u64 {

@@ -58,9 +58,9 @@ impl Pair {
 
     /// Stands for key, string, deadline and version.
     pub fn digest(&self) -> u64 {
-        let pair = fold(hash_key(self.key()), finish(self.words, self.string()));
-        let pair = self.deadline.map_or(pair, |deadline| fold(pair, deadline.millis() as u64));
-        fold(pair, self.version)
+        let pair =
+            fold(fold(hash_key(self.key()), finish(self.words, self.string())), self.version);
+        self.deadline.map_or(pair, |deadline| fold(pair, deadline.millis() as u64))
     }
 }
 

@@ -85,7 +85,8 @@ impl Backend for Fake {
         self.index.update(|index| index + 1);
         let index = LogIndex(self.index.get());
         let mut machine = (&mut *self.store.borrow_mut(), &mut *self.sessions.borrow_mut());
-        let at = |place| Applied { index, place, time: LogTime(wall().0) };
+        let time = LogTime(wall().0);
+        let at = |place| Applied { index, place, time };
         machine.0.advance(at(0));
         let places = batch.operations.iter().enumerate();
         let replies = places.map(|(place, one)| execute(&mut machine, at(place), one)).collect();

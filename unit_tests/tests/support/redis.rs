@@ -1,4 +1,5 @@
 //! A `redis-server` 7.0 of a test's own, to compare with.
+#![allow(dead_code, reason = "each test that includes this uses a part of it")]
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixStream;
