@@ -359,7 +359,8 @@ impl<M: StateMachine> Server<M> {
     }
 
     fn go_on_with_transfer(&mut self) {
-        let hurries = self.replica.log().bytes() as u64 >= 2 * self.settings.snapshot_bytes;
+        let hurries =
+            self.replica.log().bytes() as u64 >= self.settings.snapshot_bytes.saturating_mul(2);
         let part = self.settings.snapshot_part.max(1);
         let Some(transfer) = &mut self.snapshots.transfer else { return };
         if self.now >= transfer.last + REPEAT {
