@@ -282,3 +282,30 @@ fn a_pipeline_of_long_values_is_answered_up_to_a_limit() {
     }
     assert_eq!(refused, 84); // 16 of 4 MiB, with their lengths, exceed 64 MiB
 }
+
+#[test]
+fn a_snapshot_is_of_its_moment_however_the_store_changes_between_its_pieces() {
+    let mut store = Store::new();
+    let set = |store: &mut Store, key: u32, value: &str| {
+        assert_eq!(run(store, &format!("set key{key} {value}")), "+OK\r\n");
+    };
+    (0..100_000).for_each(|key| set(&mut store, key, "before"));
+    let (keys, digest) = (store.len(), store.digest());
+    let mut pieces = store.snapshot();
+    let mut restored = store.fresh();
+    let mut taken = 0;
+    while let Some(piece) = pieces.next() {
+        assert!(piece.len() <= 100 << 10, "a piece of {} bytes", piece.len());
+        restored.restore(&piece).expect("a piece of this version");
+        for key in (taken..100_000).step_by(97) {
+            set(&mut store, key, "after");
+            run(&mut store, &format!("del key{}", key + 1));
+            set(&mut store, 100_000 + key, "more");
+        }
+        taken += 1;
+    }
+    assert!(taken > 10, "{taken} pieces");
+    assert_ne!(store.digest(), digest);
+    assert_eq!((restored.len(), restored.digest()), (keys, digest));
+    assert_eq!(run(&mut restored, "get key99999"), "$6\r\nbefore\r\n");
+}

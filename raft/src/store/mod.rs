@@ -9,6 +9,7 @@
 //! - [`deadline`]: until when keys are there, by log time, and which goes first;
 //! - [`reply`]: RESP2 replies, and the words of Redis for what was wrong;
 //! - [`transactions`]: several commands as one, and the versions of watched keys;
+//! - [`table`]: where keys are found; can be copied while it changes, for snapshots;
 //! - [`pair`]: a key with its string, and their part of the digest; [`removals`]: when keys went;
 //!   [`pieces`]: snapshots; [`glob`]: patterns of `KEYS`.
 
@@ -23,12 +24,11 @@ mod pieces;
 mod removals;
 pub mod reply;
 mod strings;
+pub mod table;
 pub mod transactions;
 
 use std::hash::{BuildHasher, RandomState};
 
-use hashbrown::HashTable;
-use hashbrown::hash_table::{Entry, OccupiedEntry};
 use messages::LogTime;
 use servers::machine::{Applied, Pieces, StateMachine, Unreadable};
 
@@ -38,6 +38,7 @@ use deadline::{Deadline, Deadlines};
 use pair::Pair;
 use pieces::StorePieces;
 use removals::Removals;
+use table::Table;
 use transactions::Transaction;
 
 /// The longest string that a key may hold, bytes. The same on every node of every version, as it
@@ -58,7 +59,7 @@ pub const EXPIRED_AN_ENTRY: usize = 64;
 /// therefore must show nowhere: whatever walks over it sorts.
 #[derive(Debug, Default)]
 pub struct Store {
-    pairs: HashTable<Pair>,
+    pairs: Table<Pair>,
     hasher: RandomState,
     /// The deadlines of all pairs that have one.
     deadlines: Deadlines,
@@ -113,27 +114,26 @@ impl Store {
     /// none. All changes of pairs go through here: it keeps digest, deadlines
     /// and versions.
     fn change(&mut self, key: &[u8], room: usize, change: impl FnOnce(&mut Pair)) {
-        let hash = |pair: &Pair| self.hasher.hash_one(pair.key());
+        let hash = self.hasher.hash_one(key);
         let mut before = None;
-        let mut entry =
-            match self.pairs.entry(self.hasher.hash_one(key), |pair| pair.key() == key, hash) {
-                Entry::Occupied(mut entry) => {
-                    let pair = entry.get_mut();
-                    self.digest = self.digest.wrapping_sub(pair.digest());
-                    before = pair.deadline;
-                    if is_due(pair, self.now) {
-                        pair.set(b"");
-                        pair.deadline = None;
-                    }
-                    entry
+        let pair = match self.pairs.find_mut(hash, |pair| pair.key() == key) {
+            Some(pair) => {
+                self.digest = self.digest.wrapping_sub(pair.digest());
+                before = pair.deadline;
+                if is_due(pair, self.now) {
+                    pair.set(b"");
+                    pair.deadline = None;
                 }
-                Entry::Vacant(entry) => entry.insert(Pair::new(key, room)),
-            };
-        let pair = entry.get_mut();
+                pair
+            }
+            None => self
+                .pairs
+                .insert(hash, Pair::new(key, room), |pair| self.hasher.hash_one(pair.key())),
+        };
         change(pair);
         pair.version = self.stamp;
-        self.digest = self.digest.wrapping_add(entry.get().digest());
-        self.deadlines.change(key, before, entry.get().deadline);
+        self.digest = self.digest.wrapping_add(pair.digest());
+        self.deadlines.change(key, before, pair.deadline);
     }
 
     /// Sets the string of `key`; with a deadline that is over the key is there for no moment, but
@@ -154,9 +154,9 @@ impl Store {
 
     /// Removes a key; gives the pair only if it was there, and not one whose time was over.
     fn remove(&mut self, key: &[u8]) -> Option<Pair> {
-        let hash = self.hasher.hash_one(key);
-        let entry = self.pairs.find_entry(hash, |pair| pair.key() == key).ok()?;
-        let (pair, _) = OccupiedEntry::remove(entry);
+        let hash = |key: &[u8]| self.hasher.hash_one(key);
+        let is_it = |pair: &Pair| pair.key() == key;
+        let pair = self.pairs.remove(hash(key), is_it, |pair| hash(pair.key()))?;
         self.digest = self.digest.wrapping_sub(pair.digest());
         self.removals.note(&pair);
         self.deadlines.change(key, pair.deadline, None);
@@ -177,7 +177,7 @@ impl Store {
 
     fn clear(&mut self) {
         self.pairs.iter().for_each(|pair| self.removals.note(pair));
-        self.pairs = HashTable::new();
+        self.pairs.clear();
         self.deadlines = Deadlines::default();
         self.digest = 0;
     }

@@ -3,11 +3,14 @@
 //!
 //! The first piece is what the store knows besides its keys, the others are keys.
 
+use std::iter::Peekable;
+
 use messages::LogTime;
 use servers::machine::Pieces;
 
 use super::arguments::{self, Arguments};
 use super::deadline::Deadline;
+use super::table::Frozen;
 use super::{Pair, Store};
 
 /// Bytes of pairs in a piece, if there are several.
@@ -21,15 +24,15 @@ const FIRST: &[u8] = b"first";
 /// A store on its way into a snapshot.
 pub struct StorePieces {
     first: Option<Vec<u8>>,
-    pairs: Vec<Pair>,
+    pairs: Peekable<Frozen<Pair>>,
 }
 
 impl StorePieces {
     /// Of a store as it is now.
-    pub fn of(store: &Store) -> StorePieces {
+    pub fn of(store: &mut Store) -> StorePieces {
         let (time, stamp) = (store.now.0.to_le_bytes(), store.stamp.to_le_bytes());
         let first = arguments::encode([FIRST, &time, &stamp, &store.removals.spell()]);
-        StorePieces { first: Some(first), pairs: store.pairs.iter().cloned().collect() }
+        StorePieces { first: Some(first), pairs: store.pairs.freeze().peekable() }
     }
 }
 
@@ -43,8 +46,10 @@ impl Pieces for StorePieces {
             size += pair.key().len() + pair.string().len() + 24;
             size <= PIECE
         };
-        let count = self.pairs.iter().rev().take_while(|pair| fits(pair)).count().max(1);
-        let pairs = self.pairs.split_off(self.pairs.len().saturating_sub(count));
+        let mut pairs = vec![self.pairs.next()?];
+        if fits(&pairs[0]) {
+            pairs.extend(std::iter::from_fn(|| self.pairs.next_if(|pair| fits(pair))));
+        }
         let numbers: Vec<_> = pairs
             .iter()
             .map(|pair| (pair.version.to_le_bytes(), pair.deadline.map(Deadline::encode)))
@@ -54,7 +59,7 @@ impl Pieces for StorePieces {
             [pair.key(), pair.string(), version, deadline]
         });
         let parts: Vec<&[u8]> = [PAIRS].into_iter().chain(parts).collect();
-        (!pairs.is_empty()).then(|| arguments::encode(parts))
+        Some(arguments::encode(parts))
     }
 }
 
