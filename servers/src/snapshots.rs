@@ -469,7 +469,7 @@ pub fn restore<M: StateMachine, D: Disk>(
     reader: &mut Reader<D>,
     (machine, sessions): &mut Replicated<M>,
 ) -> Result<(), OpenError> {
-    while let Some(piece) = reader.next()? {
+    while let Some(piece) = reader.next_piece()? {
         let taken = match piece.split_first() {
             Some((&MACHINE, piece)) => machine.restore(piece),
             Some((&SESSIONS, piece)) => sessions.restore(piece),
