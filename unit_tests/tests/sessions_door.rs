@@ -220,6 +220,64 @@ fn a_batch_is_cut_where_session_and_plain_writes_meet() {
     assert_eq!(seen, [(1, 0), (2, 2), (2, 1), (2, 1)], "cut at each change and nowhere else");
 }
 
+/// A transaction that writes is a plain write, one that reads is a read; `WATCH` ends a batch.
+#[test]
+fn a_batch_is_cut_where_sessions_and_transactions_meet() {
+    let door = open(|_| {});
+    let mut client = door.connect();
+    let id = session(&mut client);
+    let lines = format!(
+        "raft.do {id} 1 incr n
+        multi
+        incr n
+        exec
+        raft.do {id} 2 incr n
+        multi
+        get n
+        exec
+        raft.do {id} 3 incr n
+        watch n
+        multi
+        incr n
+        exec
+        watch n
+        raft.do {id} 4 incr n
+        multi
+        incr n
+        exec"
+    );
+    let got = replies(&mut client, &lines);
+    let writes = [":1|", "+OK|", "+QUEUED|", "*1|:2|"];
+    let reads = [":3|", "+OK|", "+QUEUED|", "*1|$1|3|", ":4|"];
+    let unchanged = ["+OK|", "+OK|", "+QUEUED|", "*1|:5|"];
+    let changed = ["+OK|", ":6|", "+OK|", "+QUEUED|", "*-1|"];
+    assert_eq!(got, [&writes[..], &reads, &unchanged, &changed].concat());
+    let seen: Vec<_> = door.batches().iter().map(|seen| (seen.commands, seen.queries)).collect();
+    assert_eq!(seen, [(1, 0), (1, 0), (1, 0), (2, 2), (1, 1), (1, 0), (1, 0)]);
+}
+
+/// One of the two would have to be told the other's reply.
+#[test]
+fn sessions_and_transactions_do_not_nest() {
+    let door = open(|_| {});
+    let mut client = door.connect();
+    let id = session(&mut client);
+    let within = "-ERR RAFT.DO, RAFT.SESSION and RAFT.OUTCOME are not allowed inside MULTI|";
+    let aborted = "-EXECABORT Transaction discarded because of previous errors.|";
+    for refused in [&format!("raft.do {id} 1 incr n"), "raft.session open", "RAFT.OUTCOME 1 1"] {
+        let lines = format!("multi\nincr n\n{refused}\nincr n\nexec");
+        let got = replies(&mut client, &lines);
+        assert_eq!(got[..3], ["+OK|", "+QUEUED|", within], "{refused}");
+        assert_eq!(got[4], aborted, "{refused}");
+    }
+    for name in ["EXEC", "MULTI", "WATCH n", "DISCARD", "UNWATCH"] {
+        let got = replies(&mut client, &format!("raft.do {id} 1 {name}"));
+        let word = name.split(' ').next().unwrap();
+        assert_eq!(got, [format!("-ERR RAFT.DO takes a command of the store, not {word}|")]);
+    }
+    assert_eq!(client.text(&format!("raft.do {id} 1 incr n")), ":1\r\n", "none took effect");
+}
+
 /// What is left over when a batch is full ends the next one where it must.
 #[test]
 fn a_command_left_over_from_a_full_batch_ends_the_next() {
