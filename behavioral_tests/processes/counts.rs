@@ -1,11 +1,12 @@
 //! No acknowledged count is lost when leaders, and then all nodes, are killed: the small brother of
 //! the tool `no_lost_counts`, which has the same workload.
 
-use behavioral_tests::counts::{self, Plan, violations};
+use behavioral_tests::counts::{self, Plan, Report, violations};
 use behavioral_tests::ports::Ports;
 
-#[test]
-fn two_killed_leaders_and_two_kills_of_all_lose_no_count() {
+const COUNTS: usize = 2_000;
+
+fn run(sessions: bool) -> Report {
     let ports = Ports::claim();
     let folder = tempfile::tempdir().expect("a folder");
     let report = counts::run(&Plan {
@@ -13,16 +14,33 @@ fn two_killed_leaders_and_two_kills_of_all_lose_no_count() {
         folder: folder.path().to_owned(),
         addresses: (0..3).map(|node| format!("127.0.0.1:{}", ports.port(node))).collect(),
         settings: &[("RAFT_HEARTBEAT", "100ms"), ("RAFT_ELECTION", "1s")],
-        counts: 2_000,
+        counts: COUNTS as u64,
         clients: 8,
+        sessions,
         leader_kills: 2,
         kills_of_all: 2,
     });
     let report = report.unwrap_or_else(|error| panic!("{error:#}"));
-    assert_eq!(report.answers.len(), 2_000);
+    assert_eq!(report.answers.len(), COUNTS);
+    report
+}
+
+#[test]
+fn two_killed_leaders_and_two_kills_of_all_lose_no_count() {
+    let report = run(false);
     let found = violations(&report.answers, report.uncertain, &report.finals);
     assert!(found.is_empty(), "{found:?}\n{report}");
     assert!(report.uncertain > 0, "kills that nobody noticed\n{report}");
+}
+
+/// "The counter equals the number of `applied`; no `not-applied` ever appears later."
+#[test]
+fn in_sessions_every_count_counts_once() {
+    let report = run(true);
+    let found = violations(&report.answers, 0, &report.finals);
+    assert!(found.is_empty(), "{found:?}\n{report}");
+    let [lost, _, repeated] = report.in_sessions;
+    assert!(lost > 0 && repeated > 0, "kills that nobody noticed\n{report}");
 }
 
 #[test]

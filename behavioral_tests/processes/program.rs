@@ -421,9 +421,13 @@ fn cli_prints_replies_as_redis_cli_does_on_a_terminal() {
 
 #[test]
 fn cli_passes_arguments_on_as_they_are() {
-    let node = Fake::start(|_| Some(b"+OK\r\n".to_vec()));
+    let node = Fake::start(|words| Some(opens(words).unwrap_or(b"+OK\r\n".to_vec())));
     succeeded(&run(&["cli", "--at", &node.address, "set", "a b", "-1", "--at", ""]), "OK\n");
-    assert_eq!(node.asked(), ["set a b -1 --at "]);
+    let asked = ["RAFT.SESSION OPEN", "RAFT.DO 1024 1 set a b -1 --at "];
+    assert_eq!(node.asked(), asked, "a write is a session's");
+    let node = Fake::start(|_| Some(b"+OK\r\n".to_vec()));
+    succeeded(&run(&["cli", "--at", &node.address, "config", "a b", "-1", "--at", ""]), "OK\n");
+    assert_eq!(node.asked(), ["config a b -1 --at "]);
 }
 
 #[test]
@@ -487,6 +491,60 @@ fn cli_tries_the_next_address_and_exits_69_when_none_answers() {
     );
 }
 
+/// Opens a session for whoever asks.
+fn opens(words: &[String]) -> Option<Vec<u8>> {
+    (words[0] == "RAFT.SESSION").then(|| b":1024\r\n".to_vec())
+}
+
+#[test]
+fn cli_sends_a_write_again_with_its_number() {
+    let dying = Fake::start(opens);
+    let other = Fake::start(|_| Some(b":1\r\n".to_vec()));
+    let at = format!("{},{}", dying.address, other.address);
+    succeeded(&run(&["cli", "--at", &at, "incr", "hits"]), "(integer) 1\n");
+    assert_eq!(dying.asked(), ["RAFT.SESSION OPEN", "RAFT.DO 1024 1 incr hits"]);
+    assert_eq!(other.asked(), ["RAFT.DO 1024 1 incr hits"]);
+}
+
+/// What was lost may have been applied, whoever refuses later copies: then the log is asked.
+#[test]
+fn cli_asks_for_the_outcome_of_a_write_that_was_lost() {
+    for (outcome, printed) in [
+        ("*2\r\n+applied\r\n:7\r\n", "(integer) 7\n"),
+        ("*1\r\n+applied\r\n", "(error) APPLIED as number 1 of session 1024, once\n"),
+        ("*1\r\n+not-applied\r\n", "(error) CLUSTERDOWN not applied, safe to repeat\n"),
+        (
+            "*1\r\n+unknown\r\n",
+            "(error) UNCERTAIN number 1 of session 1024 may or may not be applied; \
+             ask RAFT.OUTCOME 1024 1\n",
+        ),
+    ] {
+        let dying = Fake::start(opens);
+        let other = Fake::start(move |words| {
+            Some(match words[0].as_str() {
+                "RAFT.DO" => b"-CLUSTERDOWN no leader for 2.5 s; not applied\r\n".to_vec(),
+                _ => outcome.as_bytes().to_vec(),
+            })
+        });
+        let at = format!("{},{}", dying.address, other.address);
+        let output = run(&["cli", "--at", &at, "incr", "hits"]);
+        assert_eq!((stdout(&output), stderr(&output)), (printed, ""));
+        assert_eq!(other.asked().last().expect("asked"), "RAFT.OUTCOME 1024 1");
+    }
+}
+
+#[test]
+fn cli_writes_without_a_session_where_there_are_none() {
+    let redis = Fake::start(|words| {
+        Some(match words[0].as_str() {
+            "RAFT.SESSION" => b"-ERR unknown command 'RAFT.SESSION'\r\n".to_vec(),
+            _ => b":1\r\n".to_vec(),
+        })
+    });
+    succeeded(&run(&["cli", "--at", &redis.address, "incr", "hits"]), "(integer) 1\n");
+    assert_eq!(redis.asked(), ["RAFT.SESSION OPEN", "incr hits"]);
+}
+
 #[test]
 fn cli_never_sends_a_command_again_whose_outcome_is_unknown() {
     let dying = Fake::start(|_| None);
@@ -496,8 +554,8 @@ fn cli_never_sends_a_command_again_whose_outcome_is_unknown() {
         "{}: the server closed the connection; it may or may not have been applied",
         dying.address
     );
-    failed(&run(&["cli", "--at", &at, "incr", "hits"]), 1, &line);
-    assert_eq!(dying.asked(), ["incr hits"]);
+    failed(&run(&["cli", "--at", &at, "raft.do", "1024", "1", "incr", "hits"]), 1, &line);
+    assert_eq!(dying.asked(), ["raft.do 1024 1 incr hits"]);
     assert_eq!(other.asked(), [""; 0]);
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::{LogPosition, LogTime, NodeId};
+use crate::{CommandNumber, LogPosition, LogTime, NodeId, SessionId};
 
 /// One entry of the replicated log (paper, Figure 2 and section 5.3).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -36,6 +36,24 @@ pub enum Payload {
 pub enum Item {
     /// A command for the state machine, as its client sent it.
     Plain(Bytes),
+    /// A command that is applied once, however often it is in the log.
+    Session {
+        /// The session it belongs to.
+        session: SessionId,
+        /// Its number there.
+        number: CommandNumber,
+        /// The command.
+        command: Bytes,
+    },
+    /// Opens a session; its id is the item's stamp.
+    OpenSession,
+    /// Asks what became of a command of a session, and closes its number if it was not applied.
+    Outcome {
+        /// The session.
+        session: SessionId,
+        /// The command's number there.
+        number: CommandNumber,
+    },
 }
 
 /// Who votes. Order and identity matter, addresses do not: those are configuration.
@@ -44,6 +62,9 @@ pub struct Membership {
     /// The nodes whose majority decides.
     pub voters: BTreeSet<NodeId>,
 }
+
+/// Bytes of a session's id and a number in it.
+pub(crate) const SESSION_BYTES: usize = 16;
 
 impl Payload {
     /// Bytes of commands in it, for limits; what surrounds them is not counted.
@@ -56,10 +77,20 @@ impl Payload {
 }
 
 impl Item {
-    /// Bytes of the command.
+    /// Bytes of the command, and of what a session adds to it.
     pub fn size(&self) -> usize {
         match self {
             Item::Plain(command) => command.len(),
+            Item::Session { command, .. } => SESSION_BYTES + command.len(),
+            Item::OpenSession | Item::Outcome { .. } => SESSION_BYTES,
+        }
+    }
+
+    /// The command for the state machine, if it has one.
+    pub fn command(&self) -> Option<&Bytes> {
+        match self {
+            Item::Plain(command) | Item::Session { command, .. } => Some(command),
+            Item::OpenSession | Item::Outcome { .. } => None,
         }
     }
 }

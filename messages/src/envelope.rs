@@ -3,7 +3,10 @@
 
 use bytes::Bytes;
 
-use crate::{Entry, GroupId, Message, SnapshotPart, SnapshotPartReply, Term};
+use crate::entry::SESSION_BYTES;
+use crate::{
+    CommandNumber, Entry, GroupId, Message, SessionId, SnapshotPart, SnapshotPartReply, Term,
+};
 
 /// One thing said, to one group.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -52,6 +55,24 @@ pub enum Operation {
     Command(Bytes),
     /// Reads it; never enters the log.
     Query(Bytes),
+    /// Changes it once, however often it enters the log.
+    Session {
+        /// The session it belongs to.
+        session: SessionId,
+        /// Its number there.
+        number: CommandNumber,
+        /// The command.
+        command: Bytes,
+    },
+    /// Opens a session; enters the log.
+    OpenSession,
+    /// Asks what became of a command of a session; enters the log.
+    Outcome {
+        /// The session.
+        session: SessionId,
+        /// The command's number there.
+        number: CommandNumber,
+    },
 }
 
 /// Answers the forward of the same number.
@@ -119,15 +140,30 @@ impl Content {
 }
 
 impl Operation {
-    /// Whether the operation changes the state machine.
+    /// Whether the operation enters the log.
     pub fn is_command(&self) -> bool {
-        matches!(self, Operation::Command(_))
+        !matches!(self, Operation::Query(_))
+    }
+
+    /// Whether nothing is lost or done twice when the operation is executed again.
+    pub fn is_repeatable(&self) -> bool {
+        !matches!(self, Operation::Command(_))
+    }
+
+    /// The command for the state machine, if it has one.
+    pub fn command(&self) -> Option<&Bytes> {
+        match self {
+            Operation::Command(command) | Operation::Session { command, .. } => Some(command),
+            Operation::Query(_) | Operation::OpenSession | Operation::Outcome { .. } => None,
+        }
     }
 
     /// Bytes of the request.
     pub fn size(&self) -> usize {
         match self {
             Operation::Command(bytes) | Operation::Query(bytes) => bytes.len(),
+            Operation::Session { command, .. } => SESSION_BYTES + command.len(),
+            Operation::OpenSession | Operation::Outcome { .. } => SESSION_BYTES,
         }
     }
 }

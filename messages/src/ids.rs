@@ -53,6 +53,15 @@ number! {
     Round
 }
 
+number! {
+    /// Names a client's session; no other command of the log has made the same.
+    SessionId
+}
+number! {
+    /// A client's own number for a command within its session, from one.
+    CommandNumber
+}
+
 impl Boot {
     /// The boot after this one, with a fresh random part.
     pub fn next(self, random: u32) -> Boot {

@@ -24,7 +24,10 @@ pub use envelope::{
     Content, Envelope, Forward, ForwardOutcome, ForwardReply, NotAppended, Operation,
 };
 pub use error::DecodeError;
-pub use ids::{Boot, ClusterId, GroupId, LogIndex, LogPosition, LogTime, NodeId, Round, Term};
+pub use ids::{
+    Boot, ClusterId, CommandNumber, GroupId, LogIndex, LogPosition, LogTime, NodeId, Round,
+    SessionId, Term,
+};
 pub use message::{
     AppendEntries, AppendEntriesReply, AppendOutcome, Heartbeat, HeartbeatReply, Message, PreVote,
     PreVoteReply, RequestVote, RequestVoteReply, Snapshotted,

@@ -22,9 +22,9 @@ use crate::message::{
     PreVoteReply, RequestVote, RequestVoteReply, Snapshotted,
 };
 use crate::{
-    Boot, ClusterId, Content, DecodeError, Entry, Envelope, Forward, ForwardOutcome, ForwardReply,
-    GroupId, Item, LogIndex, LogPosition, LogTime, Membership, NodeId, NotAppended, Operation,
-    Payload, Round, SnapshotMeta, SnapshotPart, SnapshotPartReply, Term,
+    Boot, ClusterId, CommandNumber, Content, DecodeError, Entry, Envelope, Forward, ForwardOutcome,
+    ForwardReply, GroupId, Item, LogIndex, LogPosition, LogTime, Membership, NodeId, NotAppended,
+    Operation, Payload, Round, SessionId, SnapshotMeta, SnapshotPart, SnapshotPartReply, Term,
 };
 
 /// Deeper nesting than any type has, with room for fields to come.
@@ -419,7 +419,7 @@ impl<T: Decode> FromElements for Arc<[T]> {
     }
 }
 
-numbers! { Boot ClusterId GroupId LogIndex LogTime NodeId Round Term }
+numbers! { Boot ClusterId CommandNumber GroupId LogIndex LogTime NodeId Round SessionId Term }
 
 record! { LogPosition [term, index] }
 
@@ -432,6 +432,9 @@ kinds! { Payload {
 
 kinds! { Item {
     1 [command] (Plain(command))
+    2 [session, number, command] (Session { session, number, command })
+    3 [] (OpenSession)
+    4 [session, number] (Outcome { session, number })
 } }
 
 record! { Membership [voters] }
@@ -452,6 +455,9 @@ kinds! { Content {
 kinds! { Operation {
     1 [command] (Command(command))
     2 [query] (Query(query))
+    3 [session, number, command] (Session { session, number, command })
+    4 [] (OpenSession)
+    5 [session, number] (Outcome { session, number })
 } }
 
 kinds! { ForwardOutcome {

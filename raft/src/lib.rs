@@ -47,10 +47,12 @@
 //! # }
 //! ```
 //!
-//! - [`node`]: a node with a machine of your own; [`testing`]: a cluster in one process;
+//! - [`node`]: a node with a machine of your own; [`session`]: commands that take effect once, and
+//!   outcomes that can be asked for; [`testing`]: a cluster in one process;
 //! - `simulation`: your machine in clusters that crash, lose and forget, from seeds;
 //! - [`store`]: the key-value machine;
-//! - `doors`: what clients speak; `client`: a small client of the same protocol;
+//! - `doors`: what clients speak; `client`: a small client of the same protocol; `numbered`: one whose
+//!   writes take effect once;
 //! - `chaos`: faults for a cluster of real processes, and a record of what its clients saw;
 //! - `bench`: a load for servers of the Redis protocol, and what it measures;
 //! - `config`, `cluster`, `status`: a node's settings, a cluster's founding, what a node tells;
@@ -74,9 +76,12 @@ pub mod exit;
 pub mod logging;
 pub mod node;
 #[cfg(feature = "program")]
+pub mod numbered;
+#[cfg(feature = "program")]
 pub mod print;
 #[cfg(feature = "program")]
 pub mod render;
+pub mod session;
 #[cfg(feature = "simulation")]
 pub mod simulation;
 #[cfg(feature = "program")]
@@ -92,4 +97,5 @@ pub use servers::host::{PeerStatus, Status};
 pub use servers::machine::{Applied as At, Pieces, StateMachine, Unreadable, one_piece};
 pub use servers::status::Leadership;
 pub use servers::storage::WalError;
+pub use session::{Outcome, Session};
 pub use states::Role;

@@ -17,6 +17,8 @@ use servers::storage::{Identity, Options, WalError};
 use servers::{founding, machine::StateMachine};
 use tokio::sync::{oneshot, watch};
 
+use crate::session::Session;
+
 pub use servers::node::StartError;
 
 /// The largest command or query, bytes: with room to spare it fits into one frame between nodes.
@@ -87,6 +89,15 @@ pub enum ProposeError {
     NotApplied(String),
     /// May have been applied, or may yet be. Never for a query.
     Unknown(Option<LogPosition>),
+    /// May have been applied, or may yet be: a command of a session, whose outcome can be asked for.
+    Unresolved {
+        /// The session's id.
+        session: u64,
+        /// The command's number in it.
+        number: u64,
+    },
+    /// Applied, once, by a copy whose answer was lost; the reply was too long to be kept.
+    AnswerNotKept,
     /// Larger than [`MAX_COMMAND`].
     Refused(usize),
     /// The node has stopped; certainly not applied.
@@ -103,6 +114,11 @@ impl fmt::Display for ProposeError {
             ProposeError::Unknown(None) => {
                 write!(f, "may or may not be applied; query before repeating")
             }
+            ProposeError::Unresolved { session, number } => write!(
+                f,
+                "number {number} of session {session} may or may not be applied; ask for its outcome"
+            ),
+            ProposeError::AnswerNotKept => write!(f, "applied, once; its reply was not kept"),
             ProposeError::Refused(size) => {
                 write!(f, "not applied: {size} bytes, and {MAX_COMMAND} are the most")
             }
@@ -179,6 +195,20 @@ impl Node {
         Ok(Applied { reply, position })
     }
 
+    /// Opens a session, whose commands take effect once however often they are sent.
+    ///
+    /// # Errors
+    /// See [`ProposeError`]; after any of them it can be tried again.
+    pub async fn session(&self) -> Result<Session, ProposeError> {
+        Session::open(self.inner.mailbox().clone()).await
+    }
+
+    /// Goes on with a session that was opened through this or another node. `last` is the highest
+    /// number given out in it: a number that is used again gets the answer to its first command.
+    pub fn resume_session(&self, id: u64, last: u64) -> Session {
+        Session::resume(self.inner.mailbox().clone(), id, last)
+    }
+
     /// Asks the state machine.
     ///
     /// # Errors
@@ -253,7 +283,7 @@ async fn aside<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> 
     result.await.map_err(|_| io::Error::other("a thread has panicked"))
 }
 
-async fn submit(
+pub(crate) async fn submit(
     mailbox: &Mailbox,
     operation: Operation,
     stale: bool,

@@ -17,6 +17,17 @@
 //! #     fn query(&self, _: &[u8], reply: &mut Vec<u8>) {
 //! #         reply.extend_from_slice(self.0.to_string().as_bytes());
 //! #     }
+//! #     fn fresh(&self) -> Counter {
+//! #         Counter::default()
+//! #     }
+//! #     fn snapshot(&mut self) -> Box<dyn raft::Pieces> {
+//! #         raft::one_piece(self.0.to_le_bytes().to_vec())
+//! #     }
+//! #     fn restore(&mut self, piece: &[u8]) -> Result<(), raft::Unreadable> {
+//! #         let number = piece.first_chunk().ok_or(raft::Unreadable("eight bytes"))?;
+//! #         self.0 = u64::from_le_bytes(*number);
+//! #         Ok(())
+//! #     }
 //! #     fn digest(&self) -> u64 {
 //! #         self.0
 //! #     }

@@ -1,6 +1,6 @@
 //! Applies committed entries to the machine, runs reads at their place, and finds out what became of
 //! the proposals that wait here. Must never keep anything of an entry, and never answer a proposal
-//! with what another entry at its index did.
+//! with what another entry at its index did. Sessions and machine are changed here and nowhere else.
 //!
 //! Invariant: `applied ≤ commit`; while `progress` is set, entry `applied + 1` is half applied and
 //! nothing looks at the machine but the queries of that entry's own batch.
@@ -9,12 +9,13 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use messages::{
-    Entry, Item, LogIndex, LogPosition, LogTime, Operation, Payload, SnapshotMeta, Term,
+    Entry, Item, LogIndex, LogPosition, LogTime, Operation, Payload, SessionId, SnapshotMeta, Term,
 };
 use states::{Log, RequestId};
 
 use crate::machine::{Applied, Pieces, StateMachine};
-use crate::snapshots::Marked;
+use crate::sessions::Sessions;
+use crate::snapshots::{Marked, Replicated};
 
 /// A buffer for replies that grew beyond this is given back after use, bytes.
 const KEPT_BUFFER: usize = 1 << 20;
@@ -64,9 +65,10 @@ pub enum AsOf {
     Applied,
 }
 
-/// The machine, how far it has come, and who waits for it.
+/// The machine and its clients' sessions, how far they have come, and who waits for it.
 pub struct Applier<M> {
     machine: M,
+    sessions: Sessions,
     applied: LogIndex,
     /// Bytes of entries applied since the last snapshot.
     logged: u64,
@@ -99,10 +101,11 @@ struct Progress {
 }
 
 impl<M: StateMachine> Applier<M> {
-    /// The machine is what the log up to `applied` made of it; nobody waits.
-    pub fn new(machine: M, applied: LogIndex) -> Applier<M> {
+    /// Machine and sessions are what the log up to `applied` made of them; nobody waits.
+    pub fn new((machine, sessions): Replicated<M>, applied: LogIndex) -> Applier<M> {
         Applier {
             machine,
+            sessions,
             applied,
             logged: 0,
             progress: None,
@@ -132,27 +135,32 @@ impl<M: StateMachine> Applier<M> {
         self.logged
     }
 
-    /// The machine as it is after `applied`; none in the middle of an entry.
+    /// Machine and sessions as they are after `applied`; none in the middle of an entry.
     pub fn snapshot(&mut self) -> Option<Box<dyn Pieces>> {
         if self.progress.is_some() {
             return None;
         }
         self.logged = 0;
-        Some(Box::new(Marked(self.machine.snapshot())))
+        Some(Box::new(Marked::new(self.sessions.snapshot(), self.machine.snapshot())))
     }
 
-    /// A machine that a snapshot was restored into takes the other's place. Who waits for an entry that
+    /// What a snapshot was restored into takes the place of machine and sessions. Who waits for an entry that
     /// the snapshot covers will not learn what became of it here.
-    pub fn install(&mut self, machine: M, meta: &SnapshotMeta) -> Vec<RequestId> {
+    pub fn install(&mut self, restored: Replicated<M>, meta: &SnapshotMeta) -> Vec<RequestId> {
         let applied = meta.position.index;
         assert!(applied > self.applied, "installing never moves applied back");
-        self.machine = machine;
+        (self.machine, self.sessions) = restored;
         self.applied = applied;
         self.logged = 0;
         self.progress = None;
         self.replies.clear();
         let covered = self.proposals.range(..=(applied, Term(u64::MAX)));
         covered.map(|(_, waiting)| waiting.id).collect()
+    }
+
+    /// The sessions.
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
     }
 
     /// A proposal was appended at `position`; what becomes of it is told when something is applied
@@ -177,6 +185,12 @@ impl<M: StateMachine> Applier<M> {
     /// The proposal at `position` no longer waits; its entry is applied all the same.
     pub fn forget_proposal(&mut self, position: LogPosition) {
         self.proposals.remove(&(position.index, position.term));
+    }
+
+    /// The proposal at `position` no longer waits; its operations, so that they can be placed again.
+    pub fn take_proposal(&mut self, position: LogPosition) -> Vec<Operation> {
+        let waiting = self.proposals.remove(&(position.index, position.term));
+        waiting.map(|waiting| waiting.operations).unwrap_or_default()
     }
 
     /// The read no longer waits.
@@ -257,7 +271,10 @@ impl<M: StateMachine> Applier<M> {
     fn is_due(&self, queries: &[Operation], now: LogTime) -> bool {
         queries.iter().any(|query| match query {
             Operation::Query(query) => self.machine.is_due(query, now),
-            Operation::Command(_) => false,
+            Operation::Command(_)
+            | Operation::Session { .. }
+            | Operation::OpenSession
+            | Operation::Outcome { .. } => false,
         })
     }
 
@@ -266,6 +283,7 @@ impl<M: StateMachine> Applier<M> {
     fn apply_entry(&mut self, entry: &Entry, left: &mut usize) -> bool {
         let mut at = Applied { index: entry.position.index, place: 0, time: entry.time };
         if self.progress.is_none() {
+            self.sessions.advance(entry.position, entry.time);
             self.machine.advance(at);
         }
         let waiting = self.proposals.get(&(entry.position.index, entry.position.term));
@@ -291,9 +309,10 @@ impl<M: StateMachine> Applier<M> {
                 (Some(Operation::Query(query)), _) => {
                     self.machine.query(query, &mut self.replies.buffer);
                 }
-                (_, Some(Item::Plain(command))) => {
+                (_, Some(item)) => {
                     at.place = progress.items;
-                    self.machine.apply(at, command, &mut self.replies.buffer);
+                    let reply = &mut self.replies.buffer;
+                    apply_item(&mut self.machine, &mut self.sessions, at, item, reply);
                     progress.items += 1;
                 }
                 (_, None) => {} // a command without its item: not what was appended here
@@ -324,6 +343,24 @@ impl<M: StateMachine> Applier<M> {
             }
         }
         self.replies.clear();
+    }
+}
+
+/// Executes an item, and appends what it answers.
+fn apply_item<M: StateMachine>(
+    machine: &mut M,
+    sessions: &mut Sessions,
+    at: Applied,
+    item: &Item,
+    reply: &mut Vec<u8>,
+) {
+    match item {
+        Item::Plain(command) => machine.apply(at, command, reply),
+        Item::Session { session, number, command } => {
+            sessions.execute(*session, *number, reply, |reply| machine.apply(at, command, reply));
+        }
+        Item::OpenSession => sessions.open(SessionId(at.stamp()), reply),
+        Item::Outcome { session, number } => sessions.outcome(*session, *number, reply),
     }
 }
 

@@ -14,7 +14,9 @@ use crate::machine::StateMachine;
 use crate::proposals::{Avoid, Copy, Request, Requester, Stage};
 use crate::server::Server;
 
-/// A forwarded read is sent again after so many heartbeats without an answer.
+/// A forwarded read is sent again after so many heartbeats without an answer; what enters the log
+/// after twice as many, and each time after twice as many as before: a leader with much to do must
+/// not get more for that.
 const SILENT_HEARTBEATS: u64 = 4;
 
 /// A forwarded batch whose replies take more bytes than this cannot be answered in one frame.
@@ -113,7 +115,7 @@ impl<M: StateMachine> Server<M> {
             ForwardOutcome::Done(_) => {} // no honest peer's
             // Only the boot that the copy was meant for knows what became of it.
             ForwardOutcome::NotAppended(_) if request.writes && copy.boot != Some(boot) => {}
-            ForwardOutcome::NotAppended(NotAppended::Busy) => self.reply(id, Outcome::Busy),
+            ForwardOutcome::NotAppended(NotAppended::Busy) => self.refuse(id, Outcome::Busy),
             ForwardOutcome::NotAppended(NotAppended::NotLeader) => {
                 self.take_back(id, from, copy.term)
             }
@@ -146,12 +148,35 @@ impl<M: StateMachine> Server<M> {
         }
     }
 
-    /// Reads that are out are sent again when another leads: they have no effect.
-    pub(crate) fn recall_reads(&mut self) {
+    /// Another leads, or nobody: what may be placed again is. What stands in this node's own log
+    /// only if somebody can take it, since it may yet be committed there.
+    pub(crate) fn recall_repeatables(&mut self, led: bool) {
         for id in self.copies.requests() {
-            if self.requests.get(id).is_some_and(|request| !request.writes) {
-                self.unplace(id, None);
+            if self.requests.get(id).is_some_and(|request| request.repeatable) {
+                self.recall(id);
             }
+        }
+        if led {
+            for id in self.requests.of_clients() {
+                self.recall_appended(id);
+            }
+        }
+    }
+
+    /// Nobody waits for the copy that is out any longer; the request can be placed again.
+    pub(crate) fn recall(&mut self, id: RequestId) {
+        self.requests.set_astray(id);
+        self.unplace(id, None);
+    }
+
+    fn recall_appended(&mut self, id: RequestId) {
+        let request = self.requests.get(id).expect("it waits");
+        if let Stage::Appended(position) = request.stage
+            && request.repeatable
+        {
+            let operations = self.applier.take_proposal(position);
+            self.requests.put_operations(id, operations);
+            self.recall(id);
         }
     }
 
@@ -164,7 +189,8 @@ impl<M: StateMachine> Server<M> {
         }
         let operations = request.operations.clone();
         let number = self.copies.hand_out(id);
-        let silence = Micros(SILENT_HEARTBEATS * self.replica.config.heartbeat.0);
+        let heartbeats = SILENT_HEARTBEATS << self.requests.hand_out(id);
+        let silence = Micros(heartbeats * self.replica.config.heartbeat.0);
         let boot = self.heard.boot(leader);
         let copy = Copy { number, to: leader, term, boot, repeat: self.now + silence };
         self.requests.set(id, Stage::Forwarded(copy));

@@ -13,7 +13,7 @@ use log::{info, warn};
 use messages::SnapshotMeta;
 
 use crate::machine::StateMachine;
-use crate::snapshots::{Task, Told, restore};
+use crate::snapshots::{Replicated, Task, Told, restore};
 use crate::storage::keeper::{Keeper, Whole};
 use crate::storage::{Disk, OpenError, WalError};
 
@@ -24,15 +24,15 @@ const REST: Duration = Duration::from_micros(250);
 pub enum Report<M> {
     /// For the server.
     Told(Told),
-    /// A machine restored from the snapshot that this stands for; for [`Server::restored`].
+    /// What was restored from the snapshot that this stands for; for [`Server::restored`].
     ///
     /// [`Server::restored`]: crate::server::Server::restored
-    Restored(SnapshotMeta, M),
+    Restored(SnapshotMeta, Replicated<M>),
 }
 
 enum Order<M> {
     Task(Task),
-    Restore(Whole, M),
+    Restore(Whole, Replicated<M>),
 }
 
 /// The thread, as the node's thread sees it.
@@ -69,8 +69,8 @@ impl<M: StateMachine + 'static> Keeping<M> {
         Ok(Keeping { orders: Some(orders), shared, thread: Some(thread) })
     }
 
-    /// Queues a task; `fresh` makes the machine to restore into, if it is that.
-    pub fn submit(&self, task: Task, fresh: impl FnOnce() -> M) {
+    /// Queues a task; `fresh` makes what to restore into, if it is that.
+    pub fn submit(&self, task: Task, fresh: impl FnOnce() -> Replicated<M>) {
         let order = match task {
             Task::Restore(whole) => Order::Restore(whole, fresh()),
             other => Order::Task(other),
@@ -134,7 +134,7 @@ impl<M: StateMachine, D: Disk, W: Fn()> Side<M, D, W> {
             };
             match order {
                 Some(Order::Task(task)) => self.perform(task)?,
-                Some(Order::Restore(whole, machine)) => self.restore(&whole, machine)?,
+                Some(Order::Restore(whole, fresh)) => self.restore(&whole, fresh)?,
                 None => {
                     if let Some(whole) = self.keeper.go_on()? {
                         self.tell(Report::Told(Told::Taken(whole)));
@@ -151,9 +151,9 @@ impl<M: StateMachine, D: Disk, W: Fn()> Side<M, D, W> {
         Ok(())
     }
 
-    fn restore(&mut self, whole: &Whole, machine: M) -> Result<(), WalError> {
-        if let Some(machine) = restored(&self.keeper, whole, machine)? {
-            self.tell(Report::Restored(whole.meta.clone(), machine));
+    fn restore(&mut self, whole: &Whole, fresh: Replicated<M>) -> Result<(), WalError> {
+        if let Some(restored) = restored(&self.keeper, whole, fresh)? {
+            self.tell(Report::Restored(whole.meta.clone(), restored));
         }
         self.tell(Report::Told(Told::Restored));
         Ok(())
@@ -196,13 +196,13 @@ pub fn perform<D: Disk>(keeper: &mut Keeper<D>, task: Task) -> Result<Option<Tol
 pub fn restored<M: StateMachine, D: Disk>(
     keeper: &Keeper<D>,
     whole: &Whole,
-    mut machine: M,
-) -> Result<Option<M>, WalError> {
-    let done = keeper.reader(whole).and_then(|mut reader| restore(&mut reader, &mut machine));
+    mut replicated: Replicated<M>,
+) -> Result<Option<Replicated<M>>, WalError> {
+    let done = keeper.reader(whole).and_then(|mut reader| restore(&mut reader, &mut replicated));
     match done {
         Ok(()) => {
             info!("restored a snapshot up to {}, {} bytes", whole.meta.position, whole.size);
-            Ok(Some(machine))
+            Ok(Some(replicated))
         }
         Err(OpenError::Io(error)) => Err(error),
         Err(error) => {

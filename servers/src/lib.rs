@@ -4,8 +4,9 @@
 //! - [`host`]: what clients' doors say to a server and get back; [`machine`]: what a user brings;
 //! - [`server`]: the actor, five verbs: receive, swap, perform, apply, reply;
 //! - [`proposals`]: the requests that wait, each with its time limit; [`forward`]: passing them to
-//!   the leader; [`applier`]: what becomes of them when entries are applied; `due`: blank entries
-//!   for what time alone brings about;
+//!   the leader; [`applier`]: what becomes of them when entries are applied; [`sessions`]: commands
+//!   that take effect once, and outcomes that can be asked for; `due`: blank entries for what time
+//!   alone brings about;
 //! - [`snapshots`]: when one is taken, received, sent;
 //!   [`keeping`]: the thread that has them;
 //! - [`outbox`]: what a turn leaves to be done; [`status`]: how a server sees itself;
@@ -29,6 +30,7 @@ pub mod outbox;
 pub mod proposals;
 pub mod run;
 pub mod server;
+pub mod sessions;
 pub mod snapshots;
 pub mod status;
 pub mod storage;

@@ -29,7 +29,7 @@ impl Applied {
 /// nothing may depend on the iteration order of a randomly seeded hash map.
 pub trait StateMachine: Send {
     /// Executes a committed command and appends its reply to `reply` (which may hold bytes of
-    /// earlier replies: only append). Any bytes may come, also ones this version does not know:
+    /// earlier replies: only append, and let nothing depend on them). Any bytes may come, also ones this version does not know:
     /// answer with an error of your own, do not panic.
     fn apply(&mut self, at: Applied, command: &[u8], reply: &mut Vec<u8>);
 

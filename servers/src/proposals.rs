@@ -17,6 +17,9 @@ use crate::server::Server;
 /// Bytes counted for each operation besides its own, so that many small ones count too.
 const OPERATION_BYTES: usize = 64;
 
+/// The time after which a copy is sent again does not double more often.
+const MOST_DOUBLINGS: u32 = 10;
+
 /// A batch that waits.
 #[derive(Debug)]
 pub struct Request {
@@ -24,8 +27,15 @@ pub struct Request {
     pub requester: Requester,
     /// The batch; empty while the applier holds it.
     pub operations: Vec<Operation>,
-    /// Whether a command is among the operations.
+    /// Whether it enters the log.
     pub writes: bool,
+    /// Whether it may be placed again wherever its copies are: it only reads, or sessions see to it
+    /// that nothing is done twice.
+    pub repeatable: bool,
+    /// A copy is out, or stands in a log, that nobody waits for any longer: it may yet take effect.
+    pub astray: bool,
+    /// Copies handed out, of what enters the log.
+    copies: u32,
     /// When its first bytes were read.
     pub arrived: Time,
     /// When an answer is due, whatever is known by then.
@@ -52,7 +62,8 @@ pub enum Requester {
     },
 }
 
-/// How far a request has come. Only what `Unplaced` says is certain to have had no effect.
+/// How far a request has come. Only what `Unplaced` says is certain to have had no effect, unless a
+/// copy is astray.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// Nobody has it: it was never handed out, or surely refused.
@@ -93,7 +104,7 @@ pub struct Copy {
     /// The newest boot of that leader seen before. A refusal by a later one proves nothing: the
     /// boot before may have appended the copy.
     pub boot: Option<Boot>,
-    /// When a read is sent again if nothing was heard.
+    /// When it is sent again if nothing was heard and it is repeatable.
     pub repeat: Time,
 }
 
@@ -123,15 +134,27 @@ impl Request {
     ) -> Request {
         let bytes = operations.iter().map(|each| OPERATION_BYTES + each.size()).sum();
         let writes = operations.iter().any(Operation::is_command);
-        let stage = Stage::Unplaced { avoid: None };
-        Request { requester, operations, writes, arrived, expires, stage, bytes, wake: expires }
+        let repeatable = operations.iter().all(Operation::is_repeatable);
+        Request {
+            requester,
+            operations,
+            writes,
+            repeatable,
+            astray: false,
+            copies: 0,
+            arrived,
+            expires,
+            stage: Stage::Unplaced { avoid: None },
+            bytes,
+            wake: expires,
+        }
     }
 
     /// When it must be looked at next.
     fn next_wake(&self) -> Time {
         let sooner = match &self.stage {
             Stage::Unplaced { avoid: Some(avoid) } => avoid.until,
-            Stage::Forwarded(copy) if !self.writes => copy.repeat,
+            Stage::Forwarded(copy) if self.repeatable => copy.repeat,
             Stage::Unplaced { avoid: None }
             | Stage::Forwarded(_)
             | Stage::Asked
@@ -201,6 +224,20 @@ impl Requests {
         if old != new {
             self.timers.remove(&(old, id));
             self.timers.insert((new, id));
+        }
+    }
+
+    /// A copy goes out: how many did by now of what enters the log, for a read none.
+    pub fn hand_out(&mut self, id: RequestId) -> u32 {
+        let Some(request) = self.get_mut(id) else { return 0 };
+        request.copies = (request.copies + u32::from(request.writes)).min(MOST_DOUBLINGS);
+        request.copies
+    }
+
+    /// A copy of the request is left to itself.
+    pub fn set_astray(&mut self, id: RequestId) {
+        if let Some(request) = self.get_mut(id) {
+            request.astray |= request.writes;
         }
     }
 
@@ -294,7 +331,8 @@ impl<M: StateMachine> Server<M> {
             match request.stage {
                 Stage::Unplaced { .. } if expired => self.time_out(id),
                 _ if expired => {} // what this turn brings may still answer it
-                Stage::Unplaced { .. } | Stage::Forwarded(_) => self.unplace(id, None),
+                Stage::Unplaced { .. } => self.unplace(id, None),
+                Stage::Forwarded(_) => self.recall(id),
                 Stage::Asked | Stage::Appended(_) | Stage::ReadAt(_) => {}
             }
         }
@@ -312,7 +350,7 @@ impl<M: StateMachine> Server<M> {
         let known = leader.map(|leader| (leader, self.replica.term()));
         if known != self.led_by {
             self.led_by = known;
-            self.recall_reads();
+            self.recall_repeatables(leader.is_some());
         }
         let Some((leader, term)) = known else { return }; // they wait for one
         for id in self.requests.unplaced() {
@@ -376,10 +414,10 @@ impl<M: StateMachine> Server<M> {
             return;
         }
         let outcome = match request.stage {
-            Stage::Unplaced { .. } => self.no_leader(request.arrived),
+            Stage::Unplaced { .. } if !request.astray => self.no_leader(request.arrived),
             _ if !request.writes => self.no_leader(request.arrived),
             Stage::Appended(position) => Outcome::Uncertain { position: Some(position) },
-            Stage::Asked | Stage::Forwarded(_) | Stage::ReadAt(_) => {
+            Stage::Unplaced { .. } | Stage::Asked | Stage::Forwarded(_) | Stage::ReadAt(_) => {
                 Outcome::Uncertain { position: None }
             }
         };
@@ -416,5 +454,13 @@ fn as_item(operation: &Operation) -> Option<Item> {
     match operation {
         Operation::Command(command) => Some(Item::Plain(command.clone())),
         Operation::Query(_) => None,
+        Operation::Session { session, number, command } => {
+            let (session, number) = (*session, *number);
+            Some(Item::Session { session, number, command: command.clone() })
+        }
+        Operation::OpenSession => Some(Item::OpenSession),
+        Operation::Outcome { session, number } => {
+            Some(Item::Outcome { session: *session, number: *number })
+        }
     }
 }

@@ -152,7 +152,7 @@ impl<M: StateMachine + 'static, T: Transport> Driver<M, T> {
         for report in keeping.take()? {
             match report {
                 Report::Told(told) => self.events.push(Event::Told(told)),
-                Report::Restored(meta, machine) => server.restored(meta, machine),
+                Report::Restored(meta, restored) => server.restored(meta, restored),
             }
         }
         let waiting = &mut self.waiting;
@@ -183,7 +183,7 @@ impl<M: StateMachine + 'static, T: Transport> Driver<M, T> {
     fn deliver(&mut self) {
         let Parts { server, transport, gate, boot, writer, keeping, .. } = &mut self.parts;
         for task in std::mem::take(&mut server.outbox().tasks) {
-            keeping.submit(task, || server.fresh_machine());
+            keeping.submit(task, || server.fresh());
         }
         let sends = server.outbox().sends.take();
         for (to, _, envelopes) in send_all(transport, gate, *boot, &sends) {

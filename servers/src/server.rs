@@ -17,7 +17,8 @@ use crate::host::{Batch, Outcome, Status, Token};
 use crate::machine::StateMachine;
 use crate::outbox::{Job, Outbox, Parcels};
 use crate::proposals::{Request, Requester, Requests, Stage};
-use crate::snapshots::{Snapshots, Told};
+use crate::sessions::{Limits, Sessions};
+use crate::snapshots::{Replicated, Snapshots, Told};
 use crate::status::{Heard, Leadership, Load};
 use crate::{hops, status};
 
@@ -41,6 +42,8 @@ pub struct Settings {
     pub snapshot_rate: u64,
     /// Bytes of one part of a snapshot, at least one.
     pub snapshot_part: u64,
+    /// When sessions end: the same on all nodes, for ever.
+    pub sessions: Limits,
 }
 
 impl Default for Settings {
@@ -54,6 +57,7 @@ impl Default for Settings {
             snapshot_bytes: 16 << 20,
             snapshot_rate: 32 << 20,
             snapshot_part: 256 << 10,
+            sessions: Limits::default(),
         }
     }
 }
@@ -115,12 +119,12 @@ pub struct Server<M> {
 }
 
 impl<M: StateMachine> Server<M> {
-    /// A server with what was recovered from its disk, and a machine that is what the snapshot there
-    /// says, whose file has so many bytes; or one to which nothing was applied.
+    /// A server with what was recovered from its disk, and a machine and sessions that are what the
+    /// snapshot there says, whose file has so many bytes; or to which nothing was applied.
     pub fn new(
         settings: Settings,
         mut replica: Replica,
-        machine: M,
+        replicated: Replicated<M>,
         snapshot_size: u64,
         now: Time,
         wall: WallTime,
@@ -133,7 +137,7 @@ impl<M: StateMachine> Server<M> {
             copies: Copies::new(settings.boot),
             settings,
             state: Some(state),
-            applier: Applier::new(machine, replica.commit_index()),
+            applier: Applier::new(replicated, replica.commit_index()),
             snapshots: Snapshots::new(newest),
             origins: Origins::default(),
             heard: Heard::default(),
@@ -225,7 +229,7 @@ impl<M: StateMachine> Server<M> {
         self.stopping = true;
         for id in self.requests.of_clients() {
             if self.stage(id).is_some_and(|stage| matches!(stage, Stage::Unplaced { .. })) {
-                self.reply(id, Outcome::Stopped);
+                self.refuse(id, Outcome::Stopped);
             }
         }
     }
@@ -282,6 +286,11 @@ impl<M: StateMachine> Server<M> {
     /// The machine, for comparing replicas.
     pub fn machine(&self) -> &M {
         self.applier.machine()
+    }
+
+    /// The sessions of all clients, for comparing replicas.
+    pub fn sessions(&self) -> &Sessions {
+        self.applier.sessions()
     }
 
     /// The state between two inputs.
@@ -384,8 +393,15 @@ impl<M: StateMachine> Server<M> {
             }
             Answer::ReadAt(index) => self.read_at(id, index, AsOf::Now),
             Answer::NotLeader => self.not_appended(id),
-            Answer::Busy => self.reply(id, Outcome::Busy),
+            Answer::Busy => self.refuse(id, Outcome::Busy),
         }
+    }
+
+    /// The request is not placed: `refusal` says that it has no effect, and is the answer unless a
+    /// copy may still have one.
+    pub(crate) fn refuse(&mut self, id: RequestId, refusal: Outcome) {
+        let astray = self.requests.get(id).is_some_and(|request| request.astray);
+        self.reply(id, if astray { Outcome::Uncertain { position: None } } else { refusal });
     }
 
     /// The request is answered and gone.

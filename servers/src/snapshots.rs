@@ -9,6 +9,7 @@ use states::{Input, Micros, Time, Turn};
 
 use crate::machine::{Pieces, StateMachine, Unreadable};
 use crate::server::Server;
+use crate::sessions::Sessions;
 use crate::storage::keeper::{Stored, Whole};
 use crate::storage::snapshot::Reader;
 use crate::storage::{Disk, Job, OpenError};
@@ -20,13 +21,16 @@ const REPEAT: Micros = Micros(500_000);
 /// A follower that takes no part for so long is given up.
 const PATIENCE: Micros = Micros(2_000_000);
 
+/// What a snapshot holds: a machine, and its clients' sessions.
+pub type Replicated<M> = (M, Sessions);
+
 /// What the driver is to have done beside the log, by whoever keeps the folder's snapshots.
 pub enum Task {
     /// Write a snapshot; then comes `Event::SnapshotTaken`.
     Take {
         /// What it stands for.
         meta: SnapshotMeta,
-        /// The machine.
+        /// Machine and sessions.
         pieces: Box<dyn Pieces>,
     },
     /// Write a part that was received; then comes `Event::SnapshotStored`.
@@ -47,7 +51,7 @@ pub enum Task {
         /// Bytes at most.
         length: usize,
     },
-    /// Restore a snapshot into a machine of [`Server::fresh_machine`]; then [`Server::restored`] and
+    /// Restore a snapshot into what [`Server::fresh`] gives; then [`Server::restored`] and
     /// `Told::Restored`.
     Restore(Whole),
     /// Remove a snapshot that was received in vain.
@@ -98,7 +102,7 @@ pub(crate) struct Snapshots<M> {
     parts: Vec<(NodeId, SnapshotPart)>,
     /// One that was received whole; it is being restored, or waits for the rules' word.
     received: Option<Whole>,
-    restored: Option<(SnapshotMeta, M)>,
+    restored: Option<(SnapshotMeta, Replicated<M>)>,
     /// Followers that need one, in turn; the first gets it.
     needy: VecDeque<NodeId>,
     transfer: Option<Transfer>,
@@ -156,14 +160,14 @@ impl<M> Snapshots<M> {
 }
 
 impl<M: StateMachine> Server<M> {
-    /// A machine into which a snapshot can be restored.
-    pub fn fresh_machine(&self) -> M {
-        self.applier.machine().fresh()
+    /// What a snapshot can be restored into.
+    pub fn fresh(&self) -> Replicated<M> {
+        (self.applier.machine().fresh(), self.applier.sessions().fresh())
     }
 
-    /// A machine restored as `Task::Restore` asked; `Told::Restored` is to follow.
-    pub fn restored(&mut self, meta: SnapshotMeta, machine: M) {
-        self.snapshots.restored = Some((meta, machine));
+    /// What was restored as `Task::Restore` asked; `Told::Restored` is to follow.
+    pub fn restored(&mut self, meta: SnapshotMeta, restored: Replicated<M>) {
+        self.snapshots.restored = Some((meta, restored));
     }
 
     /// A snapshot is to be taken soon, whatever the log has grown by.
@@ -271,10 +275,10 @@ impl<M: StateMachine> Server<M> {
         }
     }
 
-    /// The restored machine takes the other's place; the file goes into its own before the log says so.
+    /// What was restored takes the place of machine and sessions; the file goes into its own before the log says so.
     pub(crate) fn install(&mut self, meta: &SnapshotMeta) -> Option<Whole> {
-        let (_, machine) = self.snapshots.restored.take().expect("a machine was restored");
-        for id in self.applier.install(machine, meta) {
+        let (_, restored) = self.snapshots.restored.take().expect("a snapshot was restored");
+        for id in self.applier.install(restored, meta) {
             self.time_out(id);
         }
         let whole = self.snapshots.received.take();
@@ -427,33 +431,48 @@ impl<M: StateMachine> Server<M> {
     }
 }
 
-/// A piece of the machine's; other kinds are for what else is replicated.
+/// A piece of the machine's.
 const MACHINE: u8 = 1;
+/// A piece of the table of sessions.
+const SESSIONS: u8 = 2;
 
-/// The machine's pieces, each marked as one.
-pub(crate) struct Marked(pub Box<dyn Pieces>);
+/// All pieces of a snapshot, each marked with what it is of: the sessions', then the machine's.
+pub(crate) struct Marked(VecDeque<(u8, Box<dyn Pieces>)>);
 
-impl Pieces for Marked {
-    fn next(&mut self) -> Option<Vec<u8>> {
-        let piece = self.0.next()?;
-        let mut marked = Vec::with_capacity(1 + piece.len());
-        marked.push(MACHINE);
-        marked.extend_from_slice(&piece);
-        Some(marked)
+impl Marked {
+    /// Of both as they were at the same moment.
+    pub fn new(sessions: Box<dyn Pieces>, machine: Box<dyn Pieces>) -> Marked {
+        Marked([(SESSIONS, sessions), (MACHINE, machine)].into())
     }
 }
 
-/// Restores a snapshot into a fresh machine.
+impl Pieces for Marked {
+    fn next(&mut self) -> Option<Vec<u8>> {
+        while let Some((kind, pieces)) = self.0.front_mut() {
+            if let Some(piece) = pieces.next() {
+                let mut marked = Vec::with_capacity(1 + piece.len());
+                marked.push(*kind);
+                marked.extend_from_slice(&piece);
+                return Some(marked);
+            }
+            self.0.pop_front();
+        }
+        None
+    }
+}
+
+/// Restores a snapshot into a fresh machine and an empty table of sessions.
 ///
 /// # Errors
 /// If it cannot be read, or holds what this version of the machine does not know.
 pub fn restore<M: StateMachine, D: Disk>(
     reader: &mut Reader<D>,
-    machine: &mut M,
+    (machine, sessions): &mut Replicated<M>,
 ) -> Result<(), OpenError> {
-    while let Some(piece) = reader.next()? {
+    while let Some(piece) = reader.next_piece()? {
         let taken = match piece.split_first() {
             Some((&MACHINE, piece)) => machine.restore(piece),
+            Some((&SESSIONS, piece)) => sessions.restore(piece),
             Some(_) | None => Err(Unreadable("a kind of piece that this version knows")),
         };
         taken.map_err(|Unreadable(wanted)| reader.unreadable(wanted))?;

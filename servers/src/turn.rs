@@ -11,6 +11,7 @@ use states::{Config, Log, Replica, Time, WallTime};
 use crate::gate::Gate;
 use crate::machine::StateMachine;
 use crate::server::{Event, Server, Settings};
+use crate::sessions::Sessions;
 use crate::snapshots::restore;
 use crate::storage::{Disk, Identity, OpenError, Opened, Wal};
 use crate::transport::Change;
@@ -89,15 +90,16 @@ pub fn start<M: StateMachine, D: Disk>(
     settings: Settings,
     config: Config,
     seed: u64,
-    mut machine: M,
+    machine: M,
     (now, wall): Moment,
 ) -> Result<Started<M, D>, OpenError> {
     let Opened { identity, boot, wal, recovered } = opened;
+    let mut replicated = (machine, Sessions::new(settings.sessions));
     let (log, size) = match &recovered.snapshot {
         None => (Log::recovered(recovered.entries), 0),
         Some(meta) => {
             let mut reader = wal.snapshot(meta.position)?;
-            restore(&mut reader, &mut machine)?;
+            restore(&mut reader, &mut replicated)?;
             let log = Log::recovered_after(meta.position, meta.time, recovered.entries);
             (log, reader.size())
         }
@@ -112,7 +114,7 @@ pub fn start<M: StateMachine, D: Disk>(
         log,
     );
     let settings = Settings { boot, ..settings };
-    let server = Server::new(settings, replica, machine, size, now, wall);
+    let server = Server::new(settings, replica, replicated, size, now, wall);
     let started =
         Started { server, gate: Gate::new(identity.cluster, identity.node), boot, wal, identity };
     Ok(started)

@@ -313,7 +313,7 @@ fn splice(
 fn skip_covered(base: LogPosition, request: &mut AppendEntries) -> Result<(), &'static str> {
     let Some(covered) = base.index.0.checked_sub(request.previous.index.0) else { return Ok(()) };
     let covered = usize::try_from(covered).unwrap_or(usize::MAX).min(request.entries.len());
-    if let Some(last) = request.entries.drain(..covered).last() {
+    if let Some(last) = request.entries.drain(..covered).next_back() {
         request.previous = last.position;
     }
     if request.previous.index == base.index && request.previous.term != base.term {

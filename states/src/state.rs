@@ -2,6 +2,8 @@
 //! what holds in every state: who is listened to, and the rule of terms. Must never hold a rule of
 //! one role.
 
+use std::ops::ControlFlow;
+
 use messages::{
     AppendEntriesReply, AppendOutcome, HeartbeatReply, LogIndex, LogPosition, LogTime, Message,
     NodeId, Payload, Round, SnapshotMeta, Term,
@@ -184,8 +186,8 @@ impl State {
             return self;
         }
         let state = match self.in_term(replica, turn, from, term) {
-            Ok(state) => state,
-            Err(state) => return state,
+            ControlFlow::Continue(state) => state,
+            ControlFlow::Break(state) => return state,
         };
         if term < replica.term() {
             answer_older_term(replica, turn, from, term, message);
@@ -207,18 +209,18 @@ impl State {
         turn: &mut Turn,
         from: NodeId,
         term: Term,
-    ) -> Result<State, State> {
+    ) -> ControlFlow<State, State> {
         if term.0.saturating_sub(replica.term().0) > LARGEST_TERM_JUMP {
             turn.decide(Decision::Impossible(from, "a term far beyond this node's"));
-            return Err(self);
+            return ControlFlow::Break(self);
         }
         if term <= replica.term() {
-            return Ok(self);
+            return ControlFlow::Continue(self);
         }
         // "If RPC request or response contains term T > currentTerm: set currentTerm = T, convert to
         // follower" (paper, Figure 2, rules for all servers).
         replica.adopt_term(turn, term);
-        Ok(self.into_follower(replica, turn))
+        ControlFlow::Continue(self.into_follower(replica, turn))
     }
 
     /// A leader sends a snapshot: that speaks for it as an append would.
@@ -236,8 +238,8 @@ impl State {
             return self;
         }
         let state = match self.in_term(replica, turn, from, term) {
-            Ok(state) if term == replica.term() => state,
-            Ok(state) | Err(state) => return state, // an older leader hears of the term by heartbeats
+            ControlFlow::Continue(state) if term == replica.term() => state,
+            ControlFlow::Continue(state) | ControlFlow::Break(state) => return state, // an older leader hears of the term by heartbeats
         };
         let mut follower = match state {
             State::Follower(follower) => follower,

@@ -221,7 +221,7 @@ fn commands_are_parts_of_their_frame_unless_that_is_much_larger() {
             panic!("{read:?}")
         };
         let Payload::Command(items) = &append.entries[0].payload else { panic!("{append:?}") };
-        for Item::Plain(command) in items.iter() {
+        for command in items.iter().filter_map(Item::command) {
             assert_eq!(frame.as_ptr_range().contains(&command.as_ptr()), shared);
         }
     }

@@ -21,6 +21,7 @@ use servers::mailbox::Mailbox;
 use servers::node::{Network, Node, NodeSettings, StartError};
 use servers::run::{Driver, Parts, now, wall};
 use servers::server::{Server, Settings};
+use servers::sessions::Sessions;
 use servers::storage::{self, Expected, Identity, Writer};
 use servers::transport::memory::Hub;
 use servers::transport::{Change, Counts, Lane, Sent, Transport};
@@ -476,7 +477,14 @@ fn the_clock_is_read_after_what_waits_was_gathered() {
         None,
         Log::recovered(opened.recovered.entries),
     );
-    let server = Server::new(Settings::default(), replica, Counter::default(), 0, now(), wall());
+    let server = Server::new(
+        Settings::default(),
+        replica,
+        (Counter::default(), Sessions::default()),
+        0,
+        now(),
+        wall(),
+    );
     let mailbox = Mailbox::new(server.status(), server.leadership());
     let content = Content::Raft {
         term: Term(1),

@@ -58,7 +58,7 @@ fn what_was_taken_is_read_back_piece_by_piece() {
         let mut reader = folder.wal.snapshot(at(3, 1)).expect("a snapshot");
         assert_eq!(*reader.meta(), meta(at(3, 1)));
         let mut read = Vec::new();
-        while let Some(piece) = reader.next().expect("as it was written") {
+        while let Some(piece) = reader.next_piece().expect("as it was written") {
             read.push(piece);
         }
         assert_eq!(read, pieces);
@@ -352,7 +352,7 @@ impl Arriving {
         let whole = done.whole.expect("all is here");
         assert_eq!((whole.meta.clone(), whole.size), (meta(at(20, 3)), self.file.len() as u64));
         let mut reader = self.keeper.reader(&whole).expect("it can be read");
-        assert_eq!(reader.next().expect("a piece"), Some(vec![7; 100]));
+        assert_eq!(reader.next_piece().expect("a piece"), Some(vec![7; 100]));
         drop(reader);
         assert!(!self.disk.contents().contains_key(&name(at(20, 3))), "not in place: the log's");
         self.keeper.discard(&whole).expect("a healthy disk");
@@ -511,7 +511,7 @@ fn taking_and_receiving_go_on_side_by_side() {
     assert!(!arriving.keeper.is_taking());
     let taken = taken.expect("it is whole");
     let mut reader = arriving.keeper.reader(&taken).expect("it can be read");
-    assert_eq!(reader.next().expect("a piece"), Some(pieces[0].clone()));
+    assert_eq!(reader.next_piece().expect("a piece"), Some(pieces[0].clone()));
     drop(reader);
     arriving.keeper.discard(&taken).expect("a healthy disk");
     arriving.finish(600);

@@ -11,6 +11,7 @@ use raft::store::{Store, arguments, transactions};
 use servers::applier::Applier;
 use servers::host::Outcome;
 use servers::machine::{Applied, StateMachine};
+use servers::sessions::Sessions;
 use states::Log;
 use std::net::TcpStream;
 
@@ -286,7 +287,7 @@ fn a_transaction_is_applied_in_one_piece() {
         let payload = Payload::Command(items.to_vec().into());
         log.append(Entry { position: LogPosition::new(index, 1), time: LogTime(index), payload });
     }
-    let mut applier = Applier::new(Store::new(), LogIndex(0));
+    let mut applier = Applier::new((Store::new(), Sessions::default()), LogIndex(0));
     let mut turns = 0;
     while applier.has_more(LogIndex(2)) {
         applier.apply(&log, LogIndex(2), 1, None);

@@ -90,7 +90,7 @@ pub(crate) fn value(entry: &Entry) -> Option<u8> {
     match &entry.payload {
         Payload::Blank => None,
         Payload::Command(items) => {
-            items.first().and_then(|Item::Plain(command)| command.first().copied())
+            items.first().and_then(Item::command).and_then(|command| command.first().copied())
         }
     }
 }

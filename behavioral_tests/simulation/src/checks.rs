@@ -5,10 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use messages::{Entry, Item, LogIndex, LogPosition, NodeId, Operation, Payload, Term};
+use messages::{Entry, Item, LogIndex, LogPosition, NodeId, Operation, Payload, SessionId, Term};
 use servers::machine::{Applied, StateMachine};
+use servers::sessions::Limits;
 use states::Log;
 
+use crate::coverage::Mark;
+use crate::once::Once;
 use crate::witness::{Seen, Witness, chain, number_of, own_part};
 
 /// A property that did not hold: its name, a colon, what happened.
@@ -38,6 +41,9 @@ pub struct Checks<M> {
     aged: bool,
     /// Commands of which a client was told that they never happen.
     refused: BTreeSet<u64>,
+    once: Once,
+    /// What the table of sessions stands for after each entry, as the first node had it.
+    tables: BTreeMap<LogIndex, u64>,
 }
 
 /// An entry that some node wrote.
@@ -59,11 +65,13 @@ pub struct Progress {
     pub seen: Seen,
     /// The machine's digest; none in the middle of an entry, where time has gone on already.
     pub digest: Option<u64>,
+    /// The sessions' digest; none likewise.
+    pub sessions: Option<u64>,
 }
 
 impl<M: StateMachine> Checks<M> {
     /// Nothing is known yet; `machine` is one to which nothing was applied.
-    pub fn new(machine: M) -> Checks<M> {
+    pub fn new(machine: M, limits: Limits) -> Checks<M> {
         Checks {
             leaders: BTreeMap::new(),
             written: Vec::new(),
@@ -76,6 +84,8 @@ impl<M: StateMachine> Checks<M> {
             reference: Witness::new(machine),
             aged: false,
             refused: BTreeSet::new(),
+            once: Once::new(limits),
+            tables: BTreeMap::new(),
         }
     }
 
@@ -239,8 +249,13 @@ impl<M: StateMachine> Checks<M> {
 
     /// Applied state: at each index there is one, whoever applies the log and however often a node
     /// starts again.
-    pub fn on_applied(&self, node: NodeId, progress: Progress) -> Result<(), Violation> {
-        let Progress { applied, seen, digest } = progress;
+    pub fn on_applied(&mut self, node: NodeId, progress: Progress) -> Result<(), Violation> {
+        let Progress { applied, seen, digest, sessions } = progress;
+        if let Some(sessions) = sessions
+            && *self.tables.entry(applied).or_insert(sessions) != sessions
+        {
+            return Err(format!("state-machine safety: {node}'s sessions differ at {applied}"));
+        }
         let place = applied.0 as usize;
         let (full, expected) = match place.checked_sub(1) {
             None => (0, None),
@@ -318,8 +333,11 @@ impl<M: StateMachine> Checks<M> {
         let before = self.reference.machine().digest();
         self.reference.advance(at);
         self.aged |= self.reference.machine().digest() != before;
+        self.once.begin(entry);
         let Payload::Command(items) = &entry.payload else { return Ok(()) };
-        for (place, Item::Plain(command)) in items.iter().enumerate() {
+        for (place, item) in items.iter().enumerate() {
+            let executes = self.once.executes(place, item);
+            let Some(command) = item.command().filter(|_| executes) else { continue };
             at.place = place;
             let number = number_of(command);
             self.reference.apply(at, command, &mut Vec::new());
@@ -327,7 +345,7 @@ impl<M: StateMachine> Checks<M> {
             self.fresh.push(own_part(command));
             self.seen.push(self.reference.seen());
             if self.applied.insert(number, self.seen.len() as u64).is_some() {
-                return Err(format!("exactly once: command {number} is in the log twice"));
+                return Err(format!("exactly once: command {number} takes effect twice"));
             }
             if self.refused.contains(&number) {
                 return Err(format!("outcome: {number} was refused, and committed afterwards"));
@@ -344,6 +362,16 @@ impl<M: StateMachine> Checks<M> {
     /// Commands, as the workload drew them, that were committed since the last call, in order.
     pub fn take_fresh(&mut self) -> Vec<Bytes> {
         std::mem::take(&mut self.fresh)
+    }
+
+    /// What came up of sessions since the last call.
+    pub fn take_marks(&mut self) -> Vec<Mark> {
+        std::mem::take(&mut self.once.marks)
+    }
+
+    /// Whether a session is open, after all that is committed.
+    pub fn is_open(&self, session: SessionId) -> bool {
+        self.once.is_open(session.0)
     }
 
     /// A client was told that this command never happens.
@@ -376,7 +404,7 @@ impl<M: StateMachine> Checks<M> {
             return Err(format!("answer: it shows a list of {length} that never was"));
         }
         let commands = match operation {
-            Operation::Command(command) => {
+            Operation::Command(command) | Operation::Session { command, .. } => {
                 let number = number_of(command);
                 if self.applied.get(&number) != Some(&length) {
                     return Err(format!("answer: command {number} got another's place"));
@@ -393,6 +421,7 @@ impl<M: StateMachine> Checks<M> {
                 }
                 0
             }
+            Operation::OpenSession | Operation::Outcome { .. } => 0,
         };
         if length < floor + commands {
             return Err(format!(
@@ -450,7 +479,8 @@ pub(crate) fn payload_hash(entry: &Entry) -> u64 {
     match &entry.payload {
         Payload::Blank => start,
         Payload::Command(items) => {
-            items.iter().fold(start, |hash, Item::Plain(command)| chain(hash, command))
+            let spell = |hash, item: &Item| chain(hash, format!("{item:?}").as_bytes());
+            items.iter().fold(start, spell)
         }
     }
 }

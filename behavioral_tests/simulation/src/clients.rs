@@ -1,5 +1,5 @@
 //! Simulated clients: each hands one batch to some node, waits for its outcome, thinks, and goes on.
-//! They keep what they were told, for the checks. Must never repeat a command.
+//! They keep what they were told, for the checks. Must never repeat a command but in a session.
 
 use bytes::Bytes;
 use messages::Operation;
@@ -9,6 +9,7 @@ use states::random::SplitMix64;
 
 use crate::chance::Chance;
 use crate::checks::{Checks, Violation};
+use crate::numbered::{Known, Numbered, Pending, is_of_session};
 use crate::trouble::Trouble;
 use crate::witness::{decode_reply, number_of, numbered, own_part};
 use crate::workload::{Answer, Exchange, Request, Workload};
@@ -57,6 +58,7 @@ pub struct Clients<W> {
     /// What they ask.
     pub workload: W,
     asked: Vec<Option<Asked>>,
+    sessions: Vec<Numbered>,
     next_number: u64,
     moment: u64,
     /// Bytes that mean nothing, in each command.
@@ -72,6 +74,7 @@ impl<W: Workload> Clients<W> {
         Clients {
             workload,
             asked,
+            sessions: (0..count).map(|_| Numbered::default()).collect(),
             next_number: 0,
             moment: 0,
             padding: 0,
@@ -87,6 +90,9 @@ impl<W: Workload> Clients<W> {
         trouble: &Trouble,
         floor: Floor,
     ) -> (Vec<Operation>, bool) {
+        if self.goes_by_session(client, random, trouble) {
+            return (vec![self.ask_in_session(client, random, floor)], false);
+        }
         let stale = random.random_range(0..10_000) < trouble.stale;
         let floor = if stale { floor.node } else { floor.all };
         let count = random.random_range(1..=trouble.batch);
@@ -99,6 +105,32 @@ impl<W: Workload> Clients<W> {
         let asked = Asked { operations: operations.clone(), stale, floor, moment: self.tick() };
         self.asked[client] = Some(asked);
         (operations, stale)
+    }
+
+    fn goes_by_session(&self, client: usize, random: &mut SplitMix64, trouble: &Trouble) -> bool {
+        let under_way = self.sessions[client].is_under_way();
+        under_way || trouble.sessions > 0 && random.random_range(0..10_000) < trouble.sessions
+    }
+
+    fn ask_in_session(
+        &mut self,
+        client: usize,
+        random: &mut SplitMix64,
+        floor: Floor,
+    ) -> Operation {
+        let moment = self.tick();
+        let operation = if self.sessions[client].is_free() {
+            self.workload.begin_batch(&mut Chance(random));
+            let Operation::Command(command) = self.draw(random, false) else {
+                unreachable!("a command was asked for")
+            };
+            self.sessions[client].begin(command, moment, floor.all)
+        } else {
+            self.sessions[client].go_on(random)
+        };
+        let operations = vec![operation.clone()];
+        self.asked[client] = Some(Asked { operations, stale: false, floor: floor.all, moment });
+        operation
     }
 
     fn draw(&mut self, random: &mut SplitMix64, query: bool) -> Operation {
@@ -129,7 +161,60 @@ impl<W: Workload> Clients<W> {
     pub fn lose(&mut self, client: usize) -> Result<(), Violation> {
         let Some(asked) = self.asked[client].take() else { return Ok(()) };
         self.outcomes.uncertain += 1;
+        if is_of_session(&asked.operations) {
+            self.sessions[client].lose();
+            return Ok(());
+        }
         self.end(client, &asked, Answer::Unknown, Vec::new())
+    }
+
+    /// The run is over: what is still under way in sessions nobody knows.
+    pub fn give_up(&mut self) -> Result<(), Violation> {
+        for client in 0..self.sessions.len() {
+            if let Some(pending) = self.sessions[client].take() {
+                self.end_pending(client, pending, Known::Unknown)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn on_session_outcome(
+        &mut self,
+        client: usize,
+        asked: &Asked,
+        outcome: &Outcome,
+        checks: &mut Checks<W::Machine>,
+    ) -> Result<(), Violation> {
+        match outcome {
+            Outcome::Done { .. } => self.outcomes.done += 1,
+            Outcome::NoLeader { .. } | Outcome::Busy | Outcome::Stopped => {
+                self.outcomes.refused += 1;
+            }
+            Outcome::Uncertain { .. } => self.outcomes.uncertain += 1,
+        }
+        let session = &mut self.sessions[client];
+        let Some(known) = session.on_outcome(&asked.operations[0], outcome, checks)? else {
+            return Ok(());
+        };
+        let pending = session.take().expect("something is known of it");
+        self.end_pending(client, pending, known)
+    }
+
+    fn end_pending(
+        &mut self,
+        client: usize,
+        pending: Pending,
+        known: Known,
+    ) -> Result<(), Violation> {
+        let Pending { command, moment, floor, .. } = pending;
+        let operations = vec![Operation::Command(command)];
+        let asked = Asked { operations, stale: false, floor, moment };
+        let (answer, places) = match known {
+            Known::Done(own, place) => (Answer::Done(vec![own]), vec![place]),
+            Known::Refused => (Answer::Refused, Vec::new()),
+            Known::Unknown => (Answer::Unknown, Vec::new()),
+        };
+        self.end(client, &asked, answer, places)
     }
 
     /// The client's batch has its outcome.
@@ -140,6 +225,9 @@ impl<W: Workload> Clients<W> {
         checks: &mut Checks<W::Machine>,
     ) -> Result<(), Violation> {
         let asked = self.asked[client].take().ok_or("an outcome for a batch nobody waits for")?;
+        if is_of_session(&asked.operations) {
+            return self.on_session_outcome(client, &asked, &outcome, checks);
+        }
         check_outcome(&asked, &outcome, checks)?;
         let mut places = Vec::new();
         let answer = match outcome {
@@ -169,15 +257,15 @@ impl<W: Workload> Clients<W> {
         places: Vec<u64>,
     ) -> Result<(), Violation> {
         let request = |operation: &Operation| match operation {
-            Operation::Command(command) => Request::Command(own_part(command)),
-            Operation::Query(query) => Request::Query(query.clone()),
+            Operation::Query(query) => Some(Request::Query(query.clone())),
+            other => other.command().map(|command| Request::Command(own_part(command))),
         };
         let exchange = Exchange {
             client,
             asked: asked.moment,
             answered: self.tick(),
             stale: asked.stale,
-            operations: asked.operations.iter().map(request).collect(),
+            operations: asked.operations.iter().filter_map(request).collect(),
             answer,
             places,
         };
@@ -204,10 +292,8 @@ pub fn check_outcome<M: servers::machine::StateMachine>(
 }
 
 fn numbers(asked: &Asked) -> impl Iterator<Item = u64> {
-    asked.operations.iter().filter_map(|operation| match operation {
-        Operation::Command(command) => Some(number_of(command)),
-        Operation::Query(_) => None,
-    })
+    let commands = asked.operations.iter().filter_map(Operation::command);
+    commands.map(|command| number_of(command))
 }
 
 /// Each operation of a batch sees the list right after those before it, and nothing in between.
@@ -224,7 +310,7 @@ fn check_replies<M: servers::machine::StateMachine>(
     for (operation, reply) in asked.operations.iter().zip(replies) {
         let (seen, own) = decode_reply(reply).ok_or("outcome: a reply that no machine gave")?;
         checks.on_answer(operation, seen, &own, asked.floor)?;
-        let commands = u64::from(matches!(operation, Operation::Command(_)));
+        let commands = u64::from(operation.command().is_some());
         if let Some(last) = last
             && seen.length != last + commands
         {

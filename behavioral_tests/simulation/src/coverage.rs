@@ -124,6 +124,20 @@ named! {
         MixedBatch = "queries between commands",
         /// A copy of a batch came twice.
         CopyTwice = "forwarded copy came twice",
+        // Sessions.
+        /// A session's command came into the log again after it had taken effect.
+        SessionRepeated = "session: command in the log again",
+        /// An outcome was asked for before its command came: it closed the number.
+        SessionClosed = "session: number closed by its outcome",
+        /// The copy of a command came into the log after its number was closed.
+        SessionClosedCopy = "session: copy of a closed number",
+        /// A session was not used for too long.
+        SessionIdle = "session ended by log time",
+        /// There were too many sessions.
+        SessionPushedOut = "session ended for another",
+        /// A batch of a session was handed to a leader, and again before it was known what became of
+        /// it.
+        SessionPlacedAgain = "session: batch handed out again",
         // The gate.
         /// A frame of an earlier boot came, and was dropped.
         OlderBoot = "frame of an earlier boot dropped",
@@ -145,13 +159,11 @@ named! {
 pub const OF_TIME: [Mark; 2] = [Mark::ReadHeld, Mark::Aged];
 
 /// Situations of features that are not there yet, and the feature.
-pub const NOT_YET: [(&str, &str); 6] = [
+pub const NOT_YET: [(&str, &str); 4] = [
     ("learner promoted from a snapshot", "learners"),
     ("joint configuration left by a crashed leader", "membership changes"),
     ("leader removes itself", "membership changes"),
     ("leadership handed over under load", "leadership transfer"),
-    ("repeated request answered from the table of sessions", "sessions"),
-    ("session expired by log time", "sessions"),
 ];
 
 /// Seeds in a batch, from which on every mark must have been reached.

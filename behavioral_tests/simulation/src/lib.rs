@@ -7,9 +7,9 @@
 //! the end trouble stops and the cluster must come together again.
 //!
 //! In reading order: [`workload`] (what a user brings) · [`trouble`] (what is drawn) · [`world`],
-//! `turns`, `lives`, `connections`, `faults`, `quiet`, `figure8` (what happens) · `node`, `network`, `clients`,
+//! `turns`, `lives`, `connections`, `faults`, `quiet`, `figure8` (what happens) · `node`, `network`, `clients`, `numbered`,
 //! [`disk`], [`witness`] (who is there) · `observe` (what is looked at) · [`checks`], [`promises`],
-//! [`watch`], [`traffic`], [`hearing`], `ledger`, [`damage`] (what must hold) · [`coverage`] (what must have come
+//! [`watch`], [`traffic`], [`hearing`], `once`, `ledger`, [`damage`] (what must hold) · [`coverage`] (what must have come
 //! up) · [`trace`] (the last events, for a seed that failed).
 
 mod brought;
@@ -27,7 +27,9 @@ mod ledger;
 mod lives;
 mod network;
 mod node;
+mod numbered;
 mod observe;
+mod once;
 pub mod promises;
 mod quiet;
 pub mod seeds;

@@ -6,8 +6,8 @@ mod between;
 use std::collections::{BTreeMap, BTreeSet};
 
 use messages::{
-    Content, Entry, ForwardOutcome, LogIndex, LogPosition, Message, NodeId, Operation, Payload,
-    Term,
+    Content, Entry, ForwardOutcome, Item, LogIndex, LogPosition, Message, NodeId, Operation,
+    Payload, Term,
 };
 use servers::host::{Batch, Outcome};
 use servers::machine::StateMachine;
@@ -19,6 +19,7 @@ use crate::checks::{Progress, Violation};
 use crate::coverage::Mark;
 use crate::hearing::Hearing;
 use crate::node::TurnEnd;
+use crate::numbered::is_of_session;
 use crate::traffic::{Lines, Said, check_turn};
 use crate::watch::{Seat, View, check_in_flight, check_load};
 use crate::witness::number_of;
@@ -220,6 +221,9 @@ impl<W: Workload> World<W> {
             if self.checks.is_aged() {
                 coverage.add(Mark::Aged);
             }
+            for mark in self.checks.take_marks() {
+                coverage.add(mark);
+            }
             for command in self.checks.take_fresh() {
                 self.clients.workload.on_commit(command);
             }
@@ -239,7 +243,8 @@ impl<W: Workload> World<W> {
             seen.progress = (view.applied, list.length);
             let between = !server.is_within_entry();
             let digest = between.then(|| server.machine().machine().digest());
-            let progress = Progress { applied: view.applied, seen: list, digest };
+            let sessions = between.then(|| server.sessions().digest());
+            let progress = Progress { applied: view.applied, seen: list, digest, sessions };
             self.checks.on_applied(view.id, progress)?;
             if self.checks.is_within(progress) {
                 coverage.add(Mark::InParts);
@@ -313,17 +318,16 @@ impl<W: Workload> World<W> {
                         }
                     }
                     Content::Forward(forward) => {
-                        let first =
-                            forward.operations.iter().find_map(|operation| match operation {
-                                Operation::Command(command) => Some(number_of(command)),
-                                Operation::Query(_) => None,
-                            });
-                        match first {
-                            None => seen.lines.on_copy(forward.number, self.now),
-                            Some(first) if !seen.forwarded.insert(first) => {
-                                self.report.coverage.add(Mark::PlacedAgain);
-                            }
-                            Some(_) => {}
+                        let reads = !forward.operations.iter().any(Operation::is_command);
+                        let mut commands = forward.operations.iter().filter_map(Operation::command);
+                        let first = commands.next().map(|command| number_of(command));
+                        let again = first.is_some_and(|first| !seen.forwarded.insert(first));
+                        if reads {
+                            seen.lines.on_copy(forward.number, self.now);
+                        } else if again && is_of_session(&forward.operations) {
+                            self.report.coverage.add(Mark::SessionPlacedAgain);
+                        } else if again {
+                            self.report.coverage.add(Mark::PlacedAgain);
                         }
                     }
                     Content::SnapshotPart(part) => {
@@ -467,7 +471,7 @@ fn note_commands(
     entry: &Entry,
 ) {
     let Payload::Command(items) = &entry.payload else { return };
-    let Some(messages::Item::Plain(command)) = items.first() else { return };
+    let Some(Item::Plain(command)) = items.first() else { return };
     let number = number_of(command) as usize;
     if placed.len() <= number {
         placed.resize(number + 1, LogPosition::ZERO);

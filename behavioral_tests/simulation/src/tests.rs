@@ -15,6 +15,7 @@ mod disks;
 mod hearing;
 mod links;
 mod logs;
+mod once;
 mod traffic;
 mod watch;
 
@@ -84,7 +85,7 @@ impl StateMachine for Count {
 }
 
 fn nothing_yet() -> Checks<Count> {
-    Checks::new(Count::default())
+    Checks::new(Count::default(), servers::sessions::Limits::default())
 }
 
 /// What a machine with a witness answers after each of these commands.

@@ -83,6 +83,9 @@ pub(crate) fn describe_operations(operations: &[Operation]) -> String {
     let operation = |operation: &Operation| match operation {
         Operation::Command(command) => format!("#{}", number_of(command)),
         Operation::Query(_) => "?".to_string(),
+        Operation::Session { number, command, .. } => format!("#{}/{number}", number_of(command)),
+        Operation::OpenSession => "open".to_string(),
+        Operation::Outcome { number, .. } => format!("outcome/{number}"),
     };
     operations.iter().map(operation).collect::<Vec<_>>().join(" ")
 }

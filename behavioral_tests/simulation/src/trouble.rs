@@ -2,6 +2,8 @@
 //! fixed mix of faults hides bugs, so the kinds are drawn, not only their moments.
 
 use rand::RngExt;
+use servers::sessions::Limits;
+use states::Micros;
 use states::random::SplitMix64;
 
 use crate::tally::named;
@@ -142,6 +144,10 @@ pub struct Trouble {
     pub batch: usize,
     /// A batch is of queries whose client is content with what its node has applied.
     pub stale: u32,
+    /// A client that has no command under way sends the next in its session.
+    pub sessions: u32,
+    /// When sessions end.
+    pub session_limits: Limits,
     /// How long a client thinks between two batches at most.
     pub think: u64,
     /// A frame is lost.
@@ -231,7 +237,10 @@ impl Trouble {
         let (pause_at_clock, pause_in_turn) = (seldom(10), seldom(10));
         let (earlier_boots, corruption) = (seldom(3_000), seldom(200));
         let damage = seldom(10_000);
+        let (sessions, session_limits) = sessions(random.clone());
         Trouble {
+            sessions,
+            session_limits,
             nodes: [1, 2, 3, 3, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7][random.random_range(0..14)],
             clients: random.random_range(1..8),
             batch: [1, 5, 20][random.random_range(0..3)],
@@ -362,6 +371,18 @@ impl Trouble {
             ..self.clone()
         }
     }
+}
+
+/// Draws how often clients use sessions, and when those end. Has chance of its own, so that what a seed
+/// draws beside is the same with and without.
+fn sessions(mut random: SplitMix64) -> (u32, Limits) {
+    let often = [0, 0, 2_000, 9_000][random.random_range(0..4)];
+    let limits = match random.random_range(0..3) {
+        0 => Limits::default(),
+        1 => Limits { sessions: 2, ..Limits::default() },
+        _ => Limits { idle: Micros(1_000_000), ..Limits::default() },
+    };
+    (often, limits)
 }
 
 /// Draws which kinds there are, each with this chance, and how often they come.

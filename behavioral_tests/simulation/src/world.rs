@@ -130,7 +130,7 @@ impl<W: Workload> World<W> {
             .collect();
         let network = Network::new(trouble.nodes, trouble.uneven, &mut random);
         let clients = Clients::new(trouble.clients, workload);
-        let checks = Checks::new(clients.workload.machine());
+        let checks = Checks::new(clients.workload.machine(), trouble.session_limits);
         let observed = Observed::new(trouble.nodes, trouble.clients);
         let mut world = World {
             now: 1_000_000,
@@ -195,6 +195,7 @@ impl<W: Workload> World<W> {
         }
         self.report.elections = self.checks.elections() as u64;
         self.report.outcomes = self.clients.outcomes;
+        self.clients.give_up()?;
         self.report.judged = self.clients.workload.finish()?;
         Ok(self.report.clone())
     }

@@ -10,9 +10,9 @@ use super::KEY;
 use super::progress::Progress;
 
 /// A node answers within its client time-out, 2.5 s.
-const ANSWER: Duration = Duration::from_secs(10);
+pub const ANSWER: Duration = Duration::from_secs(10);
 /// Before the same is asked again, of a cluster that cannot yet.
-const PAUSE: Duration = Duration::from_millis(10);
+pub const PAUSE: Duration = Duration::from_millis(10);
 
 /// What one client has seen.
 #[derive(Debug, Default)]
@@ -23,6 +23,12 @@ pub struct Tally {
     pub uncertain: u64,
     /// Refusals with a promise of no effect.
     pub refused: u64,
+    /// Connections that broke over a count of a session.
+    pub lost: u64,
+    /// Counts of a session that were told as not applied.
+    pub closed: u64,
+    /// Counts of a session that were sent again after they were answered.
+    pub repeated: u64,
 }
 
 /// Counts until no count is left, beginning at the node of this number.

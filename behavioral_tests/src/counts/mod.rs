@@ -1,8 +1,9 @@
 //! Clients count one key up while nodes are killed and started again; afterwards no acknowledged
-//! count may be missing. Must never send a count twice: one without an answer is uncertain.
+//! count may be missing. In sessions none may be uncertain either; without them none is sent twice.
 
 mod checks;
 mod client;
+mod once;
 mod progress;
 
 use std::fmt;
@@ -38,6 +39,8 @@ pub struct Plan {
     pub counts: u64,
     /// Clients at the same time.
     pub clients: usize,
+    /// Whether each counts in a session, and asks what became of what it lost.
+    pub sessions: bool,
     /// How often the leader is killed, in equal steps of progress.
     pub leader_kills: u64,
     /// How often all nodes are killed at once, after that and in the same steps.
@@ -49,10 +52,13 @@ pub struct Plan {
 pub struct Report {
     /// The answers of all acknowledged counts, in no order.
     pub answers: Vec<i64>,
-    /// Counts sent that may or may not have been applied.
+    /// Counts sent that may or may not have been applied; in sessions, answers that said so for a time.
     pub uncertain: u64,
     /// Refusals with a promise of no effect.
     pub refused: u64,
+    /// Of sessions: connections lost over a count, counts told as not applied, counts sent again
+    /// after their answer.
+    pub in_sessions: [u64; 3],
     /// The key's value at the end, read through each node in turn.
     pub finals: Vec<i64>,
     /// Leaders killed.
@@ -68,6 +74,8 @@ impl fmt::Display for Report {
         writeln!(f, "acknowledged  {}", self.answers.len())?;
         writeln!(f, "uncertain     {}", self.uncertain)?;
         writeln!(f, "refused       {}", self.refused)?;
+        let [lost, closed, repeated] = self.in_sessions;
+        writeln!(f, "in sessions   {lost} lost, {closed} not applied, {repeated} repeated")?;
         writeln!(f, "final         {}", self.finals.last().copied().unwrap_or(0))?;
         writeln!(f, "kills         {} leaders, {} x all", self.leader_kills, self.kills_of_all)?;
         write!(f, "seconds       {:.1}", self.elapsed.as_secs_f64())
@@ -90,7 +98,13 @@ pub fn run(plan: &Plan) -> Result<Report> {
     nodes.start_all()?;
     let progress = Progress::new(plan.counts);
     let tallies = thread::scope(|scope| {
-        let count = |first| client::count(first, &plan.addresses, &progress);
+        let count = |first| {
+            if plan.sessions {
+                once::count(&plan.addresses, &progress)
+            } else {
+                client::count(first, &plan.addresses, &progress)
+            }
+        };
         let spawn = |first| scope.spawn(move || count(first));
         let clients: Vec<_> = (0..plan.clients).map(spawn).collect();
         // On this thread: a guarded node ends with the thread that started it.
@@ -102,10 +116,16 @@ pub fn run(plan: &Plan) -> Result<Report> {
         let tallies = tallies?;
         killed.map(|()| tallies)
     })?;
+    let sum = |of: fn(&Tally) -> u64| tallies.iter().map(of).sum::<u64>();
     Ok(Report {
         finals: nodes.read_everywhere(KEY)?,
-        uncertain: tallies.iter().map(|tally| tally.uncertain).sum(),
-        refused: tallies.iter().map(|tally| tally.refused).sum(),
+        uncertain: sum(|tally| tally.uncertain),
+        refused: sum(|tally| tally.refused),
+        in_sessions: [
+            sum(|tally| tally.lost),
+            sum(|tally| tally.closed),
+            sum(|tally| tally.repeated),
+        ],
         answers: tallies.into_iter().flat_map(|tally| tally.answers).collect(),
         leader_kills: plan.leader_kills,
         kills_of_all: plan.kills_of_all,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use raft::client::Reply;
 use raft::cluster::{Cluster, ClusterError};
 use raft::exit::{self, Failure};
+use raft::numbered::Numbered;
 use raft::{print, render};
 use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
@@ -48,6 +49,9 @@ const COMMANDS: &[&str] = &[
     "multi",
     "ping",
     "quit",
+    "raft.do",
+    "raft.outcome",
+    "raft.session",
     "raft.status",
     "readonly",
     "readwrite",
@@ -67,7 +71,7 @@ const HELP: &str = "Any Redis command, such as: set a 1 · get a · incr hits ·
 
 /// Runs the subcommand.
 pub fn cli(options: options::Cli) -> anyhow::Result<()> {
-    let mut cluster = Cluster::new(options.at.as_deref())?;
+    let mut cluster = Numbered::new(Cluster::new(options.at.as_deref())?);
     if !options.command.is_empty() {
         one_command(&mut cluster, &options.command)
     } else if io::stdin().is_terminal() {
@@ -77,7 +81,7 @@ pub fn cli(options: options::Cli) -> anyhow::Result<()> {
     }
 }
 
-fn one_command(cluster: &mut Cluster, words: &[String]) -> anyhow::Result<()> {
+fn one_command(cluster: &mut Numbered, words: &[String]) -> anyhow::Result<()> {
     let reply = cluster.call(words).map_err(|error| error.failure())?;
     print::line(render::reply(&reply))?;
     match reply {
@@ -90,7 +94,7 @@ fn one_command(cluster: &mut Cluster, words: &[String]) -> anyhow::Result<()> {
 }
 
 /// Every line of stdin; one that fails makes the exit code 1 and the rest still runs.
-fn lines(cluster: &mut Cluster) -> anyhow::Result<()> {
+fn lines(cluster: &mut Numbered) -> anyhow::Result<()> {
     let mut failed = false;
     for line in io::stdin().lock().lines() {
         match answer(cluster, &line?)? {
@@ -110,7 +114,7 @@ enum Ended {
 }
 
 /// Runs a line and prints its answer. Only what makes going on senseless is an error.
-fn answer(cluster: &mut Cluster, line: &str) -> anyhow::Result<Ended> {
+fn answer(cluster: &mut Numbered, line: &str) -> anyhow::Result<Ended> {
     let words = match render::words(line) {
         Ok(words) => words,
         Err(wrong) => {
@@ -139,7 +143,7 @@ fn complain(line: &str) {
     let _ = writeln!(io::stderr(), "raft: {line}");
 }
 
-fn prompt(cluster: &mut Cluster) -> anyhow::Result<()> {
+fn prompt(cluster: &mut Numbered) -> anyhow::Result<()> {
     let mut editor: Editor<Completion, FileHistory> = Editor::new()?;
     editor.set_helper(Some(Completion));
     let history = history_file();
@@ -157,7 +161,7 @@ fn prompt(cluster: &mut Cluster) -> anyhow::Result<()> {
 
 fn read_lines(
     editor: &mut Editor<Completion, FileHistory>,
-    cluster: &mut Cluster,
+    cluster: &mut Numbered,
 ) -> anyhow::Result<()> {
     loop {
         let line = match editor.readline(&format!("{}> ", cluster.address())) {

@@ -77,7 +77,17 @@ fn line(entry: &Entry, term: &mut Term) -> String {
 }
 
 fn command(item: &Item) -> String {
-    let Item::Plain(bytes) = item;
+    match item {
+        Item::Plain(bytes) => plain(bytes),
+        Item::Session { session, number, command } => {
+            format!("RAFT.DO {session} {number} {}", request(command))
+        }
+        Item::OpenSession => "RAFT.SESSION OPEN".into(),
+        Item::Outcome { session, number } => format!("RAFT.OUTCOME {session} {number}"),
+    }
+}
+
+fn plain(bytes: &[u8]) -> String {
     match Transaction::decode(bytes) {
         Some(transaction) => {
             let watched: Vec<_> = transaction.watched().map(argument).collect();

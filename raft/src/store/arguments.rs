@@ -32,6 +32,19 @@ impl<'a> Arguments<'a> {
         first.is_some_and(|first| first.eq_ignore_ascii_case(name))
     }
 
+    /// None.
+    pub fn none() -> Arguments<'a> {
+        Arguments { left: 0, rest: &[] }
+    }
+
+    /// Those that are left as a request of their own; takes no more memory than that.
+    pub fn spell_rest(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(number_size(self.left) + self.rest.len());
+        put_number(&mut bytes, self.left);
+        bytes.extend_from_slice(self.rest);
+        bytes
+    }
+
     /// The next argument, or an empty one where arity was not checked.
     pub fn shift(&mut self) -> &'a [u8] {
         self.next().unwrap_or_default()

@@ -160,7 +160,7 @@ impl<'a, D: Disk> Reader<'a, D> {
     ///
     /// # Errors
     /// If the file cannot be read, or its bytes are not what was written.
-    pub fn next(&mut self) -> Result<Option<Vec<u8>>, OpenError> {
+    pub fn next_piece(&mut self) -> Result<Option<Vec<u8>>, OpenError> {
         let head: [u8; PIECE_HEAD] = *self.peek(PIECE_HEAD)?.first_chunk().expect("as asked");
         if get_u32(&head, 0) == END_MARK {
             return self.end().map(|()| None);
@@ -228,6 +228,6 @@ pub(crate) fn check<D: Disk>(
     cluster: ClusterId,
 ) -> Result<SnapshotMeta, OpenError> {
     let mut reader = Reader::open(disk, name, cluster)?;
-    while reader.next()?.is_some() {}
+    while reader.next_piece()?.is_some() {}
     Ok(reader.meta)
 }

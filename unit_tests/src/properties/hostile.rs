@@ -3,10 +3,10 @@
 
 use bytes::Bytes;
 use messages::{
-    AppendEntries, AppendEntriesReply, AppendOutcome, Content, Entry, Envelope, Forward,
-    ForwardOutcome, ForwardReply, GroupId, Heartbeat, HeartbeatReply, Item, LogIndex, LogPosition,
-    LogTime, Message, NotAppended, Operation, Payload, PreVote, PreVoteReply, RequestVote,
-    RequestVoteReply, Round, Term,
+    AppendEntries, AppendEntriesReply, AppendOutcome, CommandNumber, Content, Entry, Envelope,
+    Forward, ForwardOutcome, ForwardReply, GroupId, Heartbeat, HeartbeatReply, Item, LogIndex,
+    LogPosition, LogTime, Message, NotAppended, Operation, Payload, PreVote, PreVoteReply,
+    RequestVote, RequestVoteReply, Round, SessionId, Term,
 };
 
 use super::Choices;
@@ -134,8 +134,28 @@ fn payload(choices: &mut Choices) -> Payload {
     if choices.one_in(4) {
         return Payload::Blank;
     }
-    let items: Vec<Item> = (0..choices.below(4)).map(|_| Item::Plain(request(choices))).collect();
+    let items: Vec<Item> = (0..choices.below(4)).map(|_| item(choices)).collect();
     Payload::Command(items.into())
+}
+
+/// An item, seldom one of a session.
+fn item(choices: &mut Choices) -> Item {
+    match choices.below(8) {
+        0 => Item::OpenSession,
+        1 => Item::Session {
+            session: session(choices),
+            number: CommandNumber(number(choices, 1)),
+            command: request(choices),
+        },
+        2 => Item::Outcome { session: session(choices), number: CommandNumber(number(choices, 1)) },
+        _ => Item::Plain(request(choices)),
+    }
+}
+
+/// A session that may be open: one of the first entries opened it.
+fn session(choices: &mut Choices) -> SessionId {
+    let index = 1 + choices.below(4) as u64;
+    SessionId(1024 * number(choices, index).min(1 << 50))
 }
 
 /// A request as the store spells it, or any bytes.
@@ -155,9 +175,14 @@ pub fn request(choices: &mut Choices) -> Bytes {
 
 /// Some operations of a client's batch.
 pub fn operations(choices: &mut Choices) -> Vec<Operation> {
-    let operation = |choices: &mut Choices| match choices.below(2) {
-        0 => Operation::Command(request(choices)),
-        _ => Operation::Query(request(choices)),
+    let operation = |choices: &mut Choices| match item(choices) {
+        _ if choices.one_in(2) => Operation::Query(request(choices)),
+        Item::Plain(command) => Operation::Command(command),
+        Item::Session { session, number, command } => {
+            Operation::Session { session, number, command }
+        }
+        Item::OpenSession => Operation::OpenSession,
+        Item::Outcome { session, number } => Operation::Outcome { session, number },
     };
     (0..choices.below(4)).map(|_| operation(choices)).collect()
 }

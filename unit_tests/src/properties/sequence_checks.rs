@@ -3,9 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use messages::{AppendOutcome, Content, Entry, Envelope, Item, Message, NodeId, Payload, Term};
+use messages::{
+    AppendOutcome, Content, Entry, Envelope, Item, Message, NodeId, Payload, SessionId, Term,
+};
 use servers::host::{Outcome, Token};
+use servers::machine::Applied;
 use servers::server::Event;
+use servers::sessions::Sessions;
 use states::{Decision, HardState, Role};
 
 use super::Marks;
@@ -165,20 +169,14 @@ impl Checks {
         }
     }
 
-    /// What was applied is what was committed, in order, each once.
+    /// What was applied is what was committed, in order, each once, as far as sessions let it.
     fn check_applied(&self, node: &Node) {
         let applied = node.server.status().applied_index;
         assert!(applied.0 <= self.committed.len() as u64, "applied ≤ commit");
-        let commands = |entries: &[Entry]| -> Vec<Vec<u8>> {
-            let items = entries.iter().flat_map(|entry| match &entry.payload {
-                Payload::Blank => &[][..],
-                Payload::Command(items) => items,
-            });
-            items.map(|Item::Plain(command)| command.to_vec()).collect()
-        };
         let seen = &node.server.machine().applied;
         let all = commands(&self.committed);
-        assert!(seen.len() >= commands(&self.committed[..applied.0 as usize]).len());
+        let least = commands(&self.committed[..applied.0 as usize]).len();
+        assert!(seen.len() >= least, "something was committed and not applied");
         assert!(seen.len() <= all.len(), "something was applied that was not committed");
         assert!(seen.iter().zip(&all).all(|((_, seen), command)| seen == command));
     }
@@ -303,4 +301,26 @@ impl Checks {
             };
         }
     }
+}
+
+/// The commands that these entries have a machine execute, all of the log so far.
+fn commands(entries: &[Entry]) -> Vec<Vec<u8>> {
+    let (mut sessions, mut executed) = (Sessions::default(), Vec::new());
+    for entry in entries {
+        sessions.advance(entry.position, entry.time);
+        let Payload::Command(items) = &entry.payload else { continue };
+        for (place, item) in items.iter().enumerate() {
+            let at = Applied { index: entry.position.index, place, time: entry.time };
+            let out = &mut Vec::new();
+            match item {
+                Item::Plain(command) => executed.push(command.to_vec()),
+                Item::OpenSession => sessions.open(SessionId(at.stamp()), out),
+                Item::Outcome { session, number } => sessions.outcome(*session, *number, out),
+                Item::Session { session, number, command } => {
+                    sessions.execute(*session, *number, out, |_| executed.push(command.to_vec()));
+                }
+            }
+        }
+    }
+    executed
 }

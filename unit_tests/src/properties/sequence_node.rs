@@ -13,6 +13,7 @@ use servers::founding;
 use servers::gate::Gate;
 use servers::host::{Batch, Token};
 use servers::server::{Event, Server, Settings};
+use servers::sessions::Sessions;
 use servers::storage::{self, Expected, Identity, Rounds};
 use servers::transport::Lane;
 use simulation::SimulatedDisk;
@@ -81,8 +82,14 @@ fn opened(
     let replica =
         Replica::recovered(OWN, members, config(), seed, state, None, Log::recovered(entries));
     let settings = Settings { boot: opened.boot, apply_budget: 3, ..Settings::default() };
-    let server =
-        Server::new(settings, replica, Witnessed::default(), 0, Time(now), WallTime(wall(now)));
+    let server = Server::new(
+        settings,
+        replica,
+        (Witnessed::default(), Sessions::default()),
+        0,
+        Time(now),
+        WallTime(wall(now)),
+    );
     (server, Rounds::new(opened.wal), found)
 }
 

@@ -133,22 +133,38 @@ fn snapshot_meta(meta: &SnapshotMeta) -> Tree {
 fn entry(entry: &Entry) -> Tree {
     let payload = match &entry.payload {
         Payload::Blank => kind(1, []),
-        Payload::Command(items) => {
-            let item = |Item::Plain(command): &Item| kind(1, [bytes(command)]);
-            kind(2, [List(items.iter().map(item).collect())])
-        }
+        Payload::Command(items) => kind(2, [List(items.iter().map(item).collect())]),
     };
     Fields(vec![position(entry.position), Number(entry.time.0), payload])
+}
+
+fn item(item: &Item) -> Tree {
+    match item {
+        Item::Plain(command) => kind(1, [bytes(command)]),
+        Item::Session { session, number, command } => {
+            kind(2, [Number(session.0), Number(number.0), bytes(command)])
+        }
+        Item::OpenSession => kind(3, []),
+        Item::Outcome { session, number } => kind(4, [Number(session.0), Number(number.0)]),
+    }
+}
+
+fn operation(operation: &Operation) -> Tree {
+    match operation {
+        Operation::Command(command) => kind(1, [bytes(command)]),
+        Operation::Query(query) => kind(2, [bytes(query)]),
+        Operation::Session { session, number, command } => {
+            kind(3, [Number(session.0), Number(number.0), bytes(command)])
+        }
+        Operation::OpenSession => kind(4, []),
+        Operation::Outcome { session, number } => kind(5, [Number(session.0), Number(number.0)]),
+    }
 }
 
 fn envelope(envelope: &Envelope) -> Tree {
     let content = match &envelope.content {
         Content::Raft { term, message: said } => kind(1, [Number(term.0), message(said)]),
         Content::Forward(forward) => {
-            let operation = |operation: &Operation| match operation {
-                Operation::Command(command) => kind(1, [bytes(command)]),
-                Operation::Query(query) => kind(2, [bytes(query)]),
-            };
             let operations = List(forward.operations.iter().map(operation).collect());
             kind(2, [Number(forward.number), Number(forward.only_in.0), operations])
         }

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use messages::frame::Header;
 use messages::wire::{self, Decode, Encode};
 use messages::{
-    AppendEntries, AppendEntriesReply, AppendOutcome, Boot, ClusterId, Content, DecodeError, Entry,
-    Envelope, Forward, ForwardOutcome, ForwardReply, GroupId, Heartbeat, HeartbeatReply, Item,
-    LogIndex, LogPosition, LogTime, Membership, Message, NodeId, NotAppended, Operation, Payload,
-    PreVote, PreVoteReply, RequestVote, RequestVoteReply, Round, SnapshotMeta, SnapshotPart,
-    SnapshotPartReply, Snapshotted, Term,
+    AppendEntries, AppendEntriesReply, AppendOutcome, Boot, ClusterId, CommandNumber, Content,
+    DecodeError, Entry, Envelope, Forward, ForwardOutcome, ForwardReply, GroupId, Heartbeat,
+    HeartbeatReply, Item, LogIndex, LogPosition, LogTime, Membership, Message, NodeId, NotAppended,
+    Operation, Payload, PreVote, PreVoteReply, RequestVote, RequestVoteReply, Round, SessionId,
+    SnapshotMeta, SnapshotPart, SnapshotPartReply, Snapshotted, Term,
 };
 
 /// A value with a frozen spelling, its type forgotten.
@@ -165,6 +165,16 @@ fn entry_cases() -> Vec<Case> {
         case("payload/command/16", Payload::Command((0..16).map(|i| plain(vec![i])).collect())),
         case("item/plain", plain("SET a 1")),
         case("item/plain/300", plain(blob())),
+        case(
+            "item/session",
+            Item::Session {
+                session: SessionId(70_000 * 1024 + 3),
+                number: CommandNumber(12),
+                command: "SET a 1".into(),
+            },
+        ),
+        case("item/open_session", Item::OpenSession),
+        case("item/outcome", Item::Outcome { session: SessionId(1024), number: CommandNumber(1) }),
         case("entry/blank", entry_blank()),
         case("entry/command", entry_command()),
     ]
@@ -208,6 +218,19 @@ fn server_cases() -> Vec<Case> {
     vec![
         case("operation/command", Operation::Command("SET a 1".into())),
         case("operation/query", Operation::Query("GET a".into())),
+        case(
+            "operation/session",
+            Operation::Session {
+                session: SessionId(u64::MAX),
+                number: CommandNumber(300),
+                command: "SET a 1".into(),
+            },
+        ),
+        case("operation/open_session", Operation::OpenSession),
+        case(
+            "operation/outcome",
+            Operation::Outcome { session: SessionId(1024), number: CommandNumber(1) },
+        ),
         case("not_appended/not_leader", NotAppended::NotLeader),
         case("not_appended/busy", NotAppended::Busy),
         case("outcome/done", done(["+OK\r\n", ":2\r\n"])),

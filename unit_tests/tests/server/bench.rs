@@ -12,6 +12,7 @@ use servers::host::{Batch, Outcome, Token};
 use servers::machine::{Applied, Pieces, StateMachine, Unreadable, one_piece};
 use servers::outbox::{Job, Parcel};
 use servers::server::{Event, Server, Settings};
+use servers::sessions::Sessions;
 use states::{Config, HardState, Log, Micros, Replica, Role, Time, WallTime, WriteId};
 
 /// Long enough after zero that something can have happened before.
@@ -198,7 +199,14 @@ impl Bench {
         let replica =
             Replica::recovered(NodeId(id), membership, config, seed, hard_state, None, log);
         let settings = Settings { boot, ..self.settings.clone() };
-        Server::new(settings, replica, History::default(), 0, self.now, self.wall())
+        Server::new(
+            settings,
+            replica,
+            (History::default(), Sessions::default()),
+            0,
+            self.now,
+            self.wall(),
+        )
     }
 
     /// Whether node 1 will stand well before the others.

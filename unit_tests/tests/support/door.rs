@@ -11,12 +11,13 @@ use std::sync::{Arc, Mutex, Once, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
-use messages::{LogIndex, LogPosition, LogTime, NodeId, Operation, Term};
+use messages::{LogIndex, LogPosition, LogTime, NodeId, Operation, SessionId, Term};
 use raft::doors::resp::{Backend, Door, Member, Settings, serve};
 use raft::store::Store;
 use raft::store::arguments::Arguments;
 use servers::host::{Batch, Outcome, PeerStatus, Status};
 use servers::machine::{Applied, StateMachine};
+use servers::sessions::Sessions;
 use states::{Role, Time, WallTime};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
@@ -58,7 +59,8 @@ pub struct Seen {
 
 struct Fake {
     store: RefCell<Store>,
-    /// Of the last entry: each batch is one.
+    sessions: RefCell<Sessions>,
+    /// Of the last entry: each batch is one, all of one term.
     index: Cell<u64>,
     script: Arc<Script>,
 }
@@ -81,13 +83,13 @@ impl Backend for Fake {
             return outcome;
         }
         self.index.update(|index| index + 1);
-        let entry = LogIndex(self.index.get());
-        let mut store = self.store.borrow_mut();
+        let index = LogIndex(self.index.get());
+        let mut machine = (&mut *self.store.borrow_mut(), &mut *self.sessions.borrow_mut());
         let time = LogTime(wall().0);
-        let at = |place| Applied { index: entry, place, time };
-        store.advance(at(0));
+        let at = |place| Applied { index, place, time };
+        machine.0.advance(at(0));
         let places = batch.operations.iter().enumerate();
-        let replies = places.map(|(place, one)| execute(&mut store, at(place), one)).collect();
+        let replies = places.map(|(place, one)| execute(&mut machine, at(place), one)).collect();
         Outcome::Done { replies, position: Some(LogPosition::new(5, 3)) }
     }
 
@@ -101,9 +103,9 @@ impl Backend for Fake {
             applied_index: LogIndex(4),
             last: LogPosition::new(6, 3),
             durable: LogIndex(6),
-            log_base: LogPosition::ZERO,
-            log_bytes: 0,
-            snapshot: None,
+            log_base: LogPosition::new(2, 2),
+            log_bytes: 88,
+            snapshot: Some((LogPosition::new(3, 2), 4_000)),
             peers: [12, 13]
                 .map(|id| PeerStatus { id: NodeId(id), matched: None, heard_ago: None })
                 .to_vec(),
@@ -118,15 +120,25 @@ impl Backend for Fake {
 }
 
 fn names_hold(operation: &Operation) -> bool {
-    let (Operation::Command(bytes) | Operation::Query(bytes)) = operation;
+    let (Operation::Command(bytes) | Operation::Query(bytes)) = operation else { return false };
     Arguments::decode(bytes).expect("a request").any(|argument| argument == b"hold")
 }
 
-fn execute(store: &mut Store, at: Applied, operation: &Operation) -> bytes::Bytes {
+fn execute(
+    (store, sessions): &mut (&mut Store, &mut Sessions),
+    at: Applied,
+    operation: &Operation,
+) -> bytes::Bytes {
     let mut reply = Vec::new();
     match operation {
         Operation::Command(command) => store.apply(at, command, &mut reply),
         Operation::Query(query) => store.query(query, &mut reply),
+        Operation::OpenSession => sessions.open(SessionId(at.stamp()), &mut reply),
+        Operation::Session { session, number, command } => {
+            sessions
+                .execute(*session, *number, &mut reply, |reply| store.apply(at, command, reply));
+        }
+        Operation::Outcome { session, number } => sessions.outcome(*session, *number, &mut reply),
     }
     reply.into()
 }
@@ -206,7 +218,12 @@ fn run(
     local.block_on(&runtime, async {
         let listener = TcpListener::from_std(listener).expect("a listener");
         let door = Rc::new(Door::new(settings));
-        let fake = Rc::new(Fake { store: RefCell::default(), index: Cell::new(0), script });
+        let fake = Rc::new(Fake {
+            store: RefCell::default(),
+            sessions: RefCell::default(),
+            index: Cell::new(0),
+            script,
+        });
         let serving = serve(listener, Rc::clone(&door), fake);
         let stopping = async {
             let _ = stopped.await;

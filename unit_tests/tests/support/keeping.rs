@@ -93,7 +93,7 @@ pub fn open(disk: &SimulatedDisk, seed: u64) -> Result<(Wal<SimulatedDisk>, Reco
 /// All pieces of a snapshot in place.
 pub fn pieces_of<D: Disk>(wal: &Wal<D>, position: LogPosition) -> Vec<Vec<u8>> {
     let mut reader = wal.snapshot(position).expect("a snapshot");
-    std::iter::from_fn(|| reader.next().expect("as it was written")).collect()
+    std::iter::from_fn(|| reader.next_piece().expect("as it was written")).collect()
 }
 
 /// A healthy disk with these files, all durable.

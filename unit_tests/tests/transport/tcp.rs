@@ -100,7 +100,7 @@ fn a_preamble_that_is_wrong_in_anything_is_refused_and_counted() {
         let wrong = [
             altered(0, 1),                           // no preamble
             altered(4, 2),                           // of another version
-            altered(5, 2),                           // for no lane
+            altered(5, 3),                           // for no lane
             preamble(77, A.0, Lane::Log, 7, 0),      // for another node
             preamble(B.0, B.0, Lane::Control, 7, 0), // from the receiver itself
         ];

@@ -114,6 +114,7 @@ impl<M: StateMachine> Node<M> {
         let (cut, snapshot) = (recovered.cut.is_some(), recovered.snapshot.is_some());
         let settings = Settings {
             apply_budget: trouble.apply_budget,
+            sessions: trouble.session_limits,
             waiting_bytes: trouble.waiting_bytes,
             snapshot_bytes: trouble.snapshot_bytes,
             snapshot_rate: trouble.snapshot_rate,

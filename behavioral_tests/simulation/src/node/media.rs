@@ -117,10 +117,10 @@ impl<M: StateMachine> Node<M> {
         let told = match up.tasks.pop_front() {
             None => up.keeper.go_on().map(|whole| whole.map(Told::Taken)),
             Some(Task::Restore(whole)) => {
-                let fresh = up.server.fresh_machine();
-                restored(&up.keeper, &whole, fresh).map(|machine| {
-                    if let Some(machine) = machine {
-                        up.server.restored(whole.meta, machine);
+                let fresh = up.server.fresh();
+                restored(&up.keeper, &whole, fresh).map(|restored| {
+                    if let Some(restored) = restored {
+                        up.server.restored(whole.meta, restored);
                     }
                     Some(Told::Restored)
                 })

@@ -145,12 +145,17 @@ fn machine(applied: u64, numbers: &[u64]) -> Progress {
     let at = Applied { index: LogIndex(1), place: 0, time: LogTime(0) };
     numbers.iter().for_each(|number| machine.apply(at, &command(*number), &mut Vec::new()));
     let digest = machine.machine().digest();
-    Progress { applied: LogIndex(applied), seen: machine.seen(), digest: Some(digest) }
+    Progress {
+        applied: LogIndex(applied),
+        seen: machine.seen(),
+        digest: Some(digest),
+        sessions: None,
+    }
 }
 
 #[test]
 fn machines_are_alike_at_each_index() {
-    let checks = committed(&[entry(1, 1, 10), entry(2, 1, 20)]);
+    let mut checks = committed(&[entry(1, 1, 10), entry(2, 1, 20)]);
     assert_eq!(checks.on_applied(A, machine(0, &[])), Ok(()));
     assert_eq!(checks.on_applied(A, machine(2, &[10, 20])), Ok(()));
     assert_eq!(checks.on_applied(B, machine(1, &[10])), Ok(()), "another node, or after a start");
@@ -162,10 +167,20 @@ fn machines_are_alike_at_each_index() {
 }
 
 #[test]
+fn sessions_are_alike_at_each_index() {
+    let mut checks = committed(&[entry(1, 1, 10)]);
+    let with = |sessions| Progress { sessions, ..machine(1, &[10]) };
+    assert_eq!(checks.on_applied(A, with(Some(5))), Ok(()));
+    assert_eq!(checks.on_applied(B, with(Some(5))), Ok(()));
+    assert_eq!(checks.on_applied(B, with(None)), Ok(()), "within an entry nobody can tell");
+    refuses(checks.on_applied(B, with(Some(6))), "sessions differ");
+}
+
+#[test]
 fn a_machine_may_stand_within_an_entry() {
     let items = [Item::Plain(command(20)), Item::Plain(command(21))];
     let two = Entry { payload: Payload::Command(items.into()), ..entry(2, 1, 0) };
-    let checks = committed(&[entry(1, 1, 10), two]);
+    let mut checks = committed(&[entry(1, 1, 10), two]);
     let within = machine(1, &[10, 20]);
     assert_eq!(checks.on_applied(A, within), Ok(()));
     assert!(checks.is_within(within) && !checks.is_within(machine(1, &[10])));

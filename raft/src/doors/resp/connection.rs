@@ -239,6 +239,9 @@ impl<B: Backend> Connection<B> {
                     let transaction = executed.next().expect("one for each EXEC");
                     transaction.answer(&mut replies, &mut self.session, &node, &mut self.out);
                 }
+                Slot::Once(once) => {
+                    replies.put_next_once(once, self.session.protocol, &mut self.out);
+                }
             }
         }
         drop(executed);

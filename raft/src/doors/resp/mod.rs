@@ -7,12 +7,14 @@
 //! - [`transactions`]: what is queued behind `MULTI`, and which keys are watched;
 //! - [`connection`]: reads, submits, answers; one batch at a time;
 //! - [`session`]: what a connection answers by itself; [`info`], [`config`]: two of its answers;
+//! - `once`: commands of sessions, and what came of them;
 //! - [`replies`]: what came of a batch, as RESP.
 
 pub mod config;
 mod connection;
 mod info;
 mod inline;
+mod once;
 pub mod parser;
 pub mod replies;
 mod requests;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use messages::LogPosition;
 use servers::host::Outcome;
 
+use super::once::Once;
 use super::session::Protocol;
 use crate::store::reply::{self, parse_decimal};
 
@@ -15,6 +16,13 @@ pub struct Replies<'a> {
     /// None of a batch without operations.
     outcome: Option<&'a Outcome>,
     done: Iter<'a, Bytes>,
+}
+
+/// What came of one operation.
+enum Next<'a> {
+    Reply(&'a Bytes),
+    Unknown(Option<LogPosition>),
+    Refused,
 }
 
 impl<'a> Replies<'a> {
@@ -30,15 +38,32 @@ impl<'a> Replies<'a> {
     /// The reply to the next operation, which was `asked`; without one, appends the error that says
     /// what became of it.
     pub fn next(&mut self, asked: Asked, out: &mut Vec<u8>) -> Option<&'a Bytes> {
+        match self.take(out) {
+            Next::Reply(reply) => return Some(reply),
+            Next::Unknown(position) => uncertain(asked, position, out),
+            Next::Refused => {}
+        }
+        None
+    }
+
+    /// Appends the reply to the next operation, which was of a session.
+    pub fn put_next_once(&mut self, once: Once, protocol: Protocol, out: &mut Vec<u8>) {
+        match self.take(out) {
+            Next::Reply(answer) => once.put(answer, protocol, out),
+            Next::Unknown(position) => once.put_uncertain(position, out),
+            Next::Refused => {}
+        }
+    }
+
+    /// What came of the next operation. A refusal, whose promise is the same for all, is appended.
+    fn take(&mut self, out: &mut Vec<u8>) -> Next<'a> {
         match *self.outcome.expect("a batch with operations has an outcome") {
-            Outcome::Done { position, .. } => {
-                let reply = self.done.next();
-                if reply.is_none() {
-                    // Another node answered, and left something out.
-                    uncertain(asked, position, out);
-                }
-                return reply;
-            }
+            Outcome::Done { position, .. } => match self.done.next() {
+                Some(reply) => return Next::Reply(reply),
+                // Another node answered, and left something out.
+                None => return Next::Unknown(position),
+            },
+            Outcome::Uncertain { position } => return Next::Unknown(position),
             Outcome::NoLeader { waited, heard, members } => {
                 let waited = waited as f64 / 1e6;
                 let text = format!(
@@ -50,12 +75,11 @@ impl<'a> Replies<'a> {
             Outcome::Busy => {
                 reply::error(out, "TRYAGAIN too many writes wait; not applied, safe to repeat");
             }
-            Outcome::Uncertain { position } => uncertain(asked, position, out),
             Outcome::Stopped => {
                 reply::error(out, "CLUSTERDOWN node is stopping; not applied, safe to repeat");
             }
         }
-        None
+        Next::Refused
     }
 
     /// The reply that came is none to what was asked: another node's version differs.

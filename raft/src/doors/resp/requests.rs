@@ -6,6 +6,7 @@ use messages::Operation;
 use servers::host::Batch;
 use states::Time;
 
+use super::once::Once;
 use super::parser::{Parser, Progress, ProtocolError};
 use super::session;
 use super::transactions::{Transaction, Transactions};
@@ -25,6 +26,8 @@ const KEPT: usize = 16 << 10;
 pub enum Slot {
     /// The store's: it has the next reply.
     Store(&'static Command),
+    /// A session's: likewise.
+    Once(Once),
     /// The connection's own, or nobody's.
     Local,
     /// Answered so, whatever becomes of the others.
@@ -43,10 +46,32 @@ struct Held {
     end: usize,
     /// Bytes of all transactions executed up to here.
     executed: usize,
+    /// None if it does not enter the log.
+    kind: Option<Kind>,
     /// When it was there whole.
     at: Time,
     /// What comes behind it is to be read in its light.
     ends_batch: bool,
+}
+
+/// Whether what enters the log is of sessions. A batch is all of one kind: one of sessions may be
+/// placed again, which takes effect twice for all else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    Sessions,
+}
+
+impl Kind {
+    /// None of what does not enter the log. `transaction` is that of an `EXEC`.
+    fn of(slot: Slot, transaction: Option<&Transaction>) -> Option<Kind> {
+        match slot {
+            Slot::Store(command) => command.is_write().then_some(Kind::Plain),
+            Slot::Exec => transaction?.writes().then_some(Kind::Plain),
+            Slot::Once(_) => Some(Kind::Sessions),
+            Slot::Local | Slot::Said(_) | Slot::Watch => None,
+        }
+    }
 }
 
 /// Whole requests, and the beginning of the next one.
@@ -57,6 +82,8 @@ pub struct Requests {
     held: Vec<Held>,
     /// Those before this one belong to the batch; at most one is left over.
     batch: usize,
+    /// What of them enters the log, if anything does.
+    kind: Option<Kind>,
     full: bool,
     /// The protocol broke behind the last request.
     pub broken: Option<ProtocolError>,
@@ -72,6 +99,7 @@ impl Requests {
             bytes: Vec::new(),
             held: Vec::new(),
             batch: 0,
+            kind: None,
             full: false,
             broken: None,
             transactions: Transactions::new(max_request),
@@ -103,15 +131,22 @@ impl Requests {
         let (begin, executed) = self.held.last().map_or((0, 0), |last| (last.end, last.executed));
         let end = self.bytes.len();
         let (slot, ends_batch) = self.transactions.meet(&self.bytes[begin..end]);
-        let own = match slot {
-            Slot::Exec => self.transactions.last().map_or(0, Transaction::size),
-            _ => 0,
-        };
-        let held = Held { slot, end, executed: executed + own, at, ends_batch };
-        self.held.push(held);
-        if held.size() > MAX_BYTES && self.held.len() > 1 {
+        let transaction = self.transactions.last().filter(|_| matches!(slot, Slot::Exec));
+        let executed = executed + transaction.map_or(0, Transaction::size);
+        let kind = Kind::of(slot, transaction);
+        self.held.push(Held { slot, end, executed, kind, at, ends_batch });
+        self.take_in();
+    }
+
+    /// Takes the last request into the batch if it fits there.
+    fn take_in(&mut self) {
+        let Some(held) = self.held.last() else { return };
+        let too_large = held.size() > MAX_BYTES && self.held.len() > 1;
+        let kind = held.kind.or(self.kind);
+        if too_large || self.kind.is_some_and(|of_batch| kind != Some(of_batch)) {
             self.full = true;
         } else {
+            self.kind = kind;
             self.batch = self.held.len();
             self.full = held.fills() || self.batch == MAX_REQUESTS;
         }
@@ -143,14 +178,15 @@ impl Requests {
     /// What the server is to do; `None` when the connection can answer all by itself.
     pub fn batch(&self, stale: bool) -> Option<Batch> {
         let (mut commands, mut queries) = (0, 0);
+        let mut asks = self.executed().next().is_some();
         for (slot, bytes) in self.slots() {
             match writes(slot) {
                 Some(true) => commands += bytes.len(),
                 Some(false) => queries += bytes.len(),
-                None => {}
+                None => asks |= matches!(slot, Slot::Once(_)),
             }
         }
-        if commands + queries == 0 && self.executed().next().is_none() {
+        if commands + queries == 0 && !asks {
             return None;
         }
         // Two pieces of memory, exactly as large as needed: the log keeps the commands for long, and
@@ -174,6 +210,7 @@ impl Requests {
                 (Slot::Exec, None) => {
                     operations.extend(executed.next().and_then(Transaction::operation));
                 }
+                (Slot::Once(once), None) => operations.push(once.operation(bytes)),
                 (_, None) => {}
             }
         }
@@ -194,8 +231,8 @@ impl Requests {
             held.end -= end;
             held.executed -= executed;
         }
-        self.batch = self.held.len();
-        self.full = self.held.last().is_some_and(|held| held.fills());
+        (self.batch, self.kind, self.full) = (0, None, false);
+        self.take_in(); // what was left over
         if self.bytes.is_empty() {
             self.bytes.shrink_to(KEPT);
         }
@@ -220,7 +257,7 @@ fn writes(slot: Slot) -> Option<bool> {
     match slot {
         Slot::Store(command) => Some(command.is_write()),
         Slot::Watch => Some(false),
-        Slot::Local | Slot::Said(_) | Slot::Exec => None,
+        Slot::Once(_) | Slot::Local | Slot::Said(_) | Slot::Exec => None,
     }
 }
 

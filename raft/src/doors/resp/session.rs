@@ -5,6 +5,7 @@ use messages::LogPosition;
 use servers::host::Status;
 use states::Role;
 
+use super::once::Once;
 use super::{Door, config, info};
 use crate::store::arguments::Arguments;
 use crate::store::commands;
@@ -91,9 +92,12 @@ pub struct Node<'a> {
     pub log: &'a [LogPosition],
 }
 
-/// One request, without its command's name.
+/// One request.
 struct Call<'a> {
     node: &'a Node<'a>,
+    /// All of it, as the log spells requests.
+    request: &'a [u8],
+    /// Behind the command's name.
     arguments: Arguments<'a>,
     out: &'a mut Vec<u8>,
 }
@@ -109,7 +113,7 @@ const fn command(name: &'static str, arity: i32, handler: fn(&mut Session, Call)
     Command { name, arity, handler }
 }
 
-static COMMANDS: [Command; 20] = [
+static COMMANDS: [Command; 23] = [
     command("ping", -1, Session::ping),
     command("echo", 2, Session::echo),
     command("hello", -1, Session::hello),
@@ -131,6 +135,9 @@ static COMMANDS: [Command; 20] = [
     command("raft.status", 1, Session::raft_status),
     command("raft.position", 1, Session::raft_position),
     command("raft.log", 2, Session::raft_log),
+    command("raft.session", -1, Session::raft_once),
+    command("raft.do", -1, Session::raft_once),
+    command("raft.outcome", -1, Session::raft_once),
 ];
 
 static CLIENT: [Command; 4] = [
@@ -146,6 +153,11 @@ static COMMAND: [Command; 2] = [
 ];
 
 static CONFIG: [Command; 1] = [command("config|get", -3, Session::config_get)];
+
+/// Whether there is such a command, of a connection's own or of sessions.
+pub fn is_command(name: &[u8]) -> bool {
+    COMMANDS.iter().any(|command| command.name.as_bytes().eq_ignore_ascii_case(name))
+}
 
 /// Whether a batch must end with this command: what comes behind it is to be read in its light.
 pub fn ends_batch(name: &[u8]) -> bool {
@@ -207,7 +219,7 @@ impl Session {
             return known.refuse(all, out);
         }
         match find(&COMMANDS, 0, name) {
-            Some(known) => self.call(known, all.len(), Call { node, arguments, out }),
+            Some(known) => self.call(known, all.len(), Call { node, request, arguments, out }),
             None => reply::unknown_command(out, all),
         }
     }
@@ -439,6 +451,13 @@ impl Session {
         reply::array(call.out, tail.len());
         for position in tail {
             reply::bulk(call.out, position.to_string().as_bytes());
+        }
+    }
+
+    /// Only those come here that the log need not answer.
+    fn raft_once(&mut self, call: Call) {
+        if let Err(refusal) = Once::read(call.request) {
+            call.out.extend_from_slice(&refusal);
         }
     }
 

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use messages::Operation;
 
+use super::once::{self, Once};
 use super::replies::{self, Asked, Replies};
 use super::requests::Slot;
 use super::session::{self, Node, Session};
@@ -20,6 +21,8 @@ const OVERHEAD: usize = 32;
 const QUEUED: &[u8] = b"+QUEUED\r\n";
 const NESTED: &[u8] = b"-ERR MULTI calls can not be nested\r\n";
 const WATCH_INSIDE: &[u8] = b"-ERR WATCH inside MULTI is not allowed\r\n";
+const ONCE_INSIDE: &[u8] =
+    b"-ERR RAFT.DO, RAFT.SESSION and RAFT.OUTCOME are not allowed inside MULTI\r\n";
 const EXEC_ALONE: &[u8] = b"-ERR EXEC without MULTI\r\n";
 const DISCARD_ALONE: &[u8] = b"-ERR DISCARD without MULTI\r\n";
 const ABORTED: &[u8] = b"-EXECABORT Transaction discarded because of previous errors.\r\n";
@@ -53,6 +56,11 @@ static WORDS: [(&str, i32, Word); 7] = [
     ("reset", 1, Word::Reset),
     ("quit", -1, Word::Quit),
 ];
+
+/// Whether a command says how others are executed.
+pub fn is_word(name: &[u8]) -> bool {
+    WORDS.iter().any(|word| name.eq_ignore_ascii_case(word.0.as_bytes()))
+}
 
 /// Where a connection stands between `WATCH`, `MULTI` and `EXEC`.
 pub struct Transactions {
@@ -117,6 +125,9 @@ impl Transactions {
                 (self.on_wrong_arity(word), false)
             };
         }
+        if once::is_name(name) {
+            return (self.on_once(request), false);
+        }
         let ends_batch = session::ends_batch(name);
         let Some(open) = &mut self.open else { return (Slot::Local, ends_batch) };
         open.ends_batch |= ends_batch;
@@ -130,6 +141,17 @@ impl Transactions {
         }
         self.open.iter_mut().for_each(Transaction::abort);
         Slot::Local
+    }
+
+    /// A session remembers what one command answered: there is no answer of its own within `EXEC`.
+    fn on_once(&mut self, request: &[u8]) -> Slot {
+        match &mut self.open {
+            Some(open) => {
+                open.abort();
+                Slot::Said(ONCE_INSIDE)
+            }
+            None => Once::read(request).map_or(Slot::Local, Slot::Once),
+        }
     }
 
     fn on_word(&mut self, word: Word, request: &[u8], keys: Arguments) -> (Slot, bool) {
@@ -272,6 +294,11 @@ impl Transaction {
             Slot::Store(command) => Some((command, request)),
             _ => None,
         })
+    }
+
+    /// Whether it enters the log.
+    pub fn writes(&self) -> bool {
+        self.asks() && self.is_write()
     }
 
     /// Whether it must enter the log.

@@ -1,0 +1,162 @@
+//! A cluster's client whose writes take effect once: each gets a number in a session, and is sent
+//! again with it, to the next address, when a connection was lost. Must never give a write another
+//! number while it may yet be applied under the one before.
+
+use std::time::{Duration, Instant};
+
+use crate::client::Reply;
+use crate::cluster::{Cluster, ClusterError};
+use crate::store::commands;
+
+/// A session that was not used for so long is not used again: the cluster may be about to end it.
+const STALE: Duration = Duration::from_secs(1_800);
+
+/// A cluster, and a session there from the first write on.
+#[derive(Debug)]
+pub struct Numbered {
+    cluster: Cluster,
+    session: Option<Session>,
+    /// What answers knows no sessions: it is no node of ours.
+    plain: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Session {
+    id: i64,
+    /// The last number given out.
+    number: i64,
+    used: Instant,
+}
+
+/// How a session's opening ended, if it did not.
+enum Opening {
+    Session(Session),
+    /// There are no sessions.
+    Plain,
+    /// The cluster's refusal.
+    Refused(Reply),
+}
+
+impl Numbered {
+    /// Nothing is sent yet.
+    pub fn new(cluster: Cluster) -> Numbered {
+        Numbered { cluster, session: None, plain: false }
+    }
+
+    /// Where the next command goes first.
+    pub fn address(&self) -> &str {
+        self.cluster.address()
+    }
+
+    /// Sends a command to the first address that takes it and waits for its reply; a write of the
+    /// store as the next number of the session. Where nobody can say what became of a write the
+    /// reply is an error `UNCERTAIN` that names session and number.
+    ///
+    /// # Errors
+    /// If nothing answers, before anything was sent; or a connection broke over what is no write.
+    pub fn call<W: AsRef<[u8]>>(&mut self, words: &[W]) -> Result<Reply, ClusterError> {
+        let name = words.first().map_or(&b""[..], |word| word.as_ref());
+        let writes = commands::find(name).is_some_and(|command| command.is_write());
+        if self.plain || !writes {
+            return self.cluster.call(words);
+        }
+        let session = match self.session.filter(|session| session.used.elapsed() < STALE) {
+            Some(session) => session,
+            None => match self.open()? {
+                Opening::Session(session) => session,
+                Opening::Plain => return self.cluster.call(words),
+                Opening::Refused(reply) => return Ok(reply),
+            },
+        };
+        let session = Session { number: session.number + 1, used: Instant::now(), ..session };
+        self.session = Some(session);
+        self.write(session, words)
+    }
+
+    /// A session that is opened twice, when an answer is lost, is one that nobody uses.
+    fn open(&mut self) -> Result<Opening, ClusterError> {
+        for last in self.attempts() {
+            match self.cluster.call(&["RAFT.SESSION", "OPEN"]) {
+                Ok(Reply::Integer(id)) => {
+                    let session = Session { id, number: 0, used: Instant::now() };
+                    return Ok(Opening::Session(session));
+                }
+                Ok(Reply::Error(text)) if text.starts_with("ERR unknown command") => {
+                    self.plain = true;
+                    return Ok(Opening::Plain);
+                }
+                Ok(reply) if last || !is_uncertain(&reply) => return Ok(Opening::Refused(reply)),
+                Err(ClusterError::Unknown(..)) if !last => {}
+                Err(error) => return Err(error),
+                Ok(_) => {}
+            }
+        }
+        unreachable!("there is a last attempt")
+    }
+
+    fn write<W: AsRef<[u8]>>(
+        &mut self,
+        session: Session,
+        words: &[W],
+    ) -> Result<Reply, ClusterError> {
+        let [id, number] = [session.id, session.number].map(|number| number.to_string());
+        let mut numbered: Vec<&[u8]> = vec![b"RAFT.DO", id.as_bytes(), number.as_bytes()];
+        numbered.extend(words.iter().map(AsRef::as_ref));
+        let mut astray = false;
+        for _ in self.attempts() {
+            match self.cluster.call(&numbered) {
+                Ok(reply) if is_uncertain(&reply) => astray = true,
+                // Refused: this copy is, but not one that was lost before.
+                Ok(reply) if astray && is_refused(&reply) => {}
+                Ok(reply) => return Ok(reply),
+                Err(ClusterError::Unknown(..)) => astray = true,
+                Err(_) if astray => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(self.ask(session))
+    }
+
+    /// What became of a write of which copies were lost. If it was not applied it never will be.
+    fn ask(&mut self, Session { id, number, .. }: Session) -> Reply {
+        let words = ["RAFT.OUTCOME".to_owned(), id.to_string(), number.to_string()];
+        for _ in self.attempts() {
+            let Ok(Reply::Array(answer)) = self.cluster.call(&words) else { continue };
+            let mut answer = answer.into_iter();
+            let word = answer.next();
+            return match (word, answer.next()) {
+                (Some(Reply::Status(word)), Some(reply)) if word == "applied" => reply,
+                (Some(Reply::Status(word)), None) if word == "applied" => {
+                    Reply::Error(format!("APPLIED as number {number} of session {id}, once"))
+                }
+                (Some(Reply::Status(word)), _) if word == "not-applied" => {
+                    Reply::Error("CLUSTERDOWN not applied, safe to repeat".into())
+                }
+                _ => uncertain(id, number),
+            };
+        }
+        uncertain(id, number)
+    }
+
+    /// Once more than there are addresses; whether it is the last time.
+    fn attempts(&self) -> impl Iterator<Item = bool> + use<> {
+        let more = self.cluster.addresses().len();
+        (0..=more).map(move |attempt| attempt == more)
+    }
+}
+
+fn is_uncertain(reply: &Reply) -> bool {
+    matches!(reply, Reply::Error(text) if text.starts_with("UNCERTAIN"))
+}
+
+fn is_refused(reply: &Reply) -> bool {
+    let words = ["CLUSTERDOWN", "TRYAGAIN", "LOADING", "READONLY", "MOVED"];
+    matches!(reply, Reply::Error(text) if words.iter().any(|word| text.starts_with(word)))
+}
+
+fn uncertain(id: i64, number: i64) -> Reply {
+    Reply::Error(format!(
+        "UNCERTAIN number {number} of session {id} may or may not be applied; ask RAFT.OUTCOME {id} \
+         {number}"
+    ))
+}
