@@ -316,6 +316,8 @@ fn check_config_says_where_each_value_comes_from() {
         ("raft.heartbeat = \"50ms\"", "default".into()),
         ("raft.election = \"300ms\"", "default".into()),
         ("storage.segment = \"64MiB\"", "default".into()),
+        ("storage.snapshot = \"16MiB\"", "default".into()),
+        ("storage.snapshot_rate = \"32MiB\"", "default".into()),
         ("log.level = \"warn\"", "environment RAFT_LOG_LEVEL".into()),
         ("log.format = \"text\"", "default".into()),
     ];
