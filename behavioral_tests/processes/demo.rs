@@ -377,7 +377,7 @@ fn kept_data_stays() {
 
 #[test]
 fn a_transaction_is_one_command_and_one_that_is_lost_lets_nothing_through() {
-    let script = "multi\nincr hits\nincr hits\nexec\nget hits\nverify\n\
+    let script = "multi\nincr hits\nincr hits\nexec\nget hits\nset a 1\nget a\nverify\n\
                   multi\nincr hits\nkill leader\nincr hits\nexec\nget hits\n";
     let played = play(script, &[]);
     let answers = answers(&played).join("\n");

@@ -20,6 +20,9 @@
 //! elect it, all is as before. Those who hear the leader refuse, so that a lost connection of one
 //! follower changes nothing.
 //!
+//! What a snapshot of the state machine covers the log may forget. A follower that needs it gets the
+//! snapshot instead, and promises what that covers as it promises entries (paper, section 7).
+//!
 //! Votes and acknowledgements are *promises*: they leave when what they rest on is durable.
 //! Heartbeats are not: they prove only that a node was there and in that term.
 //!
@@ -31,8 +34,7 @@
 //!
 //! # What is missing, and why
 //!
-//! Snapshots and compaction, changes of membership, transfer of leadership, leases: each comes with
-//! the work that uses it.
+//! Changes of membership, transfer of leadership, leases: each comes with the work that uses it.
 
 pub mod candidate;
 pub mod config;
