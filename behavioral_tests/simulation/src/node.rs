@@ -461,7 +461,8 @@ impl<M: StateMachine> Node<M> {
         let server = self.server()?;
         let log = server.replica().log();
         let facts = (log.last().index, server.replica().term().0, server.applied());
-        (log.durable() == facts.0).then(|| (facts.0, facts.1, facts.2, server.machine().digest()))
+        (log.durable() == facts.0 && facts.2 == facts.0)
+            .then(|| (facts.0, facts.1, facts.2, server.machine().digest()))
     }
 
     /// A line about it.
