@@ -160,5 +160,5 @@ fn a_turn_says_no_more_than_it_was_asked() {
     refuses(says(&[&echo, &echo], 1), "storm");
     let append = Message::AppendEntries(append(0, &[]));
     refuses(says(&[&append, &append], 1), "storm");
-    refuses(says(&[&heartbeat], 3), "3 frames");
+    refuses(says(&[&heartbeat], 4), "4 frames");
 }
