@@ -39,7 +39,7 @@
 //! `checks` · [`marks`] · `quiet` (a time without trouble) · `rehearsal` (preludes) · [`explore`] ·
 //! [`script`] (how a way is told).
 //!
-//! Changes of membership and snapshots have no settings yet, as the rules do not have them.
+//! Changes of membership have no settings, as the rules do not have them; snapshots have none yet.
 
 pub mod action;
 mod checks;
