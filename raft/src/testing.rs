@@ -2,7 +2,9 @@
 //! temporary folders, and frames through memory instead of sockets. Must never be used for data
 //! that anybody wants to keep.
 
+use std::future::{Future as _, poll_fn};
 use std::path::Path;
+use std::task::Poll;
 use std::time::Duration;
 
 use servers::machine::StateMachine;
@@ -65,14 +67,20 @@ impl Cluster {
     /// If the node waited on stops meanwhile.
     pub async fn leader(&self) -> &Node {
         let mut watches: Vec<_> = self.nodes.iter().map(Node::watch_role).collect();
-        // Every node comes to know the leader: waiting on one of them is enough.
-        let first = watches.first_mut().expect("a cluster has nodes");
         loop {
             if let Some(leading) = self.nodes.iter().find(|node| node.status().role == Role::Leader)
             {
                 return leading;
             }
-            first.changed().await.expect("the node runs");
+            // On all of them: others may hear of a leader before that one says what it is.
+            let mut changes: Vec<_> =
+                watches.iter_mut().map(|watch| Box::pin(watch.changed())).collect();
+            poll_fn(|context| {
+                let told =
+                    changes.iter_mut().any(|change| change.as_mut().poll(context).is_ready());
+                if told { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
         }
     }
 
