@@ -69,14 +69,10 @@ fn in_any_case(random: &mut Random, word: &str) -> String {
     if random.below(3) == 0 { word.to_uppercase() } else { word.to_owned() }
 }
 
-/// A key, the option or command that gives it a deadline, and the number: far ahead and so random
-/// that no two compare otherwise a moment later; at times over, or no time at all.
-fn some_time(random: &mut Random, names: [&str; 4]) -> [String; 3] {
-    let by_span = random.below(2) == 0;
-    let in_seconds = random.below(2) == 0;
-    let key = random.pick(if by_span { &BY_SPAN } else { &BY_TIME });
-    let name = names[2 * usize::from(!by_span) + usize::from(!in_seconds)];
-    let number = match random.below(6) {
+/// A time, or a span if `by_span`: far ahead and so random that no two compare otherwise a moment
+/// later; at times over, or none at all. Never a span that ends while the sequence runs.
+fn some_number(random: &mut Random, by_span: bool, in_seconds: bool) -> String {
+    match random.below(6) {
         0 => random.pick(&ODD).to_owned(),
         1 if !by_span => "1".to_owned(),
         1 => "9223372036854775807".to_owned(),
@@ -85,7 +81,16 @@ fn some_time(random: &mut Random, names: [&str; 4]) -> [String; 3] {
             let millis = begin * 1000 + random.below(50_000_000_000);
             if in_seconds { (millis / 1000).to_string() } else { millis.to_string() }
         }
-    };
+    }
+}
+
+/// A key, the option or command that gives it a deadline, and the number.
+fn some_time(random: &mut Random, names: [&str; 4]) -> [String; 3] {
+    let by_span = random.below(2) == 0;
+    let in_seconds = random.below(2) == 0;
+    let key = random.pick(if by_span { &BY_SPAN } else { &BY_TIME });
+    let name = names[2 * usize::from(!by_span) + usize::from(!in_seconds)];
+    let number = some_number(random, by_span, in_seconds);
     [key.to_owned(), in_any_case(random, name), number]
 }
 
@@ -110,8 +115,9 @@ fn some_deadline(random: &mut Random) -> Vec<Made> {
     let value = random.pick(&VALUES);
     match random.below(12) {
         0 => {
-            let [_, _, number] = some_time(random, OPTIONS);
-            let name = random.pick(&["setex", "psetex"]);
+            let in_seconds = random.below(2) == 0;
+            let name = if in_seconds { "setex" } else { "psetex" };
+            let number = some_number(random, true, in_seconds);
             made(&[name, random.pick(&BY_SPAN), &number, value], 0)
         }
         1 | 2 => {
