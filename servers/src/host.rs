@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use messages::{LogIndex, LogPosition, NodeId, Operation, Term};
-use states::{Role, Time};
+use states::{Role, Space, Time};
 
 /// Names a batch that a driver gave to its server; the driver's own, never looked into.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,6 +44,9 @@ pub enum Outcome {
     },
     /// Certainly not applied, and never will be: too much waits already.
     Busy,
+    /// Certainly not applied, and never will be: the leader's disk has no room, or those of so many others
+    /// that no quorum would append it.
+    Full,
     /// May have been applied, or may yet be. Never for a batch of only queries.
     Uncertain {
         /// Where it stands in a log that may or may not win, if that is known.
@@ -76,6 +79,8 @@ pub struct Status {
     pub log_base: LogPosition,
     /// Bytes of the log in memory.
     pub log_bytes: usize,
+    /// What room the disk has for the log.
+    pub space: Space,
     /// The newest snapshot in place: where it ends, and its bytes.
     pub snapshot: Option<(LogPosition, u64)>,
     /// The other voters; what is known of them while this node leads.

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use log::{debug, info, warn};
 use messages::{Boot, LogIndex, NodeId};
 use rustix::time::{ClockId, clock_gettime};
-use states::{Time, WallTime};
+use states::{Space, Time, WallTime};
 use tokio::sync::oneshot;
 
 use crate::gate::Gate;
@@ -269,6 +269,10 @@ impl<T: Transport> Edges for RealEdges<'_, T> {
         let done = self.writer.take()?;
         send_all(self.transport, self.gate, self.boot, &done.promises);
         events.extend(done.written.map(Event::Written));
+        if let Some(space) = done.space {
+            log_space(space);
+            events.push(Event::Space(space));
+        }
         events.extend(done.kept.into_iter().map(|whole| Event::Told(Told::Kept(whole))));
         for (batch, sender) in self.mailbox.take() {
             let token = self.waiting.add(sender);
@@ -292,6 +296,19 @@ impl<T: Transport> Edges for RealEdges<'_, T> {
 
     fn clock(&mut self) -> Moment {
         (now(), wall())
+    }
+}
+
+fn log_space(space: Space) {
+    match space {
+        Space::Enough => info!("there is room for the log"),
+        Space::Full => warn!(
+            "no space left on the disk for another segment of the log: writes are refused until there \
+             is, reads are served"
+        ),
+        Space::Exhausted => {
+            warn!("no space left on the disk for more than some votes: see to it that there is");
+        }
     }
 }
 

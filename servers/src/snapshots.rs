@@ -4,13 +4,14 @@
 
 use std::collections::VecDeque;
 
+use log::warn;
 use messages::{Content, LogPosition, NodeId, SnapshotMeta, SnapshotPart, SnapshotPartReply, Term};
 use states::{Input, Micros, Time, Turn};
 
 use crate::machine::{Pieces, StateMachine, Unreadable};
 use crate::server::Server;
 use crate::sessions::Sessions;
-use crate::storage::keeper::{Stored, Whole};
+use crate::storage::keeper::{Stored, Taken, Whole};
 use crate::storage::snapshot::Reader;
 use crate::storage::{Disk, Job, OpenError};
 
@@ -20,6 +21,9 @@ const WINDOW: u64 = 4;
 const REPEAT: Micros = Micros(500_000);
 /// A follower that takes no part for so long is given up.
 const PATIENCE: Micros = Micros(2_000_000);
+
+/// After one that found no room, none is taken for so long.
+const RETRY: Micros = Micros(1_000_000);
 
 /// What a snapshot holds: a machine, and its clients' sessions.
 pub type Replicated<M> = (M, Sessions);
@@ -61,8 +65,8 @@ pub enum Task {
 /// What became of tasks.
 #[derive(Debug)]
 pub enum Told {
-    /// A snapshot of this node's machine is whole.
-    Taken(Whole),
+    /// A snapshot of this node's machine is whole, or found no room.
+    Taken(Taken),
     /// A part was written, or was not to be.
     Stored {
         /// Who sent it.
@@ -96,6 +100,8 @@ pub(crate) struct Snapshots<M> {
     /// The newest in place, and its bytes.
     newest: Option<(SnapshotMeta, u64)>,
     taking: bool,
+    /// None is taken before: the last found no room.
+    retry: Time,
     /// One is to be taken, whatever the log has grown by.
     pub(crate) wanted: bool,
     /// Parts that came in this turn, and whose they are.
@@ -131,6 +137,7 @@ impl<M> Snapshots<M> {
         Snapshots {
             newest,
             taking: false,
+            retry: Time(0),
             wanted: false,
             parts: Vec::new(),
             received: None,
@@ -205,7 +212,12 @@ impl<M: StateMachine> Server<M> {
 
     pub(crate) fn on_told(&mut self, turn: &mut Turn, told: Told) {
         match told {
-            Told::Taken(whole) => {
+            Told::Taken(Taken::NoSpace { why }) => {
+                warn!("no space left for a snapshot: {why}");
+                self.snapshots.taking = false;
+                self.snapshots.retry = self.now + RETRY;
+            }
+            Told::Taken(Taken::Whole(whole)) => {
                 // In its order in the writer's queue: all that it covers is handed out already.
                 self.outbox.jobs.push(Job { keep: Some(whole), ..Job::default() });
             }
@@ -290,7 +302,10 @@ impl<M: StateMachine> Server<M> {
     pub(crate) fn take_snapshot_if_due(&mut self) {
         let last = self.snapshots.newest.as_ref().map_or(0, |(_, size)| *size);
         let enough = self.applier.logged() >= last.max(self.settings.snapshot_bytes);
-        if self.snapshots.taking || !(enough || self.snapshots.wanted) {
+        if self.snapshots.taking
+            || self.now < self.snapshots.retry
+            || !(enough || self.snapshots.wanted)
+        {
             return;
         }
         let log = self.replica.log();
