@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use servers::host::Status;
-use states::{Micros, Role};
+use states::{Micros, Role, Space};
 
 use super::session::{Node, REDIS_VERSION};
 use crate::store::arguments::Arguments;
@@ -108,6 +108,8 @@ fn raft(node: &Node, status: &Status, text: &mut String) -> std::fmt::Result {
     write!(text, "raft_snapshot_bytes:{bytes}\r\n")?;
     write!(text, "raft_log_first_index:{}\r\n", status.log_base.index.next())?;
     write!(text, "raft_log_bytes:{}\r\n", status.log_bytes)?;
+    let full = status.space != Space::Enough;
+    write!(text, "raft_disk_full:{}\r\n", u8::from(full))?;
     write!(text, "raft_members:{}\r\n", status.peers.len() + 1)?;
     write!(text, "raft_waiting_clients:{}\r\n", node.door.waiting())?;
     write!(text, "raft_refused_frames:{}\r\n", status.refused_frames)?;
