@@ -61,6 +61,32 @@ fn the_bytes_are_the_documented_ones() {
     assert!(batch[80 + length..].iter().all(|byte| *byte == 0));
 }
 
+/// "Start the newer program" would send people the wrong way when the file is older than this program.
+#[test]
+fn another_version_is_refused_and_said_to_be_older_or_newer() {
+    for (version, whose, advice) in [
+        (1_u32, "an older version", "found another cluster and write the keys into it"),
+        (3, "a newer version", "Start the program that wrote it"),
+    ] {
+        let fixture = Fixture::new(TINY);
+        let (name, bytes) = fixture.disk.contents().pop_first().expect("a segment");
+        let salt = u64::from_str_radix(&name[11..27], 16).expect("a salt in the name");
+        let said = version.to_le_bytes();
+        let checksum = crc32c(&[&salt.to_le_bytes(), &said[..], &bytes[12..512]].concat());
+        fixture.disk.corrupt(&name, 4, |bytes| {
+            bytes[..4].copy_from_slice(&checksum.to_le_bytes());
+            bytes[4..8].copy_from_slice(&said);
+        });
+        let before = fixture.disk.contents();
+        let mut fixture = fixture.fork();
+        let error = fixture.open().expect_err("a version that is not ours").to_string();
+        let expected = format!("{name} has format version {version}, of {whose} of this program");
+        assert!(error.starts_with(&expected) && error.contains("reads 2"), "{error}");
+        assert!(error.contains(advice), "{error}");
+        assert_eq!(fixture.disk.contents(), before, "nothing was changed");
+    }
+}
+
 #[test]
 fn a_reset_is_the_first_record_of_its_batch() {
     let mut fixture = Fixture::new(TINY);
