@@ -2,17 +2,20 @@
 //! to a follower whose log ends too early. Must never touch a disk, nor decide who needs one: the rules
 //! do.
 
+mod pieces;
+
 use std::collections::VecDeque;
 
 use messages::{Content, LogPosition, NodeId, SnapshotMeta, SnapshotPart, SnapshotPartReply, Term};
 use states::{Input, Micros, Time, Turn};
 
-use crate::machine::{Pieces, StateMachine, Unreadable};
+use crate::machine::{Pieces, StateMachine};
 use crate::server::Server;
-use crate::sessions::Sessions;
+use crate::storage::Job;
 use crate::storage::keeper::{Stored, Whole};
-use crate::storage::snapshot::Reader;
-use crate::storage::{Disk, Job, OpenError};
+
+pub(crate) use self::pieces::Marked;
+pub use self::pieces::{Replicated, restore};
 
 /// Parts on their way to a follower at most.
 const WINDOW: u64 = 4;
@@ -20,9 +23,6 @@ const WINDOW: u64 = 4;
 const REPEAT: Micros = Micros(500_000);
 /// A follower that takes no part for so long is given up.
 const PATIENCE: Micros = Micros(2_000_000);
-
-/// What a snapshot holds: a machine, and its clients' sessions.
-pub type Replicated<M> = (M, Sessions);
 
 /// What the driver is to have done beside the log, by whoever keeps the folder's snapshots.
 pub enum Task {
@@ -95,7 +95,7 @@ pub enum Told {
 pub(crate) struct Snapshots<M> {
     /// The newest in place, and its bytes.
     newest: Option<(SnapshotMeta, u64)>,
-    taking: bool,
+    taking: Option<Taking>,
     /// One is to be taken, whatever the log has grown by.
     pub(crate) wanted: bool,
     /// Parts that came in this turn, and whose they are.
@@ -106,6 +106,14 @@ pub(crate) struct Snapshots<M> {
     /// Followers that need one, in turn; the first gets it.
     needy: VecDeque<NodeId>,
     transfer: Option<Transfer>,
+}
+
+/// A snapshot of this node's machine on its way into place.
+enum Taking {
+    /// It is under writing.
+    Begun,
+    /// It is with the writer.
+    Whole(Whole),
 }
 
 /// A snapshot on its way to a follower.
@@ -130,7 +138,7 @@ impl<M> Snapshots<M> {
     pub fn new(newest: Option<(SnapshotMeta, u64)>) -> Snapshots<M> {
         Snapshots {
             newest,
-            taking: false,
+            taking: None,
             wanted: false,
             parts: Vec::new(),
             received: None,
@@ -151,6 +159,11 @@ impl<M> Snapshots<M> {
     /// Whether a transfer can begin.
     pub fn has_more(&self) -> bool {
         self.transfer.is_none() && !self.needy.is_empty()
+    }
+
+    /// Whether it is the one that was being taken, not one that was received.
+    fn is_own(&self, whole: &Whole) -> bool {
+        matches!(&self.taking, Some(Taking::Whole(own)) if own == whole)
     }
 
     /// The newest in place: where it ends, and its bytes.
@@ -206,11 +219,14 @@ impl<M: StateMachine> Server<M> {
     pub(crate) fn on_told(&mut self, turn: &mut Turn, told: Told) {
         match told {
             Told::Taken(whole) => {
+                self.snapshots.taking = Some(Taking::Whole(whole.clone()));
                 // In its order in the writer's queue: all that it covers is handed out already.
                 self.outbox.jobs.push(Job { keep: Some(whole), ..Job::default() });
             }
             Told::Kept(whole) => {
-                self.snapshots.taking = false;
+                if self.snapshots.is_own(&whole) {
+                    self.snapshots.taking = None;
+                }
                 // One that was received may have come first, and be newer.
                 let newest = self.snapshots.newest.as_ref().map(|(meta, _)| meta.position.index);
                 if newest < Some(whole.meta.position.index) {
@@ -290,7 +306,7 @@ impl<M: StateMachine> Server<M> {
     pub(crate) fn take_snapshot_if_due(&mut self) {
         let last = self.snapshots.newest.as_ref().map_or(0, |(_, size)| *size);
         let enough = self.applier.logged() >= last.max(self.settings.snapshot_bytes);
-        if self.snapshots.taking || !(enough || self.snapshots.wanted) {
+        if self.snapshots.taking.is_some() || !(enough || self.snapshots.wanted) {
             return;
         }
         let log = self.replica.log();
@@ -303,7 +319,7 @@ impl<M: StateMachine> Server<M> {
         }
         let Some(pieces) = self.applier.snapshot() else { return };
         let meta = SnapshotMeta { position, time, membership: self.replica.membership.clone() };
-        (self.snapshots.taking, self.snapshots.wanted) = (true, false);
+        (self.snapshots.taking, self.snapshots.wanted) = (Some(Taking::Begun), false);
         self.outbox.tasks.push(Task::Take { meta, pieces });
     }
 
@@ -429,53 +445,4 @@ impl<M: StateMachine> Server<M> {
         transfer.taken = wanted;
         transfer.sent = transfer.sent.max(wanted);
     }
-}
-
-/// A piece of the machine's.
-const MACHINE: u8 = 1;
-/// A piece of the table of sessions.
-const SESSIONS: u8 = 2;
-
-/// All pieces of a snapshot, each marked with what it is of: the sessions', then the machine's.
-pub(crate) struct Marked(VecDeque<(u8, Box<dyn Pieces>)>);
-
-impl Marked {
-    /// Of both as they were at the same moment.
-    pub fn new(sessions: Box<dyn Pieces>, machine: Box<dyn Pieces>) -> Marked {
-        Marked([(SESSIONS, sessions), (MACHINE, machine)].into())
-    }
-}
-
-impl Pieces for Marked {
-    fn next(&mut self) -> Option<Vec<u8>> {
-        while let Some((kind, pieces)) = self.0.front_mut() {
-            if let Some(piece) = pieces.next() {
-                let mut marked = Vec::with_capacity(1 + piece.len());
-                marked.push(*kind);
-                marked.extend_from_slice(&piece);
-                return Some(marked);
-            }
-            self.0.pop_front();
-        }
-        None
-    }
-}
-
-/// Restores a snapshot into a fresh machine and an empty table of sessions.
-///
-/// # Errors
-/// If it cannot be read, or holds what this version of the machine does not know.
-pub fn restore<M: StateMachine, D: Disk>(
-    reader: &mut Reader<D>,
-    (machine, sessions): &mut Replicated<M>,
-) -> Result<(), OpenError> {
-    while let Some(piece) = reader.next_piece()? {
-        let taken = match piece.split_first() {
-            Some((&MACHINE, piece)) => machine.restore(piece),
-            Some((&SESSIONS, piece)) => sessions.restore(piece),
-            Some(_) | None => Err(Unreadable("a kind of piece that this version knows")),
-        };
-        taken.map_err(|Unreadable(wanted)| reader.unreadable(wanted))?;
-    }
-    Ok(())
 }
