@@ -93,7 +93,7 @@ pub mod units;
 
 pub use messages::{LogIndex, LogPosition, LogTime, NodeId, Term};
 pub use node::{Applied, Config, Consistency, Node, ProposeError, StartError};
-pub use servers::host::{PeerStatus, Status};
+pub use servers::host::{NoSnapshot, PeerStatus, Snapshot, Status};
 pub use servers::machine::{Applied as At, Pieces, StateMachine, Unreadable, one_piece};
 pub use servers::status::Leadership;
 pub use servers::storage::WalError;

@@ -31,6 +31,7 @@ pub enum Options {
     Cli(Cli),
     CheckConfig(CheckConfig),
     Status(Status),
+    Snapshot(Snapshot),
     Inspect(Inspect),
     Bench(Bench),
     Guard(Guard),
@@ -182,6 +183,15 @@ pub struct Status {
     /// Prints it again each second, until interrupted
     #[structopt(long)]
     pub watch: bool,
+}
+
+/// Has one node take a snapshot now, and waits until it is in place
+#[derive(Debug, StructOpt)]
+#[structopt(after_help = "EXAMPLES:\n    raft snapshot\n    raft snapshot --at 127.0.0.1:7002")]
+pub struct Snapshot {
+    /// The node; of several addresses the first that answers [default: $RAFT_AT, else 127.0.0.1:7001]
+    #[structopt(long, value_name = "HOST:PORT,...")]
+    pub at: Option<String>,
 }
 
 /// For `raft demo` and `raft bench` alone: what they leave behind when they are killed, this removes

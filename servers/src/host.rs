@@ -1,6 +1,8 @@
 //! What the doors and the library say to a server, and what they get back. Must never block: a
 //! mailbox takes what it is given and wakes the server once.
 
+use std::fmt;
+
 use bytes::Bytes;
 use messages::{LogIndex, LogPosition, NodeId, Operation, Term};
 use states::{Role, Time};
@@ -53,6 +55,35 @@ pub enum Outcome {
     Stopped,
 }
 
+/// A snapshot in place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// What it stands for ends here.
+    pub position: LogPosition,
+    /// Bytes of its file.
+    pub bytes: u64,
+}
+
+/// Why there is no snapshot of what was applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoSnapshot {
+    /// Nothing was applied yet.
+    NothingApplied,
+    /// The node has stopped, or stops before one is in place.
+    Stopped,
+}
+
+impl fmt::Display for NoSnapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            NoSnapshot::NothingApplied => "nothing has been applied yet",
+            NoSnapshot::Stopped => "the node is stopping",
+        })
+    }
+}
+
+impl std::error::Error for NoSnapshot {}
+
 /// A node as it sees itself and its peers, at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
@@ -76,8 +107,8 @@ pub struct Status {
     pub log_base: LogPosition,
     /// Bytes of the log in memory.
     pub log_bytes: usize,
-    /// The newest snapshot in place: where it ends, and its bytes.
-    pub snapshot: Option<(LogPosition, u64)>,
+    /// The newest snapshot in place.
+    pub snapshot: Option<Snapshot>,
     /// The other voters; what is known of them while this node leads.
     pub peers: Vec<PeerStatus>,
     /// Frames dropped at the gate, by reason.

@@ -13,7 +13,7 @@ use states::{
 use crate::applier::{Applier, AsOf, Finished};
 use crate::due;
 use crate::forward::{Copies, Origins, for_peer};
-use crate::host::{Batch, Outcome, Status, Token};
+use crate::host::{Batch, Outcome, Snapshot, Status, Token};
 use crate::machine::StateMachine;
 use crate::outbox::{Job, Outbox, Parcels};
 use crate::proposals::{Request, Requester, Requests, Stage};
@@ -255,9 +255,14 @@ impl<M: StateMachine> Server<M> {
     pub fn status(&self) -> Status {
         let applied = self.applier.applied();
         Status {
-            snapshot: self.snapshots.newest(),
+            snapshot: self.snapshot(),
             ..status::status(self.state(), &self.replica, applied, &self.heard, self.now)
         }
+    }
+
+    /// The newest snapshot in place.
+    pub fn snapshot(&self) -> Option<Snapshot> {
+        self.snapshots.newest().map(|(position, bytes)| Snapshot { position, bytes })
     }
 
     /// What waits in it.

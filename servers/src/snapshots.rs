@@ -6,7 +6,9 @@ mod pieces;
 
 use std::collections::VecDeque;
 
-use messages::{Content, LogPosition, NodeId, SnapshotMeta, SnapshotPart, SnapshotPartReply, Term};
+use messages::{
+    Content, LogIndex, LogPosition, NodeId, SnapshotMeta, SnapshotPart, SnapshotPartReply, Term,
+};
 use states::{Input, Micros, Time, Turn};
 
 use crate::machine::{Pieces, StateMachine};
@@ -96,8 +98,8 @@ pub(crate) struct Snapshots<M> {
     /// The newest in place, and its bytes.
     newest: Option<(SnapshotMeta, u64)>,
     taking: Option<Taking>,
-    /// One is to be taken, whatever the log has grown by.
-    pub(crate) wanted: bool,
+    /// One up to here at least is to be taken, whatever the log has grown by.
+    wanted: LogIndex,
     /// Parts that came in this turn, and whose they are.
     parts: Vec<(NodeId, SnapshotPart)>,
     /// One that was received whole; it is being restored, or waits for the rules' word.
@@ -139,7 +141,7 @@ impl<M> Snapshots<M> {
         Snapshots {
             newest,
             taking: None,
-            wanted: false,
+            wanted: LogIndex(0),
             parts: Vec::new(),
             received: None,
             restored: None,
@@ -183,9 +185,12 @@ impl<M: StateMachine> Server<M> {
         self.snapshots.restored = Some((meta, restored));
     }
 
-    /// A snapshot is to be taken soon, whatever the log has grown by.
-    pub fn want_snapshot(&mut self) {
-        self.snapshots.wanted = true;
+    /// A snapshot of what is applied now is to be taken soon, unless there is one. The index that it
+    /// covers at least; none if nothing is applied yet.
+    pub fn want_snapshot(&mut self) -> Option<LogIndex> {
+        let applied = self.applier.applied();
+        self.snapshots.wanted = applied;
+        (applied > LogIndex(0)).then_some(applied)
     }
 
     /// A leader's part came: the rules say whether it is wanted.
@@ -302,24 +307,24 @@ impl<M: StateMachine> Server<M> {
         whole
     }
 
-    /// Takes a snapshot if the log has grown enough since the last.
+    /// Takes a snapshot if the log has grown enough since the last, or somebody wants one.
     pub(crate) fn take_snapshot_if_due(&mut self) {
-        let last = self.snapshots.newest.as_ref().map_or(0, |(_, size)| *size);
+        let (newest, last) = self.snapshots.newest().unwrap_or_default();
         let enough = self.applier.logged() >= last.max(self.settings.snapshot_bytes);
-        if self.snapshots.taking.is_some() || !(enough || self.snapshots.wanted) {
+        let wanted = self.snapshots.wanted > newest.index;
+        if self.snapshots.taking.is_some() || !(enough || wanted) {
             return;
         }
         let log = self.replica.log();
         let index = self.applier.applied();
         let (Some(term), Some(time)) = (log.term_at(index), log.time_at(index)) else { return };
         let position = LogPosition { term, index };
-        if self.snapshots.newest.as_ref().is_some_and(|(meta, _)| meta.position >= position) {
-            self.snapshots.wanted = false;
+        if newest >= position {
             return;
         }
         let Some(pieces) = self.applier.snapshot() else { return };
         let meta = SnapshotMeta { position, time, membership: self.replica.membership.clone() };
-        (self.snapshots.taking, self.snapshots.wanted) = (Some(Taking::Begun), false);
+        self.snapshots.taking = Some(Taking::Begun);
         self.outbox.tasks.push(Task::Take { meta, pieces });
     }
 

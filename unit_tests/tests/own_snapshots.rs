@@ -23,6 +23,68 @@ fn one_that_was_received_does_not_begin_its_own_anew() {
     let whole = node.write_out();
     assert_eq!(whole.meta.position, own);
     node.kept(whole);
-    assert_eq!(node.server.status().snapshot.map(|(position, _)| position), Some(own));
+    assert_eq!(node.server.snapshot().map(|snapshot| snapshot.position), Some(own));
     assert!(node.taken().is_some(), "the log has grown enough again");
+}
+
+/// What is wanted is taken whatever the log has grown by, once, and covers what was applied then.
+#[test]
+fn one_that_is_wanted_covers_what_was_applied_then() {
+    let mut node = Alone::with_snapshot_bytes(1 << 30);
+    node.apply(3);
+    assert_eq!(node.taken(), None, "nobody wants one");
+    let covered = node.server.want_snapshot().expect("something is applied");
+    assert_eq!(covered, node.server.applied());
+    node.turn();
+    assert_eq!(node.taken().map(|position| position.index), Some(covered));
+    let whole = node.write_out();
+    assert_eq!(node.server.snapshot(), None, "it is not in place yet");
+    node.kept(whole);
+    assert_eq!(node.server.snapshot().map(|snapshot| snapshot.position.index), Some(covered));
+    node.apply(3);
+    assert_eq!(node.taken(), None, "nobody wants another");
+}
+
+/// While one is being taken that covers less, the next one waits for it, and is then taken.
+#[test]
+fn one_that_is_wanted_while_another_is_taken_comes_after_it() {
+    let mut node = Alone::with_snapshot_bytes(1 << 30);
+    node.apply(1);
+    node.server.want_snapshot();
+    node.turn();
+    node.taken().expect("somebody wants one");
+    node.apply(1);
+    let covered = node.server.want_snapshot().expect("something is applied");
+    node.turn();
+    assert_eq!(node.taken(), None, "one is under writing");
+    let whole = node.write_out();
+    assert!(whole.meta.position.index < covered);
+    node.kept(whole);
+    assert_eq!(node.taken().map(|position| position.index), Some(covered));
+}
+
+/// Whoever wants one where all that is applied is covered gets none anew: neither by the one in place
+/// nor by the one that is being taken.
+#[test]
+fn one_that_is_there_is_not_taken_again() {
+    let mut node = Alone::with_snapshot_bytes(1 << 30);
+    node.apply(1);
+    let covered = node.server.want_snapshot();
+    node.turn();
+    node.taken().expect("somebody wants one");
+    assert_eq!(node.server.want_snapshot(), covered, "the same again");
+    let whole = node.write_out();
+    node.kept(whole);
+    assert_eq!(node.server.want_snapshot(), covered, "and now that it is in place");
+    node.turn();
+    assert_eq!(node.taken(), None);
+}
+
+/// Before anything is applied there is nothing that a snapshot could stand for.
+#[test]
+fn there_is_none_of_nothing() {
+    let mut node = Alone::started(servers::server::Settings::default());
+    assert_eq!(node.server.want_snapshot(), None);
+    node.turn();
+    assert_eq!(node.taken(), None);
 }

@@ -11,7 +11,7 @@ use messages::{LogPosition, NodeId};
 use raft::config::{Config, Transport};
 use raft::doors::resp::{self, Backend, Door};
 use raft::status::{self, Name, Names};
-use servers::host::{Batch, Outcome, Status};
+use servers::host::{Batch, NoSnapshot, Outcome, Snapshot, Status};
 use servers::machine::StateMachine;
 use servers::mailbox::Mailbox;
 use servers::node::{Network, Node, NodeSettings};
@@ -155,5 +155,9 @@ impl Backend for Clients {
 
     async fn log_tail(&self, count: usize) -> Vec<LogPosition> {
         self.mailbox.log_tail(count).await
+    }
+
+    async fn snapshot(&self) -> Result<Snapshot, NoSnapshot> {
+        self.mailbox.snapshot().await
     }
 }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use messages::LogPosition;
-use servers::host::{Batch, Outcome};
+use servers::host::{Batch, NoSnapshot, Outcome, Snapshot};
 use states::{Micros, Time};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
@@ -127,7 +127,11 @@ impl<B: Backend> Connection<B> {
                 Some(count) => self.backend.log_tail(count).await,
                 None => Vec::new(),
             };
-            self.compose(outcome.as_ref(), &log);
+            let snapshot = match self.requests.wants_snapshot() {
+                true => Some(self.backend.snapshot().await),
+                false => None,
+            };
+            self.compose(outcome.as_ref(), &log, snapshot);
             self.requests.clear();
             let last = self.requests.is_empty() && self.requests.broken.is_some();
             if last {
@@ -210,10 +214,16 @@ impl<B: Backend> Connection<B> {
     }
 
     /// Writes all replies of the batch, in order, into `out`.
-    fn compose(&mut self, outcome: Option<&Outcome>, log: &[LogPosition]) {
+    fn compose(
+        &mut self,
+        outcome: Option<&Outcome>,
+        log: &[LogPosition],
+        snapshot: Option<Result<Snapshot, NoSnapshot>>,
+    ) {
         let status = || self.backend.status();
         let describe = || self.backend.describe();
-        let node = Node { door: &self.place.door, status: &status, describe: &describe, log };
+        let door = &self.place.door;
+        let node = Node { door, status: &status, describe: &describe, log, snapshot };
         let mut replies = Replies::new(outcome);
         let mut executed = self.requests.executed();
         let mut watched = None;

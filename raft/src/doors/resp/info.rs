@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 
+use messages::LogIndex;
 use servers::host::Status;
 use states::{Micros, Role};
 
@@ -103,8 +104,10 @@ fn raft(node: &Node, status: &Status, text: &mut String) -> std::fmt::Result {
     write!(text, "raft_commit_index:{}\r\n", status.commit_index)?;
     write!(text, "raft_applied_index:{}\r\n", status.applied_index)?;
     write!(text, "raft_last_index:{}\r\n", status.last.index)?;
-    let (snapshot, bytes) = status.snapshot.unwrap_or_default();
-    write!(text, "raft_snapshot_index:{}\r\n", snapshot.index)?;
+    let snapshot = status.snapshot;
+    let covered = snapshot.map_or(LogIndex(0), |snapshot| snapshot.position.index);
+    write!(text, "raft_snapshot_index:{covered}\r\n")?;
+    let bytes = snapshot.map_or(0, |snapshot| snapshot.bytes);
     write!(text, "raft_snapshot_bytes:{bytes}\r\n")?;
     write!(text, "raft_log_first_index:{}\r\n", status.log_base.index.next())?;
     write!(text, "raft_log_bytes:{}\r\n", status.log_bytes)?;

@@ -7,6 +7,7 @@
 //! - [`transactions`]: what is queued behind `MULTI`, and which keys are watched;
 //! - [`connection`]: reads, submits, answers; one batch at a time;
 //! - [`session`]: what a connection answers by itself; [`info`], [`config`]: two of its answers;
+//! - `own`: what a node says of itself, and its snapshots;
 //! - `once`: commands of sessions, and what came of them;
 //! - [`replies`]: what came of a batch, as RESP.
 
@@ -15,6 +16,7 @@ mod connection;
 mod info;
 mod inline;
 mod once;
+mod own;
 pub mod parser;
 pub mod replies;
 mod requests;
@@ -28,7 +30,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use messages::{LogPosition, NodeId};
-use servers::host::{Batch, Outcome, Status};
+use servers::host::{Batch, NoSnapshot, Outcome, Snapshot, Status};
 use states::{Time, WallTime};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -57,6 +59,10 @@ pub trait Backend: 'static {
         let _ = count;
         std::future::ready(Vec::new())
     }
+
+    /// A snapshot of what the node has applied now, or of more, once it is in place, for
+    /// `RAFT.SNAPSHOT`.
+    fn snapshot(&self) -> impl Future<Output = Result<Snapshot, NoSnapshot>>;
 }
 
 /// How clients reach a node.

@@ -1,0 +1,74 @@
+//! `raft snapshot` with real processes: the node that is asked has a snapshot of all that it had
+//! applied, in place before it says so, and starts from it.
+
+mod common;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Output;
+
+use common::cluster::{CALM, Cluster, bulk, ok};
+use common::raft;
+
+fn snapshot(cluster: &Cluster, node: u16) -> Output {
+    raft().args(["snapshot", "--at", &cluster.address(node)]).output().expect("it runs")
+}
+
+/// Up to which index it says that there is one, and its whole line.
+fn told(output: &Output) -> (u64, String) {
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let line = String::from_utf8(output.stdout.clone()).expect("text");
+    let position = line.split(' ').nth(7).expect("node 1 has a snapshot up to 5@3, 1.2 KiB");
+    let index = position.split('@').next().and_then(|index| index.parse().ok());
+    (index.expect("a position"), line)
+}
+
+/// The files of snapshots, those under writing included.
+fn files(cluster: &Cluster, node: u16) -> Vec<PathBuf> {
+    let files = fs::read_dir(cluster.data(node)).expect("a folder");
+    let paths = files.map(|file| file.expect("a file").path());
+    paths.filter(|path| path.to_string_lossy().contains(".snap")).collect()
+}
+
+#[test]
+fn a_snapshot_is_taken_when_asked_for_and_started_from() {
+    let mut cluster = Cluster::start_new(3, &CALM);
+    for number in 0..50 {
+        let (key, value) = (format!("key{number}"), format!("value{number}"));
+        assert_eq!(cluster.ask(1 + number % 3, &["SET", &key, &value]), ok());
+    }
+    let applied = cluster.caught_up();
+    for node in cluster.all() {
+        assert_eq!(cluster.info(node).number("raft_snapshot_index"), 0, "none is due by itself");
+        let (covered, line) = told(&snapshot(&cluster, node));
+        assert!(covered >= applied, "{line}");
+        assert!(line.starts_with(&format!("node {node} has a snapshot up to ")), "{line}");
+        assert_eq!(cluster.info(node).number("raft_snapshot_index"), covered);
+        assert_eq!(files(&cluster, node).len(), 1, "{:?}", files(&cluster, node));
+        let (again, same) = told(&snapshot(&cluster, node));
+        assert!((again, same) == (covered, line), "nothing was applied since");
+    }
+    cluster.kill(2);
+    cluster.start(2);
+    let begun = cluster.process(2).log_so_far().join("\n");
+    assert!(begun.contains("a snapshot up to "), "{begun}");
+    cluster.caught_up();
+    let mut client = cluster.client(2);
+    assert_eq!(client.call(&["READONLY"]).expect("an answer"), ok());
+    for number in [0, 17, 49] {
+        let value = client.call(&["GET", &format!("key{number}")]).expect("an answer");
+        assert_eq!(value, bulk(&format!("value{number}")), "of its own");
+    }
+}
+
+/// "If nothing was applied there is nothing to take": not accepted, and said why.
+#[test]
+fn a_node_that_has_applied_nothing_says_so() {
+    let mut cluster = Cluster::found(3, &CALM);
+    cluster.start(1); // one of three: no leader, nothing is committed
+    let output = snapshot(&cluster, 1);
+    assert_eq!(output.status.code(), Some(69), "{output:?}");
+    let line = String::from_utf8(output.stderr).expect("text");
+    assert!(line.ends_with(": TRYAGAIN no snapshot: nothing has been applied yet\n"), "{line}");
+    assert!(files(&cluster, 1).is_empty());
+}
