@@ -1,5 +1,6 @@
 //! `raft snapshot` with real processes: the node that is asked has a snapshot of all that it had
-//! applied, in place before it says so, and starts from it.
+//! applied, in place before it says so, and starts from it. And `raft status --limits`: what a node
+//! holds stays within what it may, however much is written.
 
 mod common;
 
@@ -71,4 +72,55 @@ fn a_node_that_has_applied_nothing_says_so() {
     let line = String::from_utf8(output.stderr).expect("text");
     assert!(line.ends_with(": TRYAGAIN no snapshot: nothing has been applied yet\n"), "{line}");
     assert!(files(&cluster, 1).is_empty());
+}
+
+/// A limit as `raft status -o json` tells it: so much is there, so much may be.
+fn limit(cluster: &Cluster, node: u16, name: &str) -> (u64, Option<u64>) {
+    let output = raft().args(["status", "-o", "json", "--at", &cluster.address(node)]).output();
+    let status: serde_json::Value =
+        serde_json::from_slice(&output.expect("it runs").stdout).expect("JSON");
+    let rows = status["limits"].as_array().expect("limits");
+    let row = rows.iter().find(|row| row["name"] == name).unwrap_or_else(|| panic!("no {name}"));
+    (row["used"].as_u64().expect("a number"), row["limit"].as_u64())
+}
+
+#[test]
+fn what_a_node_holds_stays_within_its_limits() {
+    let small = [("RAFT_STORAGE_SNAPSHOT", "64KiB"), ("RAFT_STORAGE_SEGMENT", "1MiB")];
+    let cluster = Cluster::start_new(3, &[&CALM[..], &small].concat());
+    let (leader, value) = (cluster.leader(), "x".repeat(4_000));
+    let mut sessions = Vec::new();
+    for number in 0..200 {
+        assert_eq!(cluster.ask(leader, &["SET", &format!("key{}", number % 5), &value]), ok());
+        if number % 50 == 0 {
+            sessions.push(cluster.ask(leader, &["RAFT.SESSION", "OPEN"]));
+        }
+    }
+    cluster.caught_up();
+    for node in cluster.all() {
+        let limit = |name: &str| limit(&cluster, node, name);
+        assert_eq!(limit("sessions"), (sessions.len() as u64, Some(10_000)));
+        assert_eq!(limit("session_answers"), (0, Some(64 << 20)));
+        assert_eq!(limit("replies_not_taken"), (0, None), "time is the limit");
+        assert_eq!(limit("log_in_memory").1, Some(256 << 10), "four times storage.snapshot");
+        assert_eq!(limit("clients").1, Some(10_000));
+        assert!((1..=2).contains(&limit("snapshots").0), "{:?}", limit("snapshots"));
+        for name in [
+            "log_since_snapshot",
+            "log_in_memory",
+            "log_on_disk",
+            "waiting_requests",
+            "uncommitted_writes",
+            "in_flight_to_a_follower",
+            "clients",
+        ] {
+            let (used, most) = limit(name);
+            assert!(Some(used) <= most, "{name}: {used} of {most:?}");
+        }
+    }
+    let output = raft().args(["status", "--limits", "--at", &cluster.address(leader)]).output();
+    let table = String::from_utf8(output.expect("it runs").stdout).expect("text");
+    for line in [" sessions ", " log on disk ", " storage.snapshot ", " refused: TRYAGAIN"] {
+        assert!(table.contains(line), "{line} in {table}");
+    }
 }

@@ -113,6 +113,39 @@ pub struct Status {
     pub peers: Vec<PeerStatus>,
     /// Frames dropped at the gate, by reason.
     pub refused_frames: u64,
+    /// What it holds whose amount is bounded.
+    pub usage: Usage,
+}
+
+/// How much there is of something, and how much there may be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Filled {
+    /// So much is there.
+    pub used: u64,
+    /// So much may be; what happens then is said where it is held.
+    pub limit: u64,
+}
+
+/// What a node holds whose amount is bounded, at one moment: bytes, unless said otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Entries applied since the last snapshot was begun; at the limit the next is.
+    pub since_snapshot: Filled,
+    /// Entries in memory; above the limit none stays for the sake of a follower that is behind.
+    pub log: Filled,
+    /// Entries in memory, counted.
+    pub log_entries: u64,
+    /// Sessions, counted; beyond the limit the longest unused ends.
+    pub sessions: Filled,
+    /// Answers that sessions remember; likewise.
+    pub answers: Filled,
+    /// Batches that wait for an answer; beyond the limit they are refused as `Busy`.
+    pub waiting: Filled,
+    /// Entries that a leader has appended, and that are not settled; likewise.
+    pub uncommitted: Filled,
+    /// Entries on their way to the follower that has most of them; at the limit it gets no more
+    /// until it has answered.
+    pub in_flight: Filled,
 }
 
 /// What a leader knows of a follower.

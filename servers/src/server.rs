@@ -13,7 +13,7 @@ use states::{
 use crate::applier::{Applier, AsOf, Finished};
 use crate::due;
 use crate::forward::{Copies, Origins, for_peer};
-use crate::host::{Batch, Outcome, Snapshot, Status, Token};
+use crate::host::{Batch, Filled, Outcome, Snapshot, Status, Token, Usage};
 use crate::machine::StateMachine;
 use crate::outbox::{Job, Outbox, Parcels};
 use crate::proposals::{Request, Requester, Requests, Stage};
@@ -256,7 +256,28 @@ impl<M: StateMachine> Server<M> {
         let applied = self.applier.applied();
         Status {
             snapshot: self.snapshot(),
+            usage: self.usage(),
             ..status::status(self.state(), &self.replica, applied, &self.heard, self.now)
+        }
+    }
+
+    /// What it holds whose amount is bounded.
+    fn usage(&self) -> Usage {
+        let filled = |used: usize, limit: usize| Filled { used: used as u64, limit: limit as u64 };
+        let (rules, log, sessions) = (&self.replica.config, self.replica.log(), self.sessions());
+        let limits = self.settings.sessions;
+        let in_flight = |peer: &NodeId| self.state().in_flight(*peer).map(|(_, bytes)| bytes);
+        let in_flight = self.replica.membership.voters.iter().filter_map(in_flight).max();
+        let uncommitted = self.state().unsettled_bytes().unwrap_or(0);
+        Usage {
+            since_snapshot: Filled { used: self.applier.logged(), limit: self.snapshot_due() },
+            log: filled(log.bytes(), rules.pinned_bytes),
+            log_entries: log.last().index.0 - log.base().index.0,
+            sessions: filled(sessions.len(), limits.sessions),
+            answers: filled(sessions.answer_bytes(), limits.bytes),
+            waiting: filled(self.requests.load().1, self.settings.waiting_bytes),
+            uncommitted: filled(uncommitted, rules.uncommitted_bytes),
+            in_flight: filled(in_flight.unwrap_or(0), rules.window_bytes),
         }
     }
 

@@ -307,10 +307,16 @@ impl<M: StateMachine> Server<M> {
         whole
     }
 
+    /// Bytes that the log grows by before the next snapshot.
+    pub(crate) fn snapshot_due(&self) -> u64 {
+        let last = self.snapshots.newest().map_or(0, |(_, size)| size);
+        last.max(self.settings.snapshot_bytes)
+    }
+
     /// Takes a snapshot if the log has grown enough since the last, or somebody wants one.
     pub(crate) fn take_snapshot_if_due(&mut self) {
-        let (newest, last) = self.snapshots.newest().unwrap_or_default();
-        let enough = self.applier.logged() >= last.max(self.settings.snapshot_bytes);
+        let newest = self.snapshots.newest().map_or(LogPosition::ZERO, |(position, _)| position);
+        let enough = self.applier.logged() >= self.snapshot_due();
         let wanted = self.snapshots.wanted > newest.index;
         if self.snapshots.taking.is_some() || !(enough || wanted) {
             return;

@@ -15,7 +15,7 @@ use messages::{LogIndex, LogPosition, LogTime, NodeId, Operation, SessionId, Ter
 use raft::doors::resp::{Backend, Door, Member, Settings, serve};
 use raft::store::Store;
 use raft::store::arguments::Arguments;
-use servers::host::{Batch, NoSnapshot, Outcome, PeerStatus, Snapshot, Status};
+use servers::host::{Batch, Filled, NoSnapshot, Outcome, PeerStatus, Snapshot, Status, Usage};
 use servers::machine::{Applied, StateMachine};
 use servers::sessions::Sessions;
 use states::{Role, Time, WallTime};
@@ -115,6 +115,7 @@ impl Backend for Fake {
                 .map(|id| PeerStatus { id: NodeId(id), matched: None, heard_ago: None })
                 .to_vec(),
             refused_frames: 4,
+            usage: usage(),
         }
     }
 
@@ -125,6 +126,21 @@ impl Backend for Fake {
 
     async fn snapshot(&self) -> Result<Snapshot, NoSnapshot> {
         self.script.snapshots.lock().unwrap().pop_front().unwrap_or(Ok(SNAPSHOT))
+    }
+}
+
+/// Each number another.
+fn usage() -> Usage {
+    let filled = |used| Filled { used, limit: 1_000 + used };
+    Usage {
+        since_snapshot: filled(1),
+        log: filled(88),
+        log_entries: 4,
+        sessions: filled(3),
+        answers: filled(30),
+        waiting: filled(5),
+        uncommitted: filled(6),
+        in_flight: filled(7),
     }
 }
 

@@ -78,6 +78,7 @@ mod tests {
     use messages::{LogPosition, NodeId, Term};
 
     use super::*;
+    use servers::host::Usage;
     use states::Role;
 
     fn status(role: Role, commit: u64, applied: u64) -> Status {
@@ -92,6 +93,7 @@ mod tests {
             durable: LogIndex(commit),
             log_base: LogPosition::ZERO,
             log_bytes: 0,
+            usage: Usage::default(),
             snapshot: None,
             peers: Vec::new(),
             refused_frames: 0,

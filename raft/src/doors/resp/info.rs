@@ -111,6 +111,15 @@ fn raft(node: &Node, status: &Status, text: &mut String) -> std::fmt::Result {
     write!(text, "raft_snapshot_bytes:{bytes}\r\n")?;
     write!(text, "raft_log_first_index:{}\r\n", status.log_base.index.next())?;
     write!(text, "raft_log_bytes:{}\r\n", status.log_bytes)?;
+    let usage = status.usage;
+    write!(text, "raft_log_entries:{}\r\n", usage.log_entries)?;
+    write!(text, "raft_log_since_snapshot:{}\r\n", usage.since_snapshot.used)?;
+    write!(text, "raft_sessions:{}\r\n", usage.sessions.used)?;
+    write!(text, "raft_session_bytes:{}\r\n", usage.answers.used)?;
+    write!(text, "raft_waiting_bytes:{}\r\n", usage.waiting.used)?;
+    write!(text, "raft_uncommitted_bytes:{}\r\n", usage.uncommitted.used)?;
+    write!(text, "raft_in_flight_bytes:{}\r\n", usage.in_flight.used)?;
+    write!(text, "raft_reply_bytes:{}\r\n", node.door.unsent())?;
     write!(text, "raft_members:{}\r\n", status.peers.len() + 1)?;
     write!(text, "raft_waiting_clients:{}\r\n", node.door.waiting())?;
     write!(text, "raft_refused_frames:{}\r\n", status.refused_frames)?;

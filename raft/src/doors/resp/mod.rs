@@ -35,6 +35,8 @@ use states::{Time, WallTime};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
+use crate::limits::Files;
+
 /// Bytes that one read takes at most. One buffer serves all connections.
 const READ: usize = 64 << 10;
 
@@ -50,8 +52,14 @@ pub trait Backend: 'static {
     fn status(&self) -> Status;
 
     /// The node and its cluster in JSON, for `RAFT.STATUS`, which is nil without it.
-    fn describe(&self) -> Option<String> {
+    fn describe(&self, door: &Door, files: Option<Files>) -> Option<String> {
+        let _ = (door, files);
         None
+    }
+
+    /// What the node's files take, if that can be found out soon.
+    fn files(&self) -> impl Future<Output = Option<Files>> {
+        std::future::ready(None)
     }
 
     /// The positions of the last `count` entries of the node's log, oldest first, for `RAFT.LOG`.
@@ -102,6 +110,7 @@ pub struct Door {
     started: Time,
     connected: Cell<usize>,
     waiting: Cell<usize>,
+    unsent: Cell<usize>,
     last_id: Cell<u64>,
     refused: Cell<u64>,
     stopping: Cell<bool>,
@@ -117,6 +126,7 @@ impl Door {
             settings,
             connected: Cell::new(0),
             waiting: Cell::new(0),
+            unsent: Cell::new(0),
             last_id: Cell::new(0),
             refused: Cell::new(0),
             stopping: Cell::new(false),
@@ -133,6 +143,16 @@ impl Door {
     /// Connections whose requests the cluster has not answered yet.
     pub fn waiting(&self) -> usize {
         self.waiting.get()
+    }
+
+    /// Bytes of replies that clients have not taken yet.
+    pub fn unsent(&self) -> usize {
+        self.unsent.get()
+    }
+
+    /// What it was told at start.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// Requests that broke the protocol or a limit.

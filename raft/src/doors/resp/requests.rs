@@ -7,7 +7,7 @@ use servers::host::Batch;
 use states::Time;
 
 use super::once::Once;
-use super::own;
+use super::own::Asked;
 use super::parser::{Parser, Progress, ProtocolError};
 use super::transactions::{Transaction, Transactions};
 use crate::store::commands::Command;
@@ -162,14 +162,9 @@ impl Requests {
         })
     }
 
-    /// How many entries of the log `RAFT.LOG` asks for, at most, if the batch has one.
-    pub fn log_asked(&self) -> Option<usize> {
-        self.local().filter_map(own::log_asked).max()
-    }
-
-    /// Whether the batch has a `RAFT.SNAPSHOT`.
-    pub fn wants_snapshot(&self) -> bool {
-        self.local().any(own::wants_snapshot)
+    /// What the batch asks of its node.
+    pub fn asked(&self) -> Asked {
+        Asked::by(self.local())
     }
 
     /// The connection's own requests, those within transactions included.

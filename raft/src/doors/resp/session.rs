@@ -2,11 +2,13 @@
 //! never touch the store.
 
 use messages::LogPosition;
-use servers::host::{NoSnapshot, Snapshot, Status};
+use servers::host::Status;
 use states::Role;
 
 use super::once::Once;
+use super::own::Told;
 use super::{Door, config, info, own};
+use crate::limits::Files;
 use crate::store::arguments::Arguments;
 use crate::store::commands;
 use crate::store::reply::{self, NOT_AN_INTEGER};
@@ -83,12 +85,10 @@ pub struct Node<'a> {
     pub door: &'a Door,
     /// The node at this moment.
     pub status: &'a dyn Fn() -> Status,
-    /// The same in JSON, with its cluster.
-    pub describe: &'a dyn Fn() -> Option<String>,
-    /// The end of its log: as much as the batch asks for.
-    pub log: &'a [LogPosition],
-    /// What came of a wish for a snapshot, if the batch has one.
-    pub snapshot: Option<Result<Snapshot, NoSnapshot>>,
+    /// The same in JSON, with its cluster and what its files take.
+    pub describe: &'a dyn Fn(Option<Files>) -> Option<String>,
+    /// What the batch asks for beyond that.
+    pub told: &'a Told,
 }
 
 /// One request.
