@@ -101,6 +101,8 @@ pub struct Server<M> {
     pub(crate) origins: Origins,
     pub(crate) heard: Heard,
     pub(crate) snapshots: Snapshots<M>,
+    /// Bytes that stay in memory for followers that are behind, while snapshots are small.
+    pub(crate) pinned_bytes: usize,
     pub(crate) outbox: Outbox,
     /// Requests of other nodes that came in this turn.
     pub(crate) from_peers: Vec<RequestId>,
@@ -139,6 +141,7 @@ impl<M: StateMachine> Server<M> {
             state: Some(state),
             applier: Applier::new(replicated, replica.commit_index()),
             snapshots: Snapshots::new(newest),
+            pinned_bytes: replica.config.pinned_bytes,
             origins: Origins::default(),
             heard: Heard::default(),
             outbox: Outbox::default(),
@@ -152,6 +155,7 @@ impl<M: StateMachine> Server<M> {
             stopping: false,
             now,
         };
+        server.bound_log();
         server.perform(turn.effects);
         server
     }

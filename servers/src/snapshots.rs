@@ -236,6 +236,7 @@ impl<M: StateMachine> Server<M> {
                 let newest = self.snapshots.newest.as_ref().map(|(meta, _)| meta.position.index);
                 if newest < Some(whole.meta.position.index) {
                     self.snapshots.newest = Some((whole.meta.clone(), whole.size));
+                    self.bound_log();
                 }
                 self.swap(turn, Input::SnapshotTaken(whole.meta));
             }
@@ -313,6 +314,14 @@ impl<M: StateMachine> Server<M> {
         last.max(self.settings.snapshot_bytes)
     }
 
+    /// What may stay in memory for followers that are behind grows with the snapshots, as does what one
+    /// is taken after.
+    pub(crate) fn bound_log(&mut self) {
+        let usual = self.settings.snapshot_bytes.max(1);
+        let grown = self.pinned_bytes as u128 * u128::from(self.snapshot_due()) / u128::from(usual);
+        self.replica.config.pinned_bytes = usize::try_from(grown).unwrap_or(usize::MAX);
+    }
+
     /// Takes a snapshot if the log has grown enough since the last, or somebody wants one.
     pub(crate) fn take_snapshot_if_due(&mut self) {
         let newest = self.snapshots.newest().map_or(LogPosition::ZERO, |(position, _)| position);
@@ -386,8 +395,7 @@ impl<M: StateMachine> Server<M> {
     }
 
     fn go_on_with_transfer(&mut self) {
-        let hurries =
-            self.replica.log().bytes() as u64 >= self.settings.snapshot_bytes.saturating_mul(2);
+        let hurries = self.replica.log().bytes() as u64 >= self.snapshot_due().saturating_mul(2);
         let part = self.settings.snapshot_part.max(1);
         let Some(transfer) = &mut self.snapshots.transfer else { return };
         if self.now >= transfer.last + REPEAT {

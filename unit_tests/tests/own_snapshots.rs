@@ -88,3 +88,22 @@ fn there_is_none_of_nothing() {
     node.turn();
     assert_eq!(node.taken(), None);
 }
+
+/// "When the log kept for a receiver reaches four times what a snapshot is taken after, it goes": that is
+/// the last snapshot's size, where it is larger than the setting.
+#[test]
+fn what_is_kept_for_followers_grows_with_the_snapshots() {
+    let mut node = Alone::with_snapshot_bytes(20);
+    let limits = |node: &Alone| {
+        let usage = node.server.status().usage;
+        (usage.since_snapshot.limit, usage.log.limit)
+    };
+    assert_eq!(limits(&node), (20, 80));
+    node.apply(1);
+    node.taken().expect("the log has grown enough");
+    let whole = node.write_out();
+    let size = whole.size;
+    assert!(size > 20, "{size}");
+    node.kept(whole);
+    assert_eq!(limits(&node), (size, 4 * size));
+}

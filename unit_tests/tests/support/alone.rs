@@ -71,7 +71,9 @@ impl Alone {
     pub fn started(settings: Settings) -> Alone {
         let membership = Membership { voters: [NodeId(1)].into() };
         let log = Log::recovered(Vec::new());
-        let (config, hard_state) = (Config::default(), HardState::default());
+        let pinned_bytes = usize::try_from(4 * settings.snapshot_bytes).expect("a small number");
+        let config = Config { pinned_bytes, ..Config::default() };
+        let hard_state = HardState::default();
         let replica = Replica::recovered(NodeId(1), membership, config, 1, hard_state, None, log);
         let settings = Settings { boot: Boot(1 << 32), ..settings };
         let fresh = (Counter::default(), Sessions::default());
