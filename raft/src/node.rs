@@ -8,7 +8,7 @@ use std::{fmt, io};
 
 use bytes::Bytes;
 use messages::{LogPosition, Operation};
-use servers::host::{Batch, Outcome, Status};
+use servers::host::{Batch, NoSnapshot, Outcome, Snapshot, Status};
 use servers::mailbox::Mailbox;
 use servers::node::{Network, NodeSettings};
 use servers::run::now;
@@ -226,6 +226,15 @@ impl Node {
     /// The node as it sees itself and its peers.
     pub fn status(&self) -> Status {
         self.inner.status()
+    }
+
+    /// Has a snapshot taken of all that the node has applied, unless there is one already, and waits
+    /// until it is in place. Snapshots are taken by themselves, too, as the log grows.
+    ///
+    /// # Errors
+    /// If nothing is applied yet, or the node stops.
+    pub async fn snapshot(&self) -> Result<Snapshot, NoSnapshot> {
+        self.inner.mailbox().snapshot().await
     }
 
     /// Follows the node's role, its term, and who leads.

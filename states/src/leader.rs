@@ -87,6 +87,11 @@ impl Leader {
         self.progress.get(&follower).is_some_and(Progress::needs_snapshot)
     }
 
+    /// Bytes of entries that are uncommitted or not yet durable here.
+    pub(crate) fn unsettled_bytes(&self) -> usize {
+        self.unsettled_bytes
+    }
+
     /// Appends under way to this follower, and their bytes.
     pub(crate) fn in_flight(&self, follower: NodeId) -> Option<(usize, usize)> {
         self.progress.get(&follower).map(Progress::in_flight)

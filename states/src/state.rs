@@ -152,6 +152,14 @@ impl State {
         }
     }
 
+    /// Bytes of entries that are uncommitted or not yet durable here; only a leader counts them.
+    pub fn unsettled_bytes(&self) -> Option<usize> {
+        match self {
+            State::Leader(leader) => Some(leader.unsettled_bytes()),
+            State::Follower(_) | State::PreCandidate(_) | State::Candidate(_) => None,
+        }
+    }
+
     /// Whether a leader is there, so that no election is called for (thesis, section 4.2.3).
     fn hears_leader(&self, replica: &Replica, now: Time) -> bool {
         match self {
