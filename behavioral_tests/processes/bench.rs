@@ -92,7 +92,7 @@ fn a_cluster_of_its_own_is_loaded_and_leaves_nothing_behind() {
     let folder = tempfile::tempdir().expect("a folder");
     let made = folder.path().join("made");
     let data = made.to_str().expect("text");
-    for operation in ["set", "incr", "get"] {
+    for operation in ["set", "incr", "get", "do"] {
         let mut arguments = vec!["--cluster", "3", "--data", data, "--op", operation, "-o", "json"];
         arguments.extend(SHORT);
         let output = run(&arguments);
@@ -102,6 +102,7 @@ fn a_cluster_of_its_own_is_loaded_and_leaves_nothing_behind() {
         assert_eq!((&told["nothing"], &told["unanswered"]), (&0.into(), &0.into()), "{told}");
         assert!(told["servers"]["memory_bytes"].as_u64().expect("a number") > 0, "{told}");
         assert!(told["cluster"].as_str().expect("text").contains("3 nodes over zeromq"), "{told}");
+        assert_eq!(told["errors"], serde_json::json!({}), "{told}");
         let latency = &told["latency_us"];
         let figures = ["p50", "p99", "p999", "max"].map(|name| latency[name].as_f64().expect(name));
         assert!(figures[0] > 0.0 && figures.is_sorted(), "{told}");
@@ -229,7 +230,8 @@ fn a_server_that_cannot_be_reached_is_named() {
 fn wrong_usage_exits_2_and_says_what_was_expected() {
     let none = u32::MAX.to_string();
     for (arguments, line) in [
-        (&["--op", "del"][..], "'del': expected set, incr or get"),
+        (&["--op", "del"][..], "'del': expected set, incr, get or do"),
+        (&["--op", "do", "--pipeline", "65"], "a session has 64 commands under way at most"),
         (&["--clients", "0"], "expected a number from 1 to 1000000"),
         (&["--time", "0"], "expected a time such as 10, 2.5 or 1m"),
         (&["--rate", "nan"], "expected a number of requests a second"),

@@ -24,6 +24,7 @@ use super::connection::{Connection, Lost};
 use super::descriptors;
 use super::findings::{Findings, Tally};
 use super::machine::{Others, Reading};
+use super::numbering;
 use super::requests::Requests;
 use super::schedule::Schedule;
 use crate::client;
@@ -74,6 +75,7 @@ struct Generator<'a> {
 impl<'a> Generator<'a> {
     fn new(load: &'a Load) -> Result<Generator<'a>, Failure> {
         let cannot = |error: io::Error| Failure::new(exit::FAILED, error.to_string());
+        numbering::allow(load.operation, load.pipeline)?;
         let requests = Requests::new(load.operation, load.keys, load.size, load.seed);
         let poll = Poll::new().map_err(cannot)?;
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;

@@ -150,7 +150,7 @@ pub struct Hosting {
 // What is sent, and how much of it. (A doc comment here would be the help of the subcommand.)
 #[derive(Clone, Debug, StructOpt)]
 pub struct Loading {
-    /// What is asked: set, incr or get
+    /// What is asked: set, incr, get, or do: a SET in a session (ours only)
     #[structopt(long = "op", value_name = "OPERATION", default_value = "set", parse(try_from_str = operation))]
     pub operation: Operation,
     /// Connections
@@ -192,9 +192,9 @@ fn fault(text: &str) -> Result<Fault, String> {
 }
 
 fn operation(text: &str) -> Result<Operation, String> {
-    let all = [Operation::Set, Operation::Incr, Operation::Get];
-    let found = all.into_iter().find(|operation| operation.name().eq_ignore_ascii_case(text));
-    found.ok_or_else(|| format!("'{text}': expected set, incr or get"))
+    let mut all = Operation::ALL.into_iter();
+    let found = all.find(|operation| operation.word().eq_ignore_ascii_case(text));
+    found.ok_or_else(|| format!("'{text}': expected set, incr, get or do"))
 }
 
 /// A million connections, or requests of one, are more than any machine has.
