@@ -5,6 +5,7 @@
 mod idle;
 mod keys;
 mod loads;
+mod once;
 mod restart;
 mod series;
 
@@ -54,13 +55,15 @@ struct Plan<'a> {
 #[derive(Clone, Copy, Debug)]
 struct Shape {
     operation: Operation,
+    clients: usize,
     pipeline: usize,
     size: usize,
     keys: u64,
 }
 
 /// `SET` without anything special.
-const SET: Shape = Shape { operation: Operation::Set, pipeline: 1, size: SIZE, keys: KEYS };
+const SET: Shape =
+    Shape { operation: Operation::Set, clients: CLIENTS, pipeline: 1, size: SIZE, keys: KEYS };
 
 type Measure = fn(&Plan<'_>, &mut Series) -> anyhow::Result<()>;
 
@@ -72,6 +75,7 @@ fn of(name: &str) -> anyhow::Result<(Measure, &'static Shown)> {
         "nodes" => (loads::nodes, &loads::NODES_SHOWN),
         "where" => (loads::places, &loads::PLACES),
         "idle" => (idle::idle, &idle::SHOWN),
+        "once" => (once::once, &once::SHOWN),
         "restart" => (restart::restart, &restart::SHOWN),
         _ => bail!("there is no series '{name}'"),
     })
@@ -154,20 +158,12 @@ impl Plan<'_> {
         addresses: &[SocketAddr],
         shape: Shape,
     ) -> anyhow::Result<Sample> {
-        let Shape { operation, pipeline, size, keys } = shape;
         sampling::first_clean(self.tries, |seed| {
             let load = Load {
-                addresses: addresses.to_vec(),
-                operation,
-                clients: CLIENTS,
-                pipeline,
-                size,
-                keys,
-                time: self.time,
                 warm_up: self.warm_up,
-                rate: None,
                 seed,
                 processes: Processes { servers: hosted.processes(), aside: Vec::new() },
+                ..shape.load(addresses, self.time)
             };
             sampling::sample(&load, &hosted.description())
         })
@@ -176,10 +172,33 @@ impl Plan<'_> {
 
 impl Shape {
     fn name(self) -> String {
-        let operation = self.operation.name();
-        match self.pipeline {
-            1 => format!("{operation} {CLIENTS}"),
-            pipeline => format!("{operation} {CLIENTS} × {pipeline}"),
+        format!("{} {}", self.operation.name(), self.width())
+    }
+
+    /// How much is under way.
+    fn width(self) -> String {
+        let Shape { clients, pipeline, .. } = self;
+        match pipeline {
+            1 => clients.to_string(),
+            _ => format!("{clients} × {pipeline}"),
+        }
+    }
+
+    /// It as a closed loop without a warm-up, for processes that nobody measures.
+    fn load(self, addresses: &[SocketAddr], time: Duration) -> Load {
+        let Shape { operation, clients, pipeline, size, keys } = self;
+        Load {
+            addresses: addresses.to_vec(),
+            operation,
+            clients,
+            pipeline,
+            size,
+            keys,
+            time,
+            warm_up: Duration::ZERO,
+            rate: None,
+            seed: 1,
+            processes: Processes::default(),
         }
     }
 }

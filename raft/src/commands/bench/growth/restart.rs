@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use messages::Payload;
-use raft::bench::machine::Processes;
 use raft::bench::rounds::Spread;
 use raft::bench::{Load, fill, generator, requests};
 use raft::client::{Client, Reply};
@@ -18,10 +17,11 @@ use raft::exit::{self, Failure};
 use servers::storage::{self, FolderDisk};
 
 use super::series::{Column, Drawn, Point, Series, Shown, Unit};
-use super::{CLIENTS, KEYS, NODES, Plan, SET, SIZE};
+use super::{KEYS, NODES, Plan, SET, SIZE};
 use crate::commands::bench::hosted::Hosted;
 use crate::commands::bench::report::{grouped, in_micros};
 use crate::commands::local::cluster::Cluster;
+use crate::commands::local::founding::Settings;
 
 const COUNTS: [u64; 4] = [1_000, 10_000, 100_000, 1_000_000];
 /// The last one when it is to be quick.
@@ -32,6 +32,8 @@ const AGAIN: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(120);
 /// As many entries are about what a second of load makes.
 const ENTRIES_A_SECOND: f64 = 40_000.0;
+/// No snapshot takes the place of any of it.
+const WHOLE_LOG: Settings = &[("RAFT_STORAGE_SNAPSHOT", "1024GiB")];
 /// The log grows for so long at least before it is looked at.
 const SLICE: Duration = Duration::from_millis(20);
 /// Between two questions to a node that does not answer yet.
@@ -69,7 +71,7 @@ pub const SHOWN: Shown = Shown {
     ],
     note: "from the start of a follower that was killed until it answers PING, when it has read its \
            log, and until it answers a linearizable read through its own port; writes that arrive \
-           together share an entry; again: medians of three more starts, whose log is in the page cache",
+           together share an entry; again: medians of three more starts, whose log is in the page cache; storage.snapshot is 1 TiB, so that the log is whole",
 };
 
 /// What a start took: until the log was read, and until the node served, in microseconds.
@@ -90,7 +92,7 @@ struct Log {
 /// Along the number of entries.
 pub fn restart(plan: &Plan<'_>, series: &mut Series) -> anyhow::Result<()> {
     for entries in plan.causes(&COUNTS, QUICK) {
-        let mut hosted = plan.found(NODES)?;
+        let mut hosted = Hosted::start_with(plan.hosting, NODES, WHOLE_LOG)?;
         series.points.push(point(plan, &mut hosted, entries)?);
         hosted.end()?;
     }
@@ -137,19 +139,7 @@ fn grow(hosted: &mut Hosted, leader: usize, entries: u64) -> anyhow::Result<u64>
             return Ok(last);
         }
         let missing = Duration::from_secs_f64((entries - last) as f64 / ENTRIES_A_SECOND);
-        let load = Load {
-            addresses: vec![address],
-            operation: SET.operation,
-            clients: CLIENTS,
-            pipeline: SET.pipeline,
-            size: SIZE,
-            keys: KEYS,
-            time: missing.clamp(SLICE, SLICE * 50),
-            warm_up: Duration::ZERO,
-            rate: None,
-            seed,
-            processes: Processes::default(),
-        };
+        let load = Load { seed, ..SET.load(&[address], missing.clamp(SLICE, SLICE * 50)) };
         let findings = generator::run(&load)?;
         if let Some(trouble) = findings.trouble() {
             let text = format!("{}: the log cannot be written: {trouble}", hosted.description());
