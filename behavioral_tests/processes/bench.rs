@@ -177,6 +177,38 @@ fn cost_is_measured_along_its_causes_and_drawn() {
 }
 
 #[test]
+fn snapshots_and_sessions_are_measured_on_nodes_that_have_them() {
+    let only = "once,sessions,snapshot,catchup";
+    let output = run(&["growth", "--quick", "--only", only, "-o", "json"]);
+    assert_eq!((output.status.code(), stderr(&output)), (Some(0), ""), "{output:?}");
+    let told = json(&output);
+    let names: Vec<&Value> =
+        told.as_array().expect("a list").iter().map(|one| &one["series"]).collect();
+    assert_eq!(names, ["once", "sessions", "snapshot", "catchup"], "{told}");
+    let points = |at: usize| told[at]["points"].as_array().expect("a list");
+    let figure = |point: &Value, name: &str| point["figures"][name].as_f64().expect(name);
+
+    for pair in points(0).chunks(2) {
+        assert_eq!([&pair[0]["load"], &pair[1]["load"]], ["SET", "RAFT.DO SET"], "{told}");
+        assert_eq!(pair[0]["at"], pair[1]["at"], "{told}");
+        assert!(pair.iter().all(|one| one["sample"]["rate"].as_f64() > Some(0.0)), "{told}");
+    }
+    assert_eq!([0, 1, 2, 3].map(|at| points(at).len()), [8, 2, 1, 1], "{told}");
+    for point in points(1) {
+        let [empty, open, full] = ["empty", "open", "full"].map(|name| figure(point, name));
+        assert!(0.0 < empty && empty <= open && open < full, "{point}");
+    }
+    let keys = 10_000.0;
+    let (snapshot, catchup) = (&points(2)[0], &points(3)[0]);
+    assert!(figure(snapshot, "longest") >= snapshot["sample"]["p99"].as_f64().expect("p99"));
+    assert!(figure(snapshot, "again_read") < figure(snapshot, "again_serves"), "{snapshot}");
+    assert!(figure(catchup, "p99_before") > 0.0 && figure(catchup, "serves") > 0.0, "{catchup}");
+    for point in [snapshot, catchup] {
+        assert!(figure(point, "snapshot_bytes") > 64.0 * keys, "all keys are in it: {point}");
+    }
+}
+
+#[test]
 fn what_was_measured_is_kept_when_descriptors_end_a_series() {
     let program = env!("CARGO_BIN_EXE_raft");
     let script = format!(

@@ -98,7 +98,7 @@ pub struct Failover {
 #[derive(Debug, StructOpt)]
 #[structopt(after_help = "EXAMPLE:\n    raft bench growth --only size,idle --plots plots")]
 pub struct Growth {
-    /// Only these series: size, keys, nodes, where, idle, once, restart [default: all]
+    /// Only these series: size, keys, nodes, where, idle, once, sessions, restart, snapshot, catchup, time (ten minutes) [default: all but time]
     #[structopt(long, value_name = "NAME,...", use_delimiter = true, hide_possible_values = true, possible_values = &SERIES)]
     pub only: Vec<String>,
     /// Shorter loads, and causes that stop earlier
@@ -115,7 +115,13 @@ pub struct Growth {
 }
 
 /// What can grow, in the order in which it is measured.
-pub const SERIES: [&str; 7] = ["size", "keys", "nodes", "where", "idle", "once", "restart"];
+pub const SERIES: [&str; 11] = [
+    "size", "keys", "nodes", "where", "idle", "once", "sessions", "restart", "snapshot", "catchup",
+    "time",
+];
+
+/// Those that take so long that they are measured only when they are named.
+pub const ONLY_NAMED: [&str; 1] = ["time"];
 
 /// What is done to a leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

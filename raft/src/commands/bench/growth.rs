@@ -2,12 +2,18 @@
 //! carry what an earlier one left in log and memory: each has a cluster of its own, but where only who
 //! is asked differs.
 
+mod catchup;
+mod filled;
 mod idle;
 mod keys;
 mod loads;
 mod once;
 mod restart;
 mod series;
+mod serving;
+mod sessions;
+mod snapshot;
+mod time;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -24,7 +30,7 @@ use self::series::{Column, Series, Shown, Unit};
 use super::hosted::Hosted;
 use super::sampling;
 use crate::commands::signals;
-use crate::options::{self, SERIES};
+use crate::options::{self, ONLY_NAMED, SERIES};
 
 /// Nodes, where it is not their number that grows.
 const NODES: u16 = 3;
@@ -76,7 +82,11 @@ fn of(name: &str) -> anyhow::Result<(Measure, &'static Shown)> {
         "where" => (loads::places, &loads::PLACES),
         "idle" => (idle::idle, &idle::SHOWN),
         "once" => (once::once, &once::SHOWN),
+        "sessions" => (sessions::sessions, &sessions::SHOWN),
         "restart" => (restart::restart, &restart::SHOWN),
+        "snapshot" => (snapshot::snapshot, &snapshot::SHOWN),
+        "catchup" => (catchup::catchup, &catchup::SHOWN),
+        "time" => (time::time, &time::SHOWN),
         _ => bail!("there is no series '{name}'"),
     })
 }
@@ -109,7 +119,10 @@ pub fn growth(options: options::Growth) -> anyhow::Result<()> {
 /// may fare better. With the first error. Fails if nothing can be measured at all.
 fn measure_all(options: &options::Growth) -> anyhow::Result<(Vec<Series>, anyhow::Result<()>)> {
     let plan = Plan::new(options);
-    let wanted = |name: &str| options.only.is_empty() || options.only.iter().any(|one| one == name);
+    let wanted = |name: &str| match &options.only[..] {
+        [] => !ONLY_NAMED.contains(&name),
+        named => named.iter().any(|one| one == name),
+    };
     let mut all = Vec::new();
     let mut ended = Ok(());
     for name in SERIES.into_iter().filter(|name| wanted(name)) {
