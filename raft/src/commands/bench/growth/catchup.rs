@@ -48,7 +48,8 @@ pub const SHOWN: Shown = Shown {
     ],
     note: "values of 64 bytes; two of three nodes have all keys in a snapshot, and their log no longer \
            begins with the first entry; the third, which has never run, is started while 5,000 writes a \
-           second are due at the leader: until it answers a linearizable read through its own port",
+           second are due at the leader: until it answers a linearizable read through its own port and has \
+           applied all that was committed before its start",
 };
 
 /// Along the number of keys.
@@ -76,12 +77,14 @@ fn point(plan: &Plan<'_>, hosted: &mut Hosted, keys: Keys) -> anyhow::Result<Poi
     };
     let time = if plan.quick { QUICK_TIME } else { TIME };
     let before = sampling::sample(&load(hosted, plan.warm_up, time), &name)?;
+    let committed = hosted.cluster.committed();
     let begin = Instant::now();
     hosted.cluster.start_node(empty)?;
     // Only now its process is known, whose work is the servers'.
     let meanwhile = load(hosted, Duration::ZERO, PATIENCE);
-    let (served, found, sample) =
-        sampling::beside(&meanwhile, &name, || serving::until_serves(&mut hosted.cluster, empty))?;
+    let (served, found, sample) = sampling::beside(&meanwhile, &name, || {
+        serving::until_serves(&mut hosted.cluster, empty, committed)
+    })?;
     serving::check_keys(&mut hosted.cluster, empty, keys.count)?;
     // Whoever led has no longer what an empty log needs first.
     let (same, now) = (filled::view(hosted, leader)?, hosted.cluster.leader());

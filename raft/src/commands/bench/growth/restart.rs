@@ -58,8 +58,9 @@ pub const SHOWN: Shown = Shown {
         },
     ],
     note: "from the start of a follower that was killed until it answers PING, when it has read its \
-           log, and until it answers a linearizable read through its own port; writes that arrive \
-           together share an entry; again: medians of three more starts, whose log is in the page cache; storage.snapshot is 1 TiB, so that the log is whole",
+           log, and until it answers a linearizable read through its own port and has applied all that \
+           was committed before; writes that arrive together share an entry; again: medians of three more \
+           starts, whose log is in the page cache; storage.snapshot is 1 TiB, so that the log is whole",
 };
 
 /// A log, counted.

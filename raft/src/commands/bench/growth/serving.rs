@@ -1,6 +1,6 @@
-//! When a node serves that was started: a linearizable read through its own port is answered. By then
-//! it has read its disk, found the leader, and applied all that was committed. Must never take an error
-//! for an answer.
+//! When a node serves that was started: a linearizable read through its own port is answered, and it has
+//! applied all that was committed before. Must never take an error for an answer, nor the answer of the
+//! leader, which a follower passes on, for a sign that it has caught up.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -17,6 +17,7 @@ use raft::exit::{self, Failure};
 
 use crate::commands::bench::report::in_micros;
 use crate::commands::local::cluster::Cluster;
+use crate::commands::local::view::View;
 
 /// How long a node may take.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -24,6 +25,8 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 const AGAIN: usize = 3;
 /// Between two questions to a node that does not answer yet.
 const PAUSE: Duration = Duration::from_millis(1);
+/// Between two to one that does, which cost it something.
+const LOOK: Duration = Duration::from_millis(4);
 /// Bytes of a block, as the system counts them.
 const BLOCK: u64 = 512;
 
@@ -32,7 +35,7 @@ const BLOCK: u64 = 512;
 pub struct Start {
     /// It answers `PING`.
     pub read: f64,
-    /// It answers a read.
+    /// It answers a read, and has caught up.
     pub serves: f64,
 }
 
@@ -66,20 +69,34 @@ impl Starts {
 }
 
 fn start(cluster: &mut Cluster, number: usize) -> anyhow::Result<Start> {
+    let committed = cluster.committed();
     cluster.node(number).kill()?;
     let begin = Instant::now();
     cluster.start_node(number)?;
     let read = until_answered(cluster, number, &["PING"], |reply| {
         *reply == Reply::Status("PONG".to_owned())
     })?;
-    let serves = until_serves(cluster, number)?;
+    let serves = until_serves(cluster, number, committed)?;
     Ok(Start { read: in_micros(read - begin), serves: in_micros(serves - begin) })
 }
 
-/// When a node first answers a linearizable read, of a key that is there.
-pub fn until_serves(cluster: &mut Cluster, number: usize) -> anyhow::Result<Instant> {
+/// When a node first has answered a linearizable read, of a key that is there, and has applied the log up
+/// to `committed`.
+pub fn until_serves(
+    cluster: &mut Cluster,
+    number: usize,
+    committed: u64,
+) -> anyhow::Result<Instant> {
     let key = requests::fill(1, 0).flatten().nth(1).expect("a name and a key");
-    until_answered(cluster, number, &["GET", &key], |reply| matches!(reply, Reply::Bulk(_)))
+    until_answered(cluster, number, &["GET", &key], |reply| matches!(reply, Reply::Bulk(_)))?;
+    let address = cluster.node(number).address.clone();
+    let mut connection = None;
+    let begin = Instant::now();
+    while View::ask(&mut connection, &address).is_none_or(|view| view.applied < committed) {
+        check_patience(cluster, number, begin)?;
+        thread::sleep(LOOK);
+    }
+    Ok(Instant::now())
 }
 
 /// When a node first gives a right answer. An error, such as that there is no leader, is none.
@@ -93,24 +110,31 @@ fn until_answered(
     let asked = || Client::connect(&address, PATIENCE).ok()?.call(question).ok();
     let begin = Instant::now();
     while !asked().is_some_and(|reply| is_right(&reply)) {
-        if let Some(obituary) = cluster.node(number).ended() {
-            return Err(Failure::new(exit::UNAVAILABLE, obituary).into());
-        }
-        if begin.elapsed() > PATIENCE {
-            let text =
-                format!("node {number} does not serve {} s after its start", PATIENCE.as_secs());
-            return Err(Failure::new(exit::UNAVAILABLE, text).into());
-        }
+        check_patience(cluster, number, begin)?;
         thread::sleep(PAUSE);
     }
     Ok(Instant::now())
 }
 
-/// Makes sure that a node has so many keys, and no other number of them.
+/// Fails if a node has ended, or has had its time.
+fn check_patience(cluster: &mut Cluster, number: usize, begin: Instant) -> anyhow::Result<()> {
+    if let Some(obituary) = cluster.node(number).ended() {
+        return Err(Failure::new(exit::UNAVAILABLE, obituary).into());
+    }
+    if begin.elapsed() > PATIENCE {
+        let text = format!("node {number} does not serve {} s after its start", PATIENCE.as_secs());
+        return Err(Failure::new(exit::UNAVAILABLE, text).into());
+    }
+    Ok(())
+}
+
+/// Makes sure that a node has so many keys itself, and no other number of them.
 pub fn check_keys(cluster: &mut Cluster, number: usize, keys: u64) -> anyhow::Result<()> {
     let address = &cluster.node(number).address;
-    let reply = Client::connect(address, PATIENCE)?.call(&["DBSIZE"]);
-    let told = reply.map_err(|error| Failure::new(exit::UNAVAILABLE, error.to_string()))?;
+    let mut client = Client::connect(address, PATIENCE)?;
+    // Else it asks the leader.
+    let told = client.call(&["READONLY"]).and_then(|_| client.call(&["DBSIZE"]));
+    let told = told.map_err(|error| Failure::new(exit::UNAVAILABLE, error.to_string()))?;
     ensure!(
         told == Reply::Integer(keys as i64),
         "node {number} should have {keys} keys, and says {told:?}"

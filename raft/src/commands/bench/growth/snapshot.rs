@@ -20,10 +20,11 @@ use crate::commands::bench::sampling;
 
 /// Writes one at a time.
 const ALONE: Shape = Shape { clients: 1, ..SET };
-/// Writes go on for so long at least, with a snapshot and without.
-const TIME: Duration = Duration::from_secs(5);
-/// The same when it is to be quick.
-const QUICK_TIME: Duration = Duration::from_secs(1);
+/// Writes go on for so long at least, with a snapshot and without, for each so many keys: a few keys'
+/// log is soon long enough for another snapshot.
+const TIME: (Duration, u64) = (Duration::from_millis(500), 10_000);
+/// And no longer than that, unless the snapshots take longer.
+const MOST_TIME: Duration = Duration::from_secs(5);
 
 pub const SHOWN: Shown = Shown {
     cause: "keys",
@@ -60,7 +61,7 @@ pub const SHOWN: Shown = Shown {
     note: "values of 64 bytes; one client writes, one at a time, while all three nodes take a snapshot of \
            all keys, and as long without; then a follower is killed and started: until it answers PING, \
            when it has read snapshot and log, and until it answers a linearizable read through its own \
-           port; again: medians of three more starts",
+           port and has applied all that was committed before; again: medians of three more starts",
 };
 
 /// Along the number of keys.
@@ -85,7 +86,7 @@ struct Pause {
 fn point(plan: &Plan<'_>, hosted: &mut Hosted, keys: Keys) -> anyhow::Result<Point> {
     let (leader, follower) = hosted.leader_and_follower()?;
     keys.fill(hosted, leader)?;
-    let pause = pause(plan, hosted, leader, keys)?;
+    let pause = pause(hosted, leader, keys)?;
     let snapshot_bytes = filled::view(hosted, follower)?.snapshot_bytes;
     let cluster = &mut hosted.cluster;
     let disk_bytes = serving::on_disk(&cluster.node(follower).config)?;
@@ -108,9 +109,10 @@ fn point(plan: &Plan<'_>, hosted: &mut Hosted, keys: Keys) -> anyhow::Result<Poi
 }
 
 /// Its writes are what the log is short of, so that the nodes take their snapshots among them.
-fn pause(plan: &Plan<'_>, hosted: &mut Hosted, leader: usize, keys: Keys) -> anyhow::Result<Pause> {
+fn pause(hosted: &mut Hosted, leader: usize, keys: Keys) -> anyhow::Result<Pause> {
     let name = hosted.description();
-    let least = if plan.quick { QUICK_TIME } else { TIME };
+    let (time, each) = TIME;
+    let least = (time * (keys.count / each) as u32).min(MOST_TIME);
     let load = |hosted: &mut Hosted, time| -> anyhow::Result<Load> {
         let processes = Processes { servers: hosted.processes(), aside: Vec::new() };
         let shape = Shape { keys: keys.count, ..ALONE };
