@@ -178,13 +178,13 @@ fn cost_is_measured_along_its_causes_and_drawn() {
 
 #[test]
 fn snapshots_and_sessions_are_measured_on_nodes_that_have_them() {
-    let only = "once,sessions,snapshot,catchup";
+    let only = "once,sessions,snapshot,catchup,time";
     let output = run(&["growth", "--quick", "--only", only, "-o", "json"]);
     assert_eq!((output.status.code(), stderr(&output)), (Some(0), ""), "{output:?}");
     let told = json(&output);
     let names: Vec<&Value> =
         told.as_array().expect("a list").iter().map(|one| &one["series"]).collect();
-    assert_eq!(names, ["once", "sessions", "snapshot", "catchup"], "{told}");
+    assert_eq!(names, ["once", "sessions", "snapshot", "catchup", "time"], "{told}");
     let points = |at: usize| told[at]["points"].as_array().expect("a list");
     let figure = |point: &Value, name: &str| point["figures"][name].as_f64().expect(name);
 
@@ -193,7 +193,7 @@ fn snapshots_and_sessions_are_measured_on_nodes_that_have_them() {
         assert_eq!(pair[0]["at"], pair[1]["at"], "{told}");
         assert!(pair.iter().all(|one| one["sample"]["rate"].as_f64() > Some(0.0)), "{told}");
     }
-    assert_eq!([0, 1, 2, 3].map(|at| points(at).len()), [8, 2, 1, 1], "{told}");
+    assert_eq!([0, 1, 2, 3, 4].map(|at| points(at).len()), [8, 2, 1, 1, 8], "{told}");
     for point in points(1) {
         let [empty, open, full] = ["empty", "open", "full"].map(|name| figure(point, name));
         assert!(0.0 < empty && empty <= open && open < full, "{point}");
@@ -205,6 +205,11 @@ fn snapshots_and_sessions_are_measured_on_nodes_that_have_them() {
     assert!(figure(catchup, "p99_before") > 0.0 && figure(catchup, "serves") > 0.0, "{catchup}");
     for point in [snapshot, catchup] {
         assert!(figure(point, "snapshot_bytes") > 64.0 * keys, "all keys are in it: {point}");
+    }
+    let seconds: Vec<&Value> = points(4).iter().map(|point| &point["cause"]).collect();
+    assert_eq!(seconds, (1..=8).collect::<Vec<u64>>(), "{told}");
+    for point in points(4) {
+        assert!(figure(point, "memory") > 0.0 && figure(point, "disk") > 64.0 * keys, "{point}");
     }
 }
 

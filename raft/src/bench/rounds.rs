@@ -43,6 +43,17 @@ impl Sample {
             noisy: findings.usage?.is_noisy(),
         })
     }
+
+    /// It as one that is quoted with another: noisy if either is.
+    #[must_use]
+    pub fn quoted_with(self, other: &Sample) -> Sample {
+        Sample {
+            foreign: self.foreign.max(other.foreign),
+            stolen: self.stolen.max(other.stolen),
+            noisy: self.noisy || other.noisy,
+            ..self
+        }
+    }
 }
 
 /// Both servers within one round; the second may be missing on this machine.
@@ -181,6 +192,15 @@ mod tests {
         let verdict = verdict(&[costly], 1).expect("a round");
         assert_eq!(verdict.cpu, Some(Spread { median: 1.5, min: 1.5, max: 1.5 }));
         assert_eq!(super::verdict(&[disturbed(1.0, 1.0)], 1).and_then(|none| none.cpu), None);
+    }
+
+    #[test]
+    fn what_is_quoted_with_a_noisy_one_is_noisy() {
+        let (quiet, noisy) = (sample(50.0, false), sample(70.0, true));
+        assert_eq!(quiet.quoted_with(&quiet), quiet);
+        let both = quiet.quoted_with(&noisy);
+        assert_eq!((both.rate, both.noisy, both.foreign), (50.0, true, 0.5));
+        assert_eq!(noisy.quoted_with(&quiet), noisy);
     }
 
     #[test]

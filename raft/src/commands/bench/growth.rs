@@ -26,7 +26,7 @@ use raft::bench::rounds::Sample;
 use raft::exit::{self, Failure};
 use raft::print;
 
-use self::series::{Column, Series, Shown, Unit};
+use self::series::{Column, Point, Series, Shown, Unit};
 use super::hosted::Hosted;
 use super::sampling;
 use crate::commands::signals;
@@ -162,6 +162,20 @@ impl Plan<'_> {
     fn causes<'c>(&self, all: &'c [u64], quick_most: u64) -> impl Iterator<Item = u64> + 'c {
         let most = if self.quick { quick_most } else { u64::MAX };
         all.iter().copied().filter(move |cause| *cause <= most)
+    }
+
+    /// A point on a cluster of its own, or on another one if it is noisy.
+    fn first_clean(
+        &self,
+        mut point: impl FnMut() -> anyhow::Result<Point>,
+    ) -> anyhow::Result<Point> {
+        for _ in 1..self.tries {
+            let measured = point()?;
+            if !measured.sample.is_some_and(|sample| sample.noisy) {
+                return Ok(measured);
+            }
+        }
+        point()
     }
 
     /// Loads nodes of a cluster; a noisy sample is taken again.

@@ -14,7 +14,17 @@ use raft::exit::{self, Failure};
 /// # Errors
 /// If it cannot be reached, loses connections, does not answer, or answers nothing but errors.
 pub fn sample(load: &Load, name: &str) -> anyhow::Result<Sample> {
-    judged(load, name, &generator::run(load)?)
+    found(load, name).map(|(_, sample)| sample)
+}
+
+/// The same with all that was found.
+///
+/// # Errors
+/// As [`sample`].
+pub fn found(load: &Load, name: &str) -> anyhow::Result<(Findings, Sample)> {
+    let findings = generator::run(load)?;
+    let sample = judged(load, name, &findings)?;
+    Ok((findings, sample))
 }
 
 /// Loads a server for as long as something else is done, within the load's time. What came of that,

@@ -55,9 +55,11 @@ pub const SHOWN: Shown = Shown {
 /// Along the number of keys.
 pub fn catchup(plan: &Plan<'_>, series: &mut Series) -> anyhow::Result<()> {
     for keys in Keys::all(plan.quick) {
-        let mut hosted = Hosted::start_without_last(plan.hosting, NODES, keys.settings)?;
-        series.points.push(point(plan, &mut hosted, keys)?);
-        hosted.end()?;
+        series.points.push(plan.first_clean(|| {
+            let mut hosted = Hosted::start_without_last(plan.hosting, NODES, keys.settings)?;
+            let point = point(plan, &mut hosted, keys)?;
+            hosted.end().map(|()| point)
+        })?);
     }
     Ok(())
 }
@@ -93,7 +95,7 @@ fn point(plan: &Plan<'_>, hosted: &mut Hosted, keys: Keys) -> anyhow::Result<Poi
         "the leader was replaced meanwhile: nothing is known of how node {empty} has caught up"
     );
     Ok(Point::at(grouped(keys.count as f64), Some(keys.count))
-        .with(format!("{} {WRITES}/s", shape.operation.name()), sample)
+        .with(format!("{} {WRITES}/s", shape.operation.name()), sample.quoted_with(&before))
         .and("p99_before", before.p99)
         .and("p99_ratio", sample.p99 / before.p99)
         .and("longest", in_micros(found.latencies.max()))

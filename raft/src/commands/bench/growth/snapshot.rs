@@ -6,9 +6,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
+use raft::bench::Load;
 use raft::bench::machine::Processes;
 use raft::bench::rounds::Sample;
-use raft::bench::{Load, generator};
 
 use super::filled::{self, Keys};
 use super::series::{Column, Drawn, Point, Series, Shown, Unit};
@@ -67,9 +67,11 @@ pub const SHOWN: Shown = Shown {
 /// Along the number of keys.
 pub fn snapshot(plan: &Plan<'_>, series: &mut Series) -> anyhow::Result<()> {
     for keys in Keys::all(plan.quick) {
-        let mut hosted = Hosted::start_with(plan.hosting, NODES, keys.settings)?;
-        series.points.push(point(plan, &mut hosted, keys)?);
-        hosted.end()?;
+        series.points.push(plan.first_clean(|| {
+            let mut hosted = Hosted::start_with(plan.hosting, NODES, keys.settings)?;
+            let point = point(plan, &mut hosted, keys)?;
+            hosted.end().map(|()| point)
+        })?);
     }
     Ok(())
 }
@@ -126,11 +128,11 @@ fn pause(hosted: &mut Hosted, leader: usize, keys: Keys) -> anyhow::Result<Pause
         Ok(())
     })?;
     let before = filled::view(hosted, leader)?.snapshot;
-    let quiet = generator::run(&load(hosted, found.time)?)?;
+    let (quiet, without) = sampling::found(&load(hosted, found.time)?, &name)?;
     let after = filled::view(hosted, leader)?.snapshot;
     ensure!(before == after, "another snapshot was taken while none should be");
     Ok(Pause {
-        sample,
+        sample: sample.quoted_with(&without),
         longest: in_micros(found.latencies.max()),
         quiet_p99: in_micros(quiet.latencies.quantile(0.99)),
         quiet_longest: in_micros(quiet.latencies.max()),

@@ -16,7 +16,7 @@ use crate::commands::bench::sampling;
 /// How many times, and how long each.
 const STEPS: (u64, Duration) = (60, Duration::from_secs(10));
 /// The same when it is to be quick.
-const QUICK: (u64, Duration) = (12, Duration::from_secs(1));
+const QUICK: (u64, Duration) = (8, Duration::from_secs(1));
 
 /// A mebibyte of a byte.
 const MEBI: f64 = 1.0 / (1 << 20) as f64;
