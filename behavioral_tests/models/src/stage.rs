@@ -238,6 +238,7 @@ impl<'a> Stage<'a> {
                 | Decision::NeedsSnapshot(_)
                 | Decision::Snapshotted(..)
                 | Decision::Installed(_)
+                | Decision::NoSpace
                 | Decision::StrangerIgnored(_)
                 | Decision::Impossible(..) => {}
             }
