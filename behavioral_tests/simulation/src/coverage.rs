@@ -191,7 +191,7 @@ impl Coverage {
                 Decision::ElectionFailed(_) if role == Role::Candidate => {
                     self.add(Mark::FailedElection);
                 }
-                Decision::Probing(_) => self.add(Mark::Probing),
+                Decision::Probing(_) | Decision::SnapshotFailed(_) => self.add(Mark::Probing),
                 Decision::NeedsSnapshot(_) => self.add(Mark::SnapshotNeeded),
                 Decision::Installed(_) => self.add(Mark::SnapshotInstalled),
                 Decision::HeardAgain(_) => self.add(Mark::FalseHint),
@@ -204,6 +204,7 @@ impl Coverage {
                 }
                 Decision::NewTerm(_)
                 | Decision::Snapshotted(..)
+                | Decision::Unpinned(_)
                 | Decision::ElectionFailed(_)
                 | Decision::VoteGranted(..)
                 | Decision::Suspects(_)
