@@ -96,6 +96,12 @@ fn what_a_node_holds_stays_within_its_limits() {
             sessions.push(cluster.ask(leader, &["RAFT.SESSION", "OPEN"]));
         }
     }
+    let at = cluster.address(leader);
+    let output = raft().args(["cli", "--at", &at, "incr", "hits"]).output().expect("it runs");
+    assert_eq!(
+        output.stdout, b"(integer) 1\n",
+        "and its session is closed: it is not counted below"
+    );
     cluster.caught_up();
     for node in cluster.all() {
         let limit = |name: &str| limit(&cluster, node, name);
