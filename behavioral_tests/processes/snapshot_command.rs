@@ -96,6 +96,12 @@ fn what_a_node_holds_stays_within_its_limits() {
             sessions.push(cluster.ask(leader, &["RAFT.SESSION", "OPEN"]));
         }
     }
+    let at = cluster.address(leader);
+    let output = raft().args(["cli", "--at", &at, "incr", "hits"]).output().expect("it runs");
+    assert_eq!(
+        output.stdout, b"(integer) 1\n",
+        "and its session is closed: it is not counted below"
+    );
     cluster.caught_up();
     for node in cluster.all() {
         let limit = |name: &str| limit(&cluster, node, name);
@@ -123,4 +129,27 @@ fn what_a_node_holds_stays_within_its_limits() {
     for line in [" sessions ", " log on disk ", " storage.snapshot ", " refused: TRYAGAIN"] {
         assert!(table.contains(line), "{line} in {table}");
     }
+}
+
+/// "A follower that takes none for two seconds is given up", which is said once, however long it is gone.
+#[test]
+fn a_node_that_takes_nothing_of_a_snapshot_is_given_up_and_said() {
+    let small = [("RAFT_STORAGE_SNAPSHOT", "64KiB")];
+    let mut cluster = Cluster::start_new(3, &[&CALM[..], &small].concat());
+    let leader = cluster.leader();
+    let gone = cluster.others(leader)[0];
+    cluster.caught_up();
+    cluster.kill(gone);
+    let value = "x".repeat(4_000);
+    for number in 0..100 {
+        assert_eq!(cluster.ask(leader, &["SET", &format!("key{}", number % 5), &value]), ok());
+    }
+    let line = cluster.process(leader).log_where(|line| line.contains("gives up sending"));
+    assert!(line.contains(" WARN "), "{line}");
+    assert!(line.contains(&format!("a snapshot to node {gone}, which takes nothing")), "{line}");
+    cluster.start(gone);
+    cluster.caught_up();
+    assert!(cluster.info(gone).number("raft_snapshot_index") > 0, "it was sent one");
+    let said = |line: &&String| line.contains("gives up sending");
+    assert_eq!(cluster.log(leader).iter().filter(said).count(), 1);
 }

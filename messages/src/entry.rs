@@ -54,6 +54,8 @@ pub enum Item {
         /// The command's number there.
         number: CommandNumber,
     },
+    /// Ends a session.
+    CloseSession(SessionId),
 }
 
 /// Who votes. Order and identity matter, addresses do not: those are configuration.
@@ -82,7 +84,7 @@ impl Item {
         match self {
             Item::Plain(command) => command.len(),
             Item::Session { command, .. } => SESSION_BYTES + command.len(),
-            Item::OpenSession | Item::Outcome { .. } => SESSION_BYTES,
+            Item::OpenSession | Item::Outcome { .. } | Item::CloseSession(_) => SESSION_BYTES,
         }
     }
 
@@ -90,7 +92,7 @@ impl Item {
     pub fn command(&self) -> Option<&Bytes> {
         match self {
             Item::Plain(command) | Item::Session { command, .. } => Some(command),
-            Item::OpenSession | Item::Outcome { .. } => None,
+            Item::OpenSession | Item::Outcome { .. } | Item::CloseSession(_) => None,
         }
     }
 }

@@ -73,6 +73,8 @@ pub enum Operation {
         /// The command's number there.
         number: CommandNumber,
     },
+    /// Ends a session; enters the log.
+    CloseSession(SessionId),
 }
 
 /// Answers the forward of the same number.
@@ -156,7 +158,10 @@ impl Operation {
     pub fn command(&self) -> Option<&Bytes> {
         match self {
             Operation::Command(command) | Operation::Session { command, .. } => Some(command),
-            Operation::Query(_) | Operation::OpenSession | Operation::Outcome { .. } => None,
+            Operation::Query(_)
+            | Operation::OpenSession
+            | Operation::Outcome { .. }
+            | Operation::CloseSession(_) => None,
         }
     }
 
@@ -165,7 +170,9 @@ impl Operation {
         match self {
             Operation::Command(bytes) | Operation::Query(bytes) => bytes.len(),
             Operation::Session { command, .. } => SESSION_BYTES + command.len(),
-            Operation::OpenSession | Operation::Outcome { .. } => SESSION_BYTES,
+            Operation::OpenSession | Operation::Outcome { .. } | Operation::CloseSession(_) => {
+                SESSION_BYTES
+            }
         }
     }
 }

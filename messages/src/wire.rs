@@ -435,6 +435,7 @@ kinds! { Item {
     2 [session, number, command] (Session { session, number, command })
     3 [] (OpenSession)
     4 [session, number] (Outcome { session, number })
+    5 [session] (CloseSession(session))
 } }
 
 record! { Membership [voters] }
@@ -458,6 +459,7 @@ kinds! { Operation {
     3 [session, number, command] (Session { session, number, command })
     4 [] (OpenSession)
     5 [session, number] (Outcome { session, number })
+    6 [session] (CloseSession(session))
 } }
 
 kinds! { ForwardOutcome {

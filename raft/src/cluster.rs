@@ -67,6 +67,11 @@ impl Cluster {
         &self.addresses
     }
 
+    /// Whether a connection is there, as far as is known.
+    pub fn is_connected(&self) -> bool {
+        self.client.is_some()
+    }
+
     /// Where the next command goes first.
     pub fn address(&self) -> &str {
         match &self.client {

@@ -26,6 +26,8 @@ struct Session {
     /// The last number given out.
     number: i64,
     used: Instant,
+    /// Nobody could say what became of a number: that may yet be asked.
+    open_question: bool,
 }
 
 /// How a session's opening ended, if it did not.
@@ -70,7 +72,22 @@ impl Numbered {
         };
         let session = Session { number: session.number + 1, used: Instant::now(), ..session };
         self.session = Some(session);
-        self.write(session, words)
+        let reply = self.write(session, words);
+        if let (Some(session), Ok(reply)) = (&mut self.session, &reply) {
+            session.open_question |= is_uncertain(reply);
+        }
+        reply
+    }
+
+    /// Ends the session, so that the cluster need remember nothing of it, unless somebody may yet ask
+    /// what became of one of its numbers. Only over a connection that is there: otherwise it ends by
+    /// itself, later.
+    pub fn close(&mut self) {
+        let Some(session) = self.session.take() else { return };
+        if session.open_question || !self.cluster.is_connected() {
+            return;
+        }
+        let _ = self.cluster.call(&["RAFT.SESSION", "CLOSE", &session.id.to_string()]);
     }
 
     /// A session that is opened twice, when an answer is lost, is one that nobody uses.
@@ -78,7 +95,8 @@ impl Numbered {
         for last in self.attempts() {
             match self.cluster.call(&["RAFT.SESSION", "OPEN"]) {
                 Ok(Reply::Integer(id)) => {
-                    let session = Session { id, number: 0, used: Instant::now() };
+                    let used = Instant::now();
+                    let session = Session { id, number: 0, used, open_question: false };
                     return Ok(Opening::Session(session));
                 }
                 Ok(Reply::Error(text)) if text.starts_with("ERR unknown command") => {

@@ -95,9 +95,8 @@ impl Session {
             Some(Answer::TooHigh { .. }) => {
                 Err(ProposeError::NotApplied("its number is too high".into()))
             }
-            Some(Answer::Forgotten | Answer::NoSession | Answer::Opened(_)) | None => {
-                Err(self.unresolved(number))
-            }
+            Some(Answer::Forgotten | Answer::NoSession | Answer::Opened(_) | Answer::Ended)
+            | None => Err(self.unresolved(number)),
         }
     }
 
@@ -116,8 +115,23 @@ impl Session {
             Some(Answer::TooHigh { .. }) => {
                 Err(ProposeError::NotApplied("no such number was given out".into()))
             }
-            Some(Answer::Forgotten | Answer::NoSession | Answer::Opened(_)) => Ok(Outcome::Unknown),
+            Some(Answer::Forgotten | Answer::NoSession | Answer::Opened(_) | Answer::Ended) => {
+                Ok(Outcome::Unknown)
+            }
             None => Err(self.unresolved(number)),
+        }
+    }
+
+    /// Ends it, so that the cluster need remember nothing of it: one that is merely dropped ends after
+    /// an hour. Outcomes in it are unknown from then on.
+    ///
+    /// # Errors
+    /// See [`ProposeError`]; after any of them it can be tried again.
+    pub async fn close(&mut self) -> Result<(), ProposeError> {
+        let (answer, _) = submit(&self.mailbox, Operation::CloseSession(self.id), false).await?;
+        match Answer::read(&answer) {
+            Some(Answer::Ended) => Ok(()),
+            _ => Err(ProposeError::Unknown(None)), // no honest node's
         }
     }
 

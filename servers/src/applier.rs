@@ -274,6 +274,7 @@ impl<M: StateMachine> Applier<M> {
             Operation::Command(_)
             | Operation::Session { .. }
             | Operation::OpenSession
+            | Operation::CloseSession(_)
             | Operation::Outcome { .. } => false,
         })
     }
@@ -361,6 +362,7 @@ fn apply_item<M: StateMachine>(
         }
         Item::OpenSession => sessions.open(SessionId(at.stamp()), reply),
         Item::Outcome { session, number } => sessions.outcome(*session, *number, reply),
+        Item::CloseSession(session) => sessions.close(*session, reply),
     }
 }
 

@@ -462,5 +462,6 @@ fn as_item(operation: &Operation) -> Option<Item> {
         Operation::Outcome { session, number } => {
             Some(Item::Outcome { session: *session, number: *number })
         }
+        Operation::CloseSession(session) => Some(Item::CloseSession(*session)),
     }
 }

@@ -17,6 +17,7 @@ use crate::host::{NoSnapshot, Outcome, Token};
 use crate::keeping::{Keeping, Report};
 use crate::machine::StateMachine;
 use crate::mailbox::{Mailbox, SnapshotQuestion};
+use crate::notices::Notices;
 use crate::outbox::Parcel;
 use crate::server::{Event, Server};
 use crate::snapshots::Told;
@@ -77,6 +78,7 @@ pub struct Driver<M, T> {
     leadership: Leadership,
     /// Who waits for a snapshot, and what it must cover.
     wishes: Vec<(LogIndex, SnapshotQuestion)>,
+    notices: Notices,
 }
 
 impl<M: StateMachine + 'static, T: Transport> Driver<M, T> {
@@ -84,7 +86,7 @@ impl<M: StateMachine + 'static, T: Transport> Driver<M, T> {
     pub fn new(parts: Parts<M, T>) -> Driver<M, T> {
         let leadership = parts.server.leadership();
         let (waiting, events, wishes) = (Waiting::default(), Vec::new(), Vec::new());
-        Driver { parts, waiting, events, leadership, wishes }
+        Driver { parts, waiting, events, leadership, wishes, notices: Notices::default() }
     }
 
     /// Runs until the mailbox is told to stop, or the disk fails.
@@ -226,8 +228,12 @@ impl<M: StateMachine + 'static, T: Transport> Driver<M, T> {
         for (token, outcome) in outbox.replies.drain(..) {
             self.waiting.answer(token, outcome);
         }
-        for decision in outbox.decisions.drain(..) {
+        for decision in std::mem::take(&mut outbox.decisions) {
             debug!("decided {decision:?}");
+            let names = &self.parts.names;
+            if let Some(warning) = self.notices.warning(&decision, |id| name(names, id)) {
+                warn!("{warning}");
+            }
         }
     }
 
@@ -255,17 +261,10 @@ impl<M: StateMachine + 'static, T: Transport> Driver<M, T> {
             Some(leader)
                 if new.leader != old.leader && leader != self.parts.server.replica().id =>
             {
-                info!("follows {} in term {}", self.name(leader), new.term);
+                info!("follows {} in term {}", name(&self.parts.names, leader), new.term);
             }
             Some(_) | None => {}
         }
-    }
-
-    fn name(&self, id: NodeId) -> String {
-        self.parts
-            .names
-            .get(&id)
-            .map_or_else(|| format!("node {id}"), |name| format!("node {name}"))
     }
 
     /// Nobody waits any longer.
@@ -340,6 +339,11 @@ fn log_space(space: Space) {
             warn!("no space left on the disk for more than some votes: see to it that there is");
         }
     }
+}
+
+/// What people call a node.
+fn name(names: &BTreeMap<NodeId, String>, id: NodeId) -> String {
+    names.get(&id).map_or_else(|| format!("node {id}"), |name| format!("node {name}"))
 }
 
 /// Sends parcels as frames; returns those that certainly never leave.

@@ -13,8 +13,8 @@
 //! | unseen, up to the highest + 64 | applied; its answer is remembered | not applied: closes it |
 //! | above that | refused, no effect | refused, no effect |
 //!
-//! Sessions end, and then their outcomes are unknown for ever: when they were not used for
-//! [`Limits::idle`], or, the longest unused first, when there are too many. Time is log time as far
+//! Sessions end, and then their outcomes are unknown for ever: when they are closed, when they were
+//! not used for [`Limits::idle`], or, the longest unused first, when there are too many. Time is log time as far
 //! as it passes within a term. From the last entry of a term to the first of the next none passes:
 //! what the log's clock is stepped by when a leader takes office ends no session.
 //!
@@ -153,6 +153,16 @@ impl Sessions {
             self.keep_limits();
         }
         answer.write(reply);
+    }
+
+    /// Ends a session, whatever is under way in it, and appends the answer. One that has ended, or
+    /// never was, stays so.
+    pub fn close(&mut self, id: SessionId, reply: &mut Vec<u8>) {
+        if let Some(session) = self.table.remove(&id) {
+            self.by_use.remove(&(session.used, id));
+            self.bytes -= session.long_bytes();
+        }
+        Answer::Ended.write(reply);
     }
 
     /// Has `apply` execute a command and append its reply, unless its number says otherwise; appends

@@ -107,6 +107,12 @@ pub enum Decision {
     Probing(NodeId),
     /// A follower needs what the log no longer holds: it gets a snapshot.
     NeedsSnapshot(NodeId),
+    /// A follower took nothing of its snapshot for too long, or that is there no more: it is probed
+    /// again, and nothing is kept for it.
+    SnapshotFailed(NodeId),
+    /// What this follower needs next went out of the log, though it makes progress: too much was kept
+    /// for it.
+    Unpinned(NodeId),
     /// A follower holds everything up to here, by a snapshot or in its log.
     Snapshotted(NodeId, LogPosition),
     /// A snapshot took the place of this node's log.

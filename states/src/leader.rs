@@ -184,7 +184,7 @@ impl Leader {
         self.beat(replica, turn);
         self.confirm_reads(turn);
         self.replicate(replica, turn);
-        self.forget(replica);
+        self.forget(replica, turn);
     }
 
     /// Leaves office: reads that wait may be asked elsewhere.

@@ -110,6 +110,8 @@ pub fn decision(decision: &Decision) -> String {
         Decision::MadeWay(for_whom) => format!("makes way for {}", node(*for_whom)),
         Decision::Probing(to) => format!("probes {} again", node(*to)),
         Decision::NeedsSnapshot(to) => format!("holds no more what {} needs", node(*to)),
+        Decision::SnapshotFailed(to) => format!("gives up sending {} its snapshot", node(*to)),
+        Decision::Unpinned(of) => format!("keeps no more of what {} needs", node(*of)),
         Decision::Snapshotted(from, at) => format!("hears that {} has all up to {at}", node(*from)),
         Decision::Installed(at) => format!("replaces its log by a snapshot up to {at}"),
         Decision::NoSpace => "has no space".to_owned(),

@@ -8,6 +8,9 @@ mod keeping;
 
 use alone::Alone;
 use keeping::at;
+use messages::{NodeId, Term};
+use servers::notices::Notices;
+use states::{Decision, Role};
 
 /// While a snapshot is under writing no other is begun, whatever else comes into place: two at a time
 /// would leave the first one's file behind, unfinished.
@@ -106,4 +109,22 @@ fn what_is_kept_for_followers_grows_with_the_snapshots() {
     assert!(size > 20, "{size}");
     node.kept(whole);
     assert_eq!(limits(&node), (size, 4 * size));
+}
+
+/// A minority never stops writes, "which is said": once of a node that is gone, and anew after it took
+/// something.
+#[test]
+fn what_a_follower_gets_no_more_is_said_once() {
+    let mut notices = Notices::default();
+    let mut said = |decision| notices.warning(&decision, |id| format!("node {id}")).is_some();
+    let failed = Decision::SnapshotFailed(NodeId(2));
+    assert_eq!([said(failed.clone()), said(failed.clone())], [true, false]);
+    assert!(said(Decision::SnapshotFailed(NodeId(3))), "of another node");
+    assert!(!said(Decision::Snapshotted(NodeId(2), at(5, 1))), "it has taken it");
+    assert!(said(failed.clone()));
+    assert!(!said(Decision::Became(Role::Leader, Term(4))));
+    assert!(said(failed), "another term");
+    assert!(said(Decision::Unpinned(NodeId(2))));
+    assert!(said(Decision::Unpinned(NodeId(2))), "it needs a newer one each time");
+    assert!(!said(Decision::Probing(NodeId(2))));
 }

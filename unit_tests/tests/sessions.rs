@@ -17,6 +17,7 @@ fn show(answer: &[u8]) -> String {
         Answer::TooHigh { highest } => format!("too high above {highest}"),
         Answer::Forgotten => "forgotten".into(),
         Answer::NoSession => "no session".into(),
+        Answer::Ended => "ended".into(),
     }
 }
 
@@ -79,6 +80,12 @@ impl Table {
     fn outcome(&mut self, id: u64, number: u64) -> String {
         let mut answer = Vec::new();
         self.sessions.outcome(SessionId(id), CommandNumber(number), &mut answer);
+        show(&answer)
+    }
+
+    fn close(&mut self, id: u64) -> String {
+        let mut answer = Vec::new();
+        self.sessions.close(SessionId(id), &mut answer);
         show(&answer)
     }
 }
@@ -197,6 +204,25 @@ fn a_session_that_is_not_there_knows_nothing() {
     assert_eq!(table.outcome(5, 1), "no session");
     assert!(table.sessions.is_empty());
     assert_eq!(table.applied, 0);
+}
+
+/// "RAFT.SESSION CLOSE: the session ends; later numbers answer as for an ended session."
+#[test]
+fn a_session_that_is_closed_has_ended_and_takes_nothing() {
+    let mut table = Table::new(Limits::default());
+    let (id, other) = (table.open(), table.open());
+    let long = "x".repeat(4_000);
+    assert_eq!(table.answer(id, 1, &long), format!("reply {long}"));
+    assert_eq!(table.run(other, 1), "reply 2");
+    assert_eq!([table.close(id), table.close(id), table.close(7)], ["ended", "ended", "ended"]);
+    assert_eq!((table.sessions.len(), table.sessions.answer_bytes()), (1, 0));
+    for number in [1, 2] {
+        assert_eq!(table.run(id, number), "no session");
+        assert_eq!(table.outcome(id, number), "no session");
+    }
+    assert_eq!(table.applied, 2);
+    table.entry(Limits::default().idle.0 + 1);
+    assert_eq!(table.sessions.len(), 0, "the other ends by itself");
 }
 
 #[test]
@@ -445,6 +471,7 @@ fn answers_are_read_as_they_are_spelt() {
         Answer::TooHigh { highest: CommandNumber(7) },
         Answer::Forgotten,
         Answer::NoSession,
+        Answer::Ended,
     ];
     for answer in all {
         let mut bytes = Vec::new();
@@ -459,7 +486,9 @@ fn answers_are_read_as_they_are_spelt() {
     for (bytes, answer) in frozen {
         assert_eq!(Answer::read(bytes), Some(answer));
     }
-    for bytes in [&[][..], &[0], &[8], &[1], &[1, 0], &[3, 0], &[4, 1], &[5], &[6, 0], &[7, 7]] {
+    for bytes in
+        [&[][..], &[0], &[9], &[8, 0], &[1], &[1, 0], &[3, 0], &[4, 1], &[5], &[6, 0], &[7, 7]]
+    {
         assert_eq!(Answer::read(bytes), None, "{bytes:?}");
     }
 }
@@ -516,6 +545,7 @@ enum Step {
     /// The session, counted among all there ever were, and a number near or far.
     Run(prop::sample::Index, u64),
     Outcome(prop::sample::Index, u64),
+    Close(prop::sample::Index),
     Restore,
 }
 
@@ -529,6 +559,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             2 => Just(Step::Open),
             12 => (session(), number.clone()).prop_map(|(s, n)| Step::Run(s, n)),
             4 => (session(), number).prop_map(|(s, n)| Step::Outcome(s, n)),
+            1 => session().prop_map(Step::Close),
             1 => Just(Step::Restore),
         ],
         1..300,
@@ -560,6 +591,11 @@ proptest! {
                 Step::Outcome(session, number) => {
                     let id = *session.get(&ids);
                     prop_assert_eq!(table.outcome(id, number), naive.ask(id, number, false));
+                }
+                Step::Close(session) => {
+                    let id = *session.get(&ids);
+                    prop_assert_eq!(table.close(id), "ended");
+                    naive.open.remove(&id);
                 }
                 Step::Restore => {
                     let again = restored(&table.sessions);

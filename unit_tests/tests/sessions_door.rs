@@ -82,6 +82,45 @@ fn resp3_has_its_own_nil_in_answers_that_are_kept() {
     assert_eq!(replies(&mut client, &lines), ["_|", "_|", "*2|+applied|_|"]);
 }
 
+/// A closed session is one that has ended: nothing takes effect in it, and nobody guesses what did.
+#[test]
+fn a_session_that_is_closed_answers_as_one_that_has_ended() {
+    let door = open(|_| {});
+    let mut client = door.connect();
+    let (id, other) = (session(&mut client), session(&mut client));
+    let lines = format!(
+        "raft.do {id} 1 incr n
+        raft.do {other} 1 incr n
+        raft.session close {id}
+        RAFT.SESSION CLOSE {id}
+        raft.session close 7
+        raft.do {id} 1 incr n
+        raft.do {id} 2 incr n
+        raft.outcome {id} 1
+        raft.outcome {other} 1
+        get n"
+    );
+    let ended = |number| {
+        format!(
+            "-UNCERTAIN number {number} of session {id} may have been applied before: the session has \
+             ended or never was; it was not applied now|"
+        )
+    };
+    let expected = [
+        ":1|",
+        ":2|",
+        "+OK|",
+        "+OK|",
+        "+OK|",
+        &ended(1),
+        &ended(2),
+        "*1|+unknown|",
+        "*2|+applied|:2|",
+        "$1|2|",
+    ];
+    assert_eq!(replies(&mut client, &lines), expected);
+}
+
 /// "A clear answer, nothing changed": the first word of each says what it promises.
 #[test]
 fn what_cannot_be_is_refused_in_words() {
@@ -90,8 +129,12 @@ fn what_cannot_be_is_refused_in_words() {
     let id = session(&mut client);
     let lines = format!(
         "raft.session
-        raft.session close
+        raft.session end
         raft.session open now
+        raft.session close
+        raft.session close {id} now
+        raft.session close 0
+        raft.session close x
         raft.do
         raft.do {id} 1
         raft.outcome {id}
@@ -112,8 +155,12 @@ fn what_cannot_be_is_refused_in_words() {
     let got = replies(&mut client, &lines);
     let expected = [
         "-ERR wrong number of arguments for 'raft.session' command|",
-        "-ERR unknown subcommand 'close'. Try RAFT.SESSION HELP.|",
-        "-ERR wrong number of arguments for 'raft.session' command|",
+        "-ERR unknown subcommand 'end'. Try RAFT.SESSION HELP.|",
+        "-ERR wrong number of arguments for 'raft.session|open' command|",
+        "-ERR wrong number of arguments for 'raft.session|close' command|",
+        "-ERR wrong number of arguments for 'raft.session|close' command|",
+        "-ERR a session's id is 1 or more|",
+        "-ERR value is not an integer or out of range|",
         "-ERR wrong number of arguments for 'raft.do' command|",
         "-ERR wrong number of arguments for 'raft.do' command|",
         "-ERR wrong number of arguments for 'raft.outcome' command|",

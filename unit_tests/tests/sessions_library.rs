@@ -97,6 +97,21 @@ fn a_session_that_never_was_answers_so() {
     });
 }
 
+#[test]
+fn a_session_that_is_closed_takes_no_more() {
+    on_a_cluster(async |nodes| {
+        let mut session = nodes[0].session().await.expect("a session");
+        session.propose("abc").await.expect("applied");
+        assert_eq!(session.close().await, Ok(()));
+        assert_eq!(session.close().await, Ok(()), "it has ended already");
+        assert_eq!(session.outcome(1).await, Ok(Outcome::Unknown));
+        let refused = session.propose("de").await;
+        let unresolved = ProposeError::Unresolved { session: session.id(), number: 2 };
+        assert_eq!(refused, Err(unresolved), "what is said of every session that has ended");
+        assert_eq!(sum(&nodes[0]).await, b"3");
+    });
+}
+
 /// One is in place when it is told, whichever node it is.
 #[test]
 fn a_node_takes_a_snapshot_when_it_is_told_to() {

@@ -47,6 +47,7 @@ fn asked(item: &Item) -> Operation {
         }
         Item::OpenSession => Operation::OpenSession,
         Item::Outcome { session, number } => Operation::Outcome { session, number },
+        Item::CloseSession(session) => Operation::CloseSession(session),
     }
 }
 

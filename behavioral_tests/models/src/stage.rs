@@ -236,6 +236,8 @@ impl<'a> Stage<'a> {
                 | Decision::MadeWay(_)
                 | Decision::Probing(_)
                 | Decision::NeedsSnapshot(_)
+                | Decision::SnapshotFailed(_)
+                | Decision::Unpinned(_)
                 | Decision::Snapshotted(..)
                 | Decision::Installed(_)
                 | Decision::NoSpace

@@ -421,7 +421,7 @@ impl<M: StateMachine> Checks<M> {
                 }
                 0
             }
-            Operation::OpenSession | Operation::Outcome { .. } => 0,
+            Operation::OpenSession | Operation::Outcome { .. } | Operation::CloseSession(_) => 0,
         };
         if length < floor + commands {
             return Err(format!(

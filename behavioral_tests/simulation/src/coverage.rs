@@ -200,7 +200,7 @@ impl Coverage {
                 Decision::ElectionFailed(_) if role == Role::Candidate => {
                     self.add(Mark::FailedElection);
                 }
-                Decision::Probing(_) => self.add(Mark::Probing),
+                Decision::Probing(_) | Decision::SnapshotFailed(_) => self.add(Mark::Probing),
                 Decision::NeedsSnapshot(_) => self.add(Mark::SnapshotNeeded),
                 Decision::Installed(_) => self.add(Mark::SnapshotInstalled),
                 Decision::NoSpace if role == Role::Leader => self.add(Mark::FullLeader),
@@ -215,6 +215,7 @@ impl Coverage {
                 }
                 Decision::NewTerm(_)
                 | Decision::Snapshotted(..)
+                | Decision::Unpinned(_)
                 | Decision::ElectionFailed(_)
                 | Decision::VoteGranted(..)
                 | Decision::Suspects(_)

@@ -66,6 +66,10 @@ impl Once {
                 self.see(session.0, number.0, false);
                 false
             }
+            Item::CloseSession(session) => {
+                self.open.remove(&session.0);
+                false
+            }
         }
     }
 

@@ -87,6 +87,7 @@ pub(crate) fn describe_operations(operations: &[Operation]) -> String {
         Operation::Session { number, command, .. } => format!("#{}/{number}", number_of(command)),
         Operation::OpenSession => "open".to_string(),
         Operation::Outcome { number, .. } => format!("outcome/{number}"),
+        Operation::CloseSession(_) => "close".to_string(),
     };
     operations.iter().map(operation).collect::<Vec<_>>().join(" ")
 }

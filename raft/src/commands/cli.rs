@@ -73,13 +73,15 @@ const HELP: &str = "Any Redis command, such as: set a 1 · get a · incr hits ·
 /// Runs the subcommand.
 pub fn cli(options: options::Cli) -> anyhow::Result<()> {
     let mut cluster = Numbered::new(Cluster::new(options.at.as_deref())?);
-    if !options.command.is_empty() {
+    let ended = if !options.command.is_empty() {
         one_command(&mut cluster, &options.command)
     } else if io::stdin().is_terminal() {
         prompt(&mut cluster)
     } else {
         lines(&mut cluster)
-    }
+    };
+    cluster.close();
+    ended
 }
 
 fn one_command(cluster: &mut Numbered, words: &[String]) -> anyhow::Result<()> {

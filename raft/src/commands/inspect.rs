@@ -84,6 +84,7 @@ fn command(item: &Item) -> String {
         }
         Item::OpenSession => "RAFT.SESSION OPEN".into(),
         Item::Outcome { session, number } => format!("RAFT.OUTCOME {session} {number}"),
+        Item::CloseSession(session) => format!("RAFT.SESSION CLOSE {session}"),
     }
 }
 

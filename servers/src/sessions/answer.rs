@@ -26,6 +26,8 @@ pub enum Answer<'a> {
     Forgotten,
     /// Never applied from now on, but it may have been: the session has ended, or never was.
     NoSession,
+    /// The session has ended, now or before, or never was.
+    Ended,
 }
 
 impl<'a> Answer<'a> {
@@ -48,6 +50,7 @@ impl<'a> Answer<'a> {
             }
             Answer::Forgotten => out.push(6),
             Answer::NoSession => out.push(7),
+            Answer::Ended => out.push(8),
         }
     }
 
@@ -64,6 +67,7 @@ impl<'a> Answer<'a> {
             5 => number().map(|highest| Answer::TooHigh { highest: CommandNumber(highest) }),
             6 => alone(Answer::Forgotten),
             7 => alone(Answer::NoSession),
+            8 => alone(Answer::Ended),
             _ => None,
         }
     }

@@ -73,12 +73,19 @@ impl Leader {
         if let Some(progress) = self.progress.get_mut(&peer)
             && progress.on_snapshot_failed(turn.now)
         {
-            turn.decide(Decision::Probing(peer));
+            turn.decide(Decision::SnapshotFailed(peer));
         }
     }
 
-    /// Entries that a follower needs who makes progress stay.
-    pub(super) fn forget(&self, replica: &mut Replica) {
+    /// Entries that a follower needs who makes progress stay, unless these are too many.
+    pub(super) fn forget(&self, replica: &mut Replica, turn: &mut Turn) {
+        let before = replica.log.base().index;
         replica.forget(self.progress.values().filter_map(Progress::needs).min());
+        let base = replica.log.base().index;
+        for (peer, progress) in &self.progress {
+            if progress.needs().is_some_and(|needs| (before..base).contains(&needs)) {
+                turn.decide(Decision::Unpinned(*peer));
+            }
+        }
     }
 }

@@ -151,6 +151,7 @@ fn item(choices: &mut Choices) -> Item {
             command: request(choices),
         },
         2 => Item::Outcome { session: session(choices), number: CommandNumber(number(choices, 1)) },
+        3 if choices.one_in(2) => Item::CloseSession(session(choices)),
         _ => Item::Plain(request(choices)),
     }
 }
@@ -186,6 +187,7 @@ pub fn operations(choices: &mut Choices) -> Vec<Operation> {
         }
         Item::OpenSession => Operation::OpenSession,
         Item::Outcome { session, number } => Operation::Outcome { session, number },
+        Item::CloseSession(session) => Operation::CloseSession(session),
     };
     (0..choices.below(4)).map(|_| operation(choices)).collect()
 }

@@ -316,6 +316,7 @@ fn commands(entries: &[Entry]) -> Vec<Vec<u8>> {
                 Item::Plain(command) => executed.push(command.to_vec()),
                 Item::OpenSession => sessions.open(SessionId(at.stamp()), out),
                 Item::Outcome { session, number } => sessions.outcome(*session, *number, out),
+                Item::CloseSession(session) => sessions.close(*session, out),
                 Item::Session { session, number, command } => {
                     sessions.execute(*session, *number, out, |_| executed.push(command.to_vec()));
                 }

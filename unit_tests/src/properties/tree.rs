@@ -146,6 +146,7 @@ fn item(item: &Item) -> Tree {
         }
         Item::OpenSession => kind(3, []),
         Item::Outcome { session, number } => kind(4, [Number(session.0), Number(number.0)]),
+        Item::CloseSession(session) => kind(5, [Number(session.0)]),
     }
 }
 
@@ -158,6 +159,7 @@ fn operation(operation: &Operation) -> Tree {
         }
         Operation::OpenSession => kind(4, []),
         Operation::Outcome { session, number } => kind(5, [Number(session.0), Number(number.0)]),
+        Operation::CloseSession(session) => kind(6, [Number(session.0)]),
     }
 }
 

@@ -175,6 +175,7 @@ fn entry_cases() -> Vec<Case> {
         ),
         case("item/open_session", Item::OpenSession),
         case("item/outcome", Item::Outcome { session: SessionId(1024), number: CommandNumber(1) }),
+        case("item/close_session", Item::CloseSession(SessionId(70_000 * 1024 + 3))),
         case("entry/blank", entry_blank()),
         case("entry/command", entry_command()),
     ]
@@ -229,6 +230,7 @@ fn server_cases() -> Vec<Case> {
             "operation/outcome",
             Operation::Outcome { session: SessionId(1024), number: CommandNumber(1) },
         ),
+        case("operation/close_session", Operation::CloseSession(SessionId(1024))),
         case("not_appended/not_leader", NotAppended::NotLeader),
         case("not_appended/busy", NotAppended::Busy),
         case("not_appended/full", NotAppended::Full),

@@ -165,6 +165,7 @@ fn execute(
                 .execute(*session, *number, &mut reply, |reply| store.apply(at, command, reply));
         }
         Operation::Outcome { session, number } => sessions.outcome(*session, *number, &mut reply),
+        Operation::CloseSession(session) => sessions.close(*session, &mut reply),
     }
     reply.into()
 }

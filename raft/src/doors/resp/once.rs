@@ -17,6 +17,8 @@ use crate::store::reply::{self, NOT_AN_INTEGER};
 pub enum Once {
     /// `RAFT.SESSION OPEN`.
     Open,
+    /// `RAFT.SESSION CLOSE session`.
+    Close(SessionId),
     /// `RAFT.DO session number command...`.
     Do {
         /// The session.
@@ -45,7 +47,7 @@ impl Once {
         let count = arguments.len();
         let name = arguments.shift().to_ascii_lowercase();
         let (known, arity) = match &name[..] {
-            b"raft.session" => ("raft.session", 2),
+            b"raft.session" => ("raft.session", -2),
             b"raft.do" => ("raft.do", -4),
             _ => ("raft.outcome", 3),
         };
@@ -53,13 +55,9 @@ impl Once {
             return Err(refusal(|out| reply::wrong_arity(out, known)));
         }
         if known == "raft.session" {
-            let subcommand = arguments.shift();
-            let opens = subcommand.eq_ignore_ascii_case(b"open");
-            let unknown =
-                || refusal(|out| reply::unknown_subcommand(out, "RAFT.SESSION", subcommand));
-            return if opens { Ok(Once::Open) } else { Err(unknown()) };
+            return subcommand(arguments);
         }
-        let session = SessionId(positive(arguments.shift(), "a session's id is 1 or more")?);
+        let session = session(&mut arguments)?;
         let number = CommandNumber(positive(arguments.shift(), "numbers start at 1")?);
         if known == "raft.outcome" {
             return Ok(Once::Outcome { session, number });
@@ -71,6 +69,7 @@ impl Once {
     pub fn operation(self, request: &[u8]) -> Operation {
         match self {
             Once::Open => Operation::OpenSession,
+            Once::Close(session) => Operation::CloseSession(session),
             Once::Outcome { session, number } => Operation::Outcome { session, number },
             Once::Do { session, number, .. } => {
                 let mut command = Arguments::decode(request).unwrap_or_else(Arguments::none);
@@ -93,7 +92,8 @@ impl Once {
             (Once::Outcome { session, number }, Some(answer)) => {
                 put_outcome(session, number, answer, protocol, out);
             }
-            (Once::Open, _) | (_, None) => self.put_uncertain(None, out),
+            (Once::Close(_), Some(Answer::Ended)) => reply::ok(out),
+            (Once::Open | Once::Close(_), _) | (_, None) => self.put_uncertain(None, out),
         }
     }
 
@@ -104,6 +104,10 @@ impl Once {
             Once::Open => format!(
                 "UNCERTAIN RAFT.SESSION OPEN{at} may have opened a session that nobody uses; \
                  safe to repeat"
+            ),
+            Once::Close(session) => format!(
+                "UNCERTAIN RAFT.SESSION CLOSE{at} may or may not have ended session {session}; safe \
+                 to repeat"
             ),
             Once::Do { session, number, command } => {
                 let name = command.name.to_uppercase();
@@ -131,6 +135,26 @@ fn refusal(put: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut reply = Vec::new();
     put(&mut reply);
     reply
+}
+
+/// What is asked of a session itself.
+fn subcommand(mut arguments: Arguments) -> Result<Once, Vec<u8>> {
+    let count = 1 + arguments.len();
+    let word = arguments.shift();
+    let (known, wanted) = match &word.to_ascii_lowercase()[..] {
+        b"open" => ("raft.session|open", 2),
+        b"close" => ("raft.session|close", 3),
+        _ => return Err(refusal(|out| reply::unknown_subcommand(out, "RAFT.SESSION", word))),
+    };
+    match count == wanted {
+        false => Err(refusal(|out| reply::wrong_arity(out, known))),
+        true if wanted == 2 => Ok(Once::Open),
+        true => session(&mut arguments).map(Once::Close),
+    }
+}
+
+fn session(arguments: &mut Arguments) -> Result<SessionId, Vec<u8>> {
+    positive(arguments.shift(), "a session's id is 1 or more").map(SessionId)
 }
 
 fn positive(argument: &[u8], otherwise: &str) -> Result<u64, Vec<u8>> {
@@ -179,7 +203,7 @@ fn put_done(
             "UNCERTAIN number {number} of session {session} may have been applied before: it is \
              {WINDOW} or more below the highest; it was not applied now"
         ),
-        Answer::NoSession | Answer::Opened(_) => format!(
+        Answer::NoSession | Answer::Opened(_) | Answer::Ended => format!(
             "UNCERTAIN number {number} of session {session} may have been applied before: the \
              session has ended or never was; it was not applied now"
         ),
@@ -198,7 +222,9 @@ fn put_outcome(
         Answer::Reply(reply) => ("applied", Some(reply)),
         Answer::NotKept => ("applied", None),
         Answer::Closed => ("not-applied", None),
-        Answer::Forgotten | Answer::NoSession | Answer::Opened(_) => ("unknown", None),
+        Answer::Forgotten | Answer::NoSession | Answer::Opened(_) | Answer::Ended => {
+            ("unknown", None)
+        }
         Answer::TooHigh { highest } => {
             return reply::error(out, &too_high(session, number, highest));
         }
