@@ -92,6 +92,16 @@ pub struct WalError {
     pub error: Arc<io::Error>,
 }
 
+impl OpenError {
+    /// What is wrong with a file that was received: the folder is as it was, whatever it is.
+    pub(crate) fn of_received(&self) -> String {
+        match self {
+            OpenError::Damaged(damage) => damage.to_string(),
+            other => other.to_string(),
+        }
+    }
+}
+
 impl WalError {
     pub(crate) fn new(file: String, operation: &'static str, error: io::Error) -> WalError {
         WalError { file, operation, error: Arc::new(error) }
