@@ -13,7 +13,7 @@ use keeping::{
     snapshot_of, take,
 };
 use messages::{ClusterId, LogPosition, NodeId, SnapshotPart, Term};
-use servers::storage::keeper::{Keeper, Stored};
+use servers::storage::keeper::{Keeper, Stored, Taken};
 use servers::storage::{FolderDisk, OpenError, Recovered, Wal};
 use simulation::{Room, SimulatedDisk};
 use states::{HardState, Write};
@@ -528,7 +528,7 @@ fn taking_and_receiving_go_on_side_by_side() {
     let mut taken = None;
     while taken.is_none() {
         assert!(arriving.keeper.is_taking());
-        taken = arriving.keeper.go_on().expect("a healthy disk");
+        taken = arriving.keeper.go_on().expect("a healthy disk").and_then(Taken::whole);
     }
     assert!(!arriving.keeper.is_taking());
     let taken = taken.expect("it is whole");

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use messages::ClusterId;
 
 use super::Identity;
+use super::disk::is_no_space;
 
 /// Why a data folder or its log cannot be opened. Nothing was changed.
 #[derive(Clone, Debug)]
@@ -103,6 +104,11 @@ impl OpenError {
 }
 
 impl WalError {
+    /// Whether the disk, or what this user may have of it, is full.
+    pub(crate) fn is_full(&self) -> bool {
+        is_no_space(&self.error)
+    }
+
     pub(crate) fn new(file: String, operation: &'static str, error: io::Error) -> WalError {
         WalError { file, operation, error: Arc::new(error) }
     }
