@@ -206,7 +206,7 @@ pub fn restored<M: StateMachine, D: Disk>(
         }
         Err(OpenError::Io(error)) => Err(error),
         Err(error) => {
-            warn!("cannot restore a snapshot that was received: {error}");
+            warn!("cannot restore a snapshot that was received: {}", error.of_received());
             Ok(None)
         }
     }

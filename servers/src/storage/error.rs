@@ -93,6 +93,16 @@ pub struct WalError {
     pub error: Arc<io::Error>,
 }
 
+impl OpenError {
+    /// What is wrong with a file that was received: the folder is as it was, whatever it is.
+    pub(crate) fn of_received(&self) -> String {
+        match self {
+            OpenError::Damaged(damage) => damage.to_string(),
+            other => other.to_string(),
+        }
+    }
+}
+
 impl WalError {
     /// Whether the disk, or what this user may have of it, is full.
     pub(crate) fn is_full(&self) -> bool {

@@ -234,7 +234,7 @@ impl<D: Disk> Keeper<D> {
             }
             Ok(_) => "it stands for something else than was said".to_owned(),
             Err(OpenError::Io(error)) => return Err(error),
-            Err(error) => error.to_string(),
+            Err(error) => error.of_received(),
         };
         self.receiving = Some((from, draft));
         self.drop_received()?;
