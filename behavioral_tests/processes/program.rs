@@ -107,8 +107,18 @@ fn without_a_subcommand_the_help_is_an_error() {
 
 #[test]
 fn every_help_has_an_example_and_goes_to_stdout() {
-    let subcommands =
-        ["demo", "run", "init", "serve", "cli", "check-config", "status", "inspect", "bench"];
+    let subcommands = [
+        "demo",
+        "run",
+        "init",
+        "serve",
+        "cli",
+        "check-config",
+        "status",
+        "snapshot",
+        "inspect",
+        "bench",
+    ];
     let help = run(&["--help"]);
     assert_eq!(code(&help), 0);
     for subcommand in subcommands {
@@ -313,8 +323,12 @@ fn check_config_says_where_each_value_comes_from() {
         ("client.timeout = \"2.5s\"", "default".into()),
         ("client.max_request = \"1MiB\"", "default".into()),
         ("client.max_clients = 10000", "default".into()),
+        ("client.max_waiting = \"64MiB\"", "default".into()),
+        ("client.stall = \"30s\"", "default".into()),
         ("raft.heartbeat = \"50ms\"", "default".into()),
         ("raft.election = \"300ms\"", "default".into()),
+        ("raft.max_uncommitted = \"64MiB\"", "default".into()),
+        ("raft.max_in_flight = \"4MiB\"", "default".into()),
         ("storage.segment = \"64MiB\"", "default".into()),
         ("storage.snapshot = \"16MiB\"", "default".into()),
         ("storage.snapshot_rate = \"32MiB\"", "default".into()),
@@ -627,4 +641,27 @@ fn status_as_json_has_the_documented_fields() {
     for member in json["members"].as_array().expect("members") {
         assert!(fields.iter().all(|field| member.get(field).is_some()), "{member}");
     }
+}
+
+#[test]
+fn snapshot_prints_one_line_or_says_why_there_is_none() {
+    let node = Fake::start(|_| Some(b"*3\r\n$3\r\n5@3\r\n:12897485\r\n$2\r\nn1\r\n".to_vec()));
+    let taken = run(&["snapshot", "--at", &node.address]);
+    succeeded(&taken, "node n1 has a snapshot up to 5@3, 12.3 MiB\n");
+    let cases: [(&[u8], i32, &str); 3] = [
+        (b"-CLUSTERDOWN no snapshot: x\r\n", 69, "CLUSTERDOWN no snapshot: x"),
+        (b"-ERR broken\r\n", 1, "ERR broken"),
+        (b"-ERR unknown command 'RAFT.SNAPSHOT'\r\n", 1, ""),
+    ];
+    for (reply, code, text) in cases {
+        let node = Fake::start(move |_| Some(reply.to_vec()));
+        let address = &node.address;
+        let line = match text {
+            "" => format!("{address} takes no snapshot: is it a node of raft?"),
+            text => format!("{address}: {text}"),
+        };
+        failed(&run(&["snapshot", "--at", address]), code, &line);
+    }
+    let nobody = run(&["snapshot", "--at", NOBODY]);
+    assert_eq!((code(&nobody), stdout(&nobody)), (69, ""));
 }

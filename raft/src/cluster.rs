@@ -23,6 +23,7 @@ pub struct Cluster {
     next: usize,
     client: Option<Client>,
     lost: Lost,
+    timeout: Duration,
 }
 
 /// Why a command has no reply.
@@ -49,8 +50,16 @@ impl Cluster {
                 let text = format!("{source}: '{wrong}': expected HOST:PORT,HOST:PORT,...");
                 Err(Failure::new(exit::USAGE, text))
             }
-            None => Ok(Cluster { addresses, next: 0, client: None, lost: Lost::default() }),
+            None => {
+                let (client, lost, timeout) = (None, Lost::default(), CALL_TIMEOUT);
+                Ok(Cluster { addresses, next: 0, client, lost, timeout })
+            }
         }
+    }
+
+    /// The same, waiting so long for each reply.
+    pub fn with_timeout(self, timeout: Duration) -> Cluster {
+        Cluster { timeout, ..self }
     }
 
     /// All addresses, in the order given.
@@ -91,7 +100,7 @@ impl Cluster {
             let address = self.addresses[self.next].clone();
             let connected = Client::connect(&address, CONNECT_TIMEOUT);
             let called = connected.map_err(CallError::NotSent).and_then(|mut client| {
-                client.set_timeout(CALL_TIMEOUT).map_err(CallError::NotSent)?;
+                client.set_timeout(self.timeout).map_err(CallError::NotSent)?;
                 client.call(words).map(|reply| (client, reply))
             });
             match called {

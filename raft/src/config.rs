@@ -49,10 +49,18 @@ pub struct Config {
     pub max_request: u64,
     /// Clients at the same time.
     pub max_clients: u64,
+    /// Bytes of requests that wait for an answer.
+    pub max_waiting: u64,
+    /// A client that takes no byte of its replies for so long is closed.
+    pub stall: Duration,
     /// How often a leader shows that it lives.
     pub heartbeat: Duration,
     /// Election timeouts are drawn from `[election, 1.5 × election)`.
     pub election: Duration,
+    /// Bytes of entries that a leader has appended and a majority does not hold.
+    pub max_uncommitted: u64,
+    /// Bytes of entries on their way to one follower.
+    pub max_in_flight: u64,
     /// Bytes of one file of the log.
     pub segment: u64,
     /// Bytes that the log grows by before a snapshot is taken.
@@ -167,8 +175,12 @@ impl Default for Config {
             client_timeout: Duration::from_millis(2_500),
             max_request: 1 << 20,
             max_clients: 10_000,
+            max_waiting: 64 << 20,
+            stall: Duration::from_secs(30),
             heartbeat: Duration::from_millis(50),
             election: Duration::from_millis(300),
+            max_uncommitted: 64 << 20,
+            max_in_flight: 4 << 20,
             segment: 64 << 20,
             snapshot: 16 << 20,
             snapshot_rate: 32 << 20,
@@ -186,11 +198,14 @@ impl Config {
 
     /// The settings of the rules.
     pub fn rules(&self) -> states::Config {
+        let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         states::Config {
             heartbeat: Micros::from(self.heartbeat),
             election: Micros::from(self.election),
-            kept_bytes: usize::try_from(self.snapshot / 4).unwrap_or(usize::MAX),
-            pinned_bytes: usize::try_from(4 * self.snapshot).unwrap_or(usize::MAX),
+            window_bytes: bytes(self.max_in_flight),
+            uncommitted_bytes: bytes(self.max_uncommitted),
+            kept_bytes: bytes(self.snapshot / 4),
+            pinned_bytes: bytes(4 * self.snapshot),
             ..states::Config::default()
         }
     }

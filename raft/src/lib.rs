@@ -55,7 +55,8 @@
 //!   writes take effect once;
 //! - `chaos`: faults for a cluster of real processes, and a record of what its clients saw;
 //! - `bench`: a load for servers of the Redis protocol, and what it measures;
-//! - `config`, `cluster`, `status`: a node's settings, a cluster's founding, what a node tells;
+//! - `config`, `cluster`, `status`, `limits`: a node's settings, a cluster's founding, what a node
+//!   tells, and what it holds beside what it may;
 //! - `render`, `print`, `units`, `exit`: what the program's commands share.
 
 #[cfg(feature = "program")]
@@ -72,6 +73,8 @@ pub mod config;
 pub mod doors;
 #[cfg(feature = "program")]
 pub mod exit;
+#[cfg(feature = "program")]
+pub mod limits;
 #[cfg(feature = "program")]
 pub mod logging;
 pub mod node;
@@ -93,7 +96,7 @@ pub mod units;
 
 pub use messages::{LogIndex, LogPosition, LogTime, NodeId, Term};
 pub use node::{Applied, Config, Consistency, Node, ProposeError, StartError};
-pub use servers::host::{PeerStatus, Status};
+pub use servers::host::{Filled, NoSnapshot, PeerStatus, Snapshot, Status, Usage};
 pub use servers::machine::{Applied as At, Pieces, StateMachine, Unreadable, one_piece};
 pub use servers::status::Leadership;
 pub use servers::storage::WalError;

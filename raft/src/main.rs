@@ -32,6 +32,7 @@ fn dispatch(options: Options) -> anyhow::Result<()> {
         Options::Cli(options) => commands::cli::cli(options),
         Options::CheckConfig(options) => commands::check_config::check_config(options),
         Options::Status(options) => commands::status::status(options),
+        Options::Snapshot(options) => commands::snapshot::snapshot(options),
         Options::Inspect(options) => commands::inspect::inspect(options),
         Options::Bench(options) => commands::bench::bench(options),
         Options::Guard(options) => commands::local::guard::guard(options),
@@ -76,8 +77,18 @@ fn usage_text(message: &str) -> String {
 }
 
 fn is_subcommand(word: &str) -> bool {
-    let names =
-        ["demo", "run", "init", "serve", "cli", "check-config", "status", "inspect", "bench"];
+    let names = [
+        "demo",
+        "run",
+        "init",
+        "serve",
+        "cli",
+        "check-config",
+        "status",
+        "snapshot",
+        "inspect",
+        "bench",
+    ];
     names.contains(&word)
 }
 

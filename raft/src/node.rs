@@ -8,7 +8,7 @@ use std::{fmt, io};
 
 use bytes::Bytes;
 use messages::{LogPosition, Operation};
-use servers::host::{Batch, Outcome, Status};
+use servers::host::{Batch, NoSnapshot, Outcome, Snapshot, Status};
 use servers::mailbox::Mailbox;
 use servers::node::{Network, NodeSettings};
 use servers::run::now;
@@ -228,6 +228,15 @@ impl Node {
         self.inner.status()
     }
 
+    /// Has a snapshot taken of all that the node has applied, unless there is one already, and waits
+    /// until it is in place. Snapshots are taken by themselves, too, as the log grows.
+    ///
+    /// # Errors
+    /// If nothing is applied yet, or the node stops.
+    pub async fn snapshot(&self) -> Result<Snapshot, NoSnapshot> {
+        self.inner.mailbox().snapshot().await
+    }
+
     /// Follows the node's role, its term, and who leads.
     pub fn watch_role(&self) -> watch::Receiver<Leadership> {
         self.inner.mailbox().leadership()
@@ -302,6 +311,10 @@ pub(crate) async fn submit(
             Err(ProposeError::NotApplied(why))
         }
         Outcome::Busy => Err(ProposeError::NotApplied("too much waits already".to_owned())),
+        Outcome::Full => {
+            let why = "no space left on the disk of the leader, or of too many others";
+            Err(ProposeError::NotApplied(why.to_owned()))
+        }
         Outcome::Uncertain { position } => Err(ProposeError::Unknown(position)),
         Outcome::Stopped => Err(ProposeError::Stopped),
     }

@@ -33,6 +33,7 @@ pub enum Options {
     Cli(Cli),
     CheckConfig(CheckConfig),
     Status(Status),
+    Snapshot(Snapshot),
     Inspect(Inspect),
     Bench(Bench),
     Guard(Guard),
@@ -173,7 +174,9 @@ pub struct CheckConfig {
 
 /// The cluster as one node sees it
 #[derive(Debug, StructOpt)]
-#[structopt(after_help = "EXAMPLES:\n    raft status\n    raft status --at 127.0.0.1:7002 -o json")]
+#[structopt(
+    after_help = "EXAMPLES:\n    raft status\n    raft status --at 127.0.0.1:7002 --limits\n    raft status -o json"
+)]
 pub struct Status {
     /// Addresses to try, in this order [default: $RAFT_AT, else 127.0.0.1:7001]
     #[structopt(long, value_name = "HOST:PORT,...")]
@@ -181,9 +184,21 @@ pub struct Status {
     /// The form of the output
     #[structopt(short = "o", value_name = "FORM", default_value = "table", possible_values = &["table", "json"])]
     pub output: String,
+    /// Adds what the asked node holds beside what it may, and what happens then (always in json)
+    #[structopt(long)]
+    pub limits: bool,
     /// Prints it again each second, until interrupted
     #[structopt(long)]
     pub watch: bool,
+}
+
+/// Has one node take a snapshot now, and waits until it is in place
+#[derive(Debug, StructOpt)]
+#[structopt(after_help = "EXAMPLES:\n    raft snapshot\n    raft snapshot --at 127.0.0.1:7002")]
+pub struct Snapshot {
+    /// The node; of several addresses the first that answers [default: $RAFT_AT, else 127.0.0.1:7001]
+    #[structopt(long, value_name = "HOST:PORT,...")]
+    pub at: Option<String>,
 }
 
 /// For `raft demo` and `raft bench` alone: what they leave behind when they are killed, this removes

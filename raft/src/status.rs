@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use servers::host::Status;
 use states::Role;
 
+use crate::limits::Limit;
+
 /// What a node's numbers mean to people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
@@ -52,6 +54,9 @@ pub struct ClusterStatus {
     pub refused_frames: u64,
     /// All members.
     pub members: Vec<MemberStatus>,
+    /// What the node that answers holds whose amount is bounded.
+    #[serde(default)]
+    pub limits: Vec<Limit>,
 }
 
 /// A member as one node sees it.
@@ -81,12 +86,12 @@ pub struct MemberStatus {
 }
 
 /// The answer to `RAFT.STATUS`.
-pub fn status_json(status: &Status, names: &Names) -> String {
-    let status = cluster_status(status, names);
+pub fn status_json(status: &Status, names: &Names, limits: Vec<Limit>) -> String {
+    let status = ClusterStatus { limits, ..cluster_status(status, names) };
     serde_json::to_string(&status).expect("strings and numbers only")
 }
 
-/// The status with names and addresses.
+/// The status with names and addresses, without limits.
 pub fn cluster_status(status: &Status, names: &Names) -> ClusterStatus {
     let own = names.members.iter().find(|member| member.id == status.id);
     let leader = names.members.iter().find(|member| Some(member.id) == status.leader);
@@ -100,6 +105,7 @@ pub fn cluster_status(status: &Status, names: &Names) -> ClusterStatus {
         survives: survives(status, names),
         refused_frames: status.refused_frames,
         members: names.members.iter().map(|member| row(member, status, names)).collect(),
+        limits: Vec::new(),
     }
 }
 

@@ -50,6 +50,15 @@ pub fn size_text(bytes: u64) -> String {
     }
 }
 
+/// Prints a size for people: `812 B`, `12.3 MiB`. Rounded: not to be read back.
+pub fn rounded_size(bytes: u64) -> String {
+    let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    match units.iter().find(|(_, shift)| bytes >= 1 << shift) {
+        Some((unit, shift)) => format!("{:.1} {unit}", bytes as f64 / (1_u64 << shift) as f64),
+        None => format!("{bytes} B"),
+    }
+}
+
 /// A number and one of the units, in the units' own base; negative and odd numbers are none.
 fn quantity(text: &str, units: &[(&str, f64)]) -> Option<f64> {
     if text == "0" {

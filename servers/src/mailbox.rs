@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use messages::{LogPosition, Operation};
 use tokio::sync::{Notify, oneshot, watch};
 
-use crate::host::{Batch, Outcome, Status};
+use crate::host::{Batch, NoSnapshot, Outcome, Snapshot, Status};
 use crate::status::Leadership;
 
 /// A handle on a running server; clones are the same mailbox.
@@ -21,6 +21,9 @@ pub type Letter = (Batch, oneshot::Sender<Outcome>);
 
 /// How many of the log's last entries are asked for, and where their positions go.
 pub type TailQuestion = (usize, oneshot::Sender<Vec<LogPosition>>);
+
+/// Where the answer to whoever wants a snapshot goes.
+pub type SnapshotQuestion = oneshot::Sender<Result<Snapshot, NoSnapshot>>;
 
 #[derive(Debug)]
 struct Shared {
@@ -36,6 +39,7 @@ struct Shared {
 struct Queue {
     letters: Vec<Letter>,
     tail_questions: Vec<TailQuestion>,
+    snapshot_questions: Vec<SnapshotQuestion>,
     closed: bool,
 }
 
@@ -84,6 +88,24 @@ impl Mailbox {
         positions.await.unwrap_or_default()
     }
 
+    /// Has a snapshot taken of what the node has applied now, unless there is one already, and waits
+    /// until it is in place; one that covers more will do.
+    ///
+    /// # Errors
+    /// If nothing is applied yet, or the node stops.
+    pub async fn snapshot(&self) -> Result<Snapshot, NoSnapshot> {
+        let (sender, answer) = oneshot::channel();
+        {
+            let mut queue = lock(&self.shared.queue);
+            if queue.closed {
+                return Err(NoSnapshot::Stopped);
+            }
+            queue.snapshot_questions.push(sender);
+        }
+        self.wake();
+        answer.await.unwrap_or(Err(NoSnapshot::Stopped))
+    }
+
     /// Follows who leads, as this node sees it.
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
         self.shared.leadership.subscribe()
@@ -127,6 +149,11 @@ impl Mailbox {
         mem::take(&mut lock(&self.shared.queue).tail_questions)
     }
 
+    /// Takes all wishes for a snapshot. For the server alone.
+    pub fn take_snapshot_questions(&self) -> Vec<SnapshotQuestion> {
+        mem::take(&mut lock(&self.shared.queue).snapshot_questions)
+    }
+
     /// Tells what others may see of the server. For the server alone.
     pub fn publish(&self, status: Status, leadership: Leadership) {
         *lock(&self.shared.status) = status;
@@ -141,6 +168,7 @@ impl Mailbox {
         let mut queue = lock(&self.shared.queue);
         queue.closed = true;
         let letters = mem::take(&mut queue.letters);
+        queue.snapshot_questions.clear();
         queue.tail_questions.clear(); // whoever asked sees that nobody answers
         drop(queue);
         for (_, sender) in letters {

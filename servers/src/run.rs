@@ -9,14 +9,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use log::{debug, info, warn};
 use messages::{Boot, LogIndex, NodeId};
 use rustix::time::{ClockId, clock_gettime};
-use states::{Time, WallTime};
+use states::{Space, Time, WallTime};
 use tokio::sync::oneshot;
 
 use crate::gate::Gate;
-use crate::host::{Outcome, Token};
+use crate::host::{NoSnapshot, Outcome, Token};
 use crate::keeping::{Keeping, Report};
 use crate::machine::StateMachine;
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Mailbox, SnapshotQuestion};
 use crate::outbox::Parcel;
 use crate::server::{Event, Server};
 use crate::snapshots::Told;
@@ -75,13 +75,16 @@ pub struct Driver<M, T> {
     waiting: Waiting,
     events: Vec<Event>,
     leadership: Leadership,
+    /// Who waits for a snapshot, and what it must cover.
+    wishes: Vec<(LogIndex, SnapshotQuestion)>,
 }
 
 impl<M: StateMachine + 'static, T: Transport> Driver<M, T> {
     /// Of these parts.
     pub fn new(parts: Parts<M, T>) -> Driver<M, T> {
         let leadership = parts.server.leadership();
-        Driver { parts, waiting: Waiting::default(), events: Vec::new(), leadership }
+        let (waiting, events, wishes) = (Waiting::default(), Vec::new(), Vec::new());
+        Driver { parts, waiting, events, leadership, wishes }
     }
 
     /// Runs until the mailbox is told to stop, or the disk fails.
@@ -161,11 +164,38 @@ impl<M: StateMachine + 'static, T: Transport> Driver<M, T> {
             RealEdges { transport, gate, boot, writer, mailbox, waiting, drained: false };
         turn::take(server, &mut edges, &mut self.events)?;
         self.deliver(); // what others wait for does not wait for the machine
+        self.take_wishes();
         self.parts.server.apply();
         self.publish(); // before the replies: who has one sees what it brought
         self.deliver();
         self.answer_tail_questions();
+        self.answer_wishes();
         Ok(())
+    }
+
+    /// Somebody wants a snapshot.
+    fn take_wishes(&mut self) {
+        for sender in self.parts.mailbox.take_snapshot_questions() {
+            match self.parts.server.want_snapshot() {
+                Some(index) => self.wishes.push((index, sender)),
+                // Whoever no longer waits need not hear it.
+                None => drop(sender.send(Err(NoSnapshot::NothingApplied))),
+            }
+        }
+    }
+
+    /// What is wanted is perhaps in place, or found no room.
+    fn answer_wishes(&mut self) {
+        if self.parts.server.take_found_no_room() {
+            for (_, sender) in self.wishes.drain(..) {
+                let _ = sender.send(Err(NoSnapshot::NoSpace)); // whoever no longer waits need not hear it
+            }
+        }
+        let Some(snapshot) = self.parts.server.snapshot() else { return };
+        let done = self.wishes.extract_if(.., |(index, _)| *index <= snapshot.position.index);
+        for (_, sender) in done {
+            let _ = sender.send(Ok(snapshot)); // likewise
+        }
     }
 
     fn answer_tail_questions(&self) {
@@ -269,6 +299,10 @@ impl<T: Transport> Edges for RealEdges<'_, T> {
         let done = self.writer.take()?;
         send_all(self.transport, self.gate, self.boot, &done.promises);
         events.extend(done.written.map(Event::Written));
+        if let Some(space) = done.space {
+            log_space(space);
+            events.push(Event::Space(space));
+        }
         events.extend(done.kept.into_iter().map(|whole| Event::Told(Told::Kept(whole))));
         for (batch, sender) in self.mailbox.take() {
             let token = self.waiting.add(sender);
@@ -292,6 +326,19 @@ impl<T: Transport> Edges for RealEdges<'_, T> {
 
     fn clock(&mut self) -> Moment {
         (now(), wall())
+    }
+}
+
+fn log_space(space: Space) {
+    match space {
+        Space::Enough => info!("there is room for the log"),
+        Space::Full => warn!(
+            "no space left on the disk for another segment of the log: writes are refused until there \
+             is, reads are served"
+        ),
+        Space::Exhausted => {
+            warn!("no space left on the disk for more than some votes: see to it that there is");
+        }
     }
 }
 

@@ -7,13 +7,13 @@
 
 use messages::{Boot, Content, Envelope, GroupId, LogIndex, LogTime, NodeId, Term};
 use states::{
-    Answer, Effects, Input, Micros, Replica, RequestId, State, Time, Turn, WallTime, WriteId,
+    Answer, Effects, Input, Micros, Replica, RequestId, Space, State, Time, Turn, WallTime, WriteId,
 };
 
 use crate::applier::{Applier, AsOf, Finished};
 use crate::due;
 use crate::forward::{Copies, Origins, for_peer};
-use crate::host::{Batch, Outcome, Status, Token};
+use crate::host::{Batch, Filled, Outcome, Snapshot, Status, Token, Usage};
 use crate::machine::StateMachine;
 use crate::outbox::{Job, Outbox, Parcels};
 use crate::proposals::{Request, Requester, Requests, Stage};
@@ -83,6 +83,8 @@ pub enum Event {
     },
     /// This write and all earlier ones are durable.
     Written(WriteId),
+    /// What room there is for the log has changed.
+    Space(Space),
     /// The connection to this node was lost; what came over it has been handed in before.
     Lost(NodeId),
     /// What became of work on snapshots.
@@ -101,6 +103,8 @@ pub struct Server<M> {
     pub(crate) origins: Origins,
     pub(crate) heard: Heard,
     pub(crate) snapshots: Snapshots<M>,
+    /// Bytes that stay in memory for followers that are behind, while snapshots are small.
+    pub(crate) pinned_bytes: usize,
     pub(crate) outbox: Outbox,
     /// Requests of other nodes that came in this turn.
     pub(crate) from_peers: Vec<RequestId>,
@@ -139,6 +143,7 @@ impl<M: StateMachine> Server<M> {
             state: Some(state),
             applier: Applier::new(replicated, replica.commit_index()),
             snapshots: Snapshots::new(newest),
+            pinned_bytes: replica.config.pinned_bytes,
             origins: Origins::default(),
             heard: Heard::default(),
             outbox: Outbox::default(),
@@ -152,6 +157,7 @@ impl<M: StateMachine> Server<M> {
             stopping: false,
             now,
         };
+        server.bound_log();
         server.perform(turn.effects);
         server
     }
@@ -255,9 +261,35 @@ impl<M: StateMachine> Server<M> {
     pub fn status(&self) -> Status {
         let applied = self.applier.applied();
         Status {
-            snapshot: self.snapshots.newest(),
+            snapshot: self.snapshot(),
+            usage: self.usage(),
             ..status::status(self.state(), &self.replica, applied, &self.heard, self.now)
         }
+    }
+
+    /// What it holds whose amount is bounded.
+    fn usage(&self) -> Usage {
+        let filled = |used: usize, limit: usize| Filled { used: used as u64, limit: limit as u64 };
+        let (rules, log, sessions) = (&self.replica.config, self.replica.log(), self.sessions());
+        let limits = self.settings.sessions;
+        let in_flight = |peer: &NodeId| self.state().in_flight(*peer).map(|(_, bytes)| bytes);
+        let in_flight = self.replica.membership.voters.iter().filter_map(in_flight).max();
+        let uncommitted = self.state().unsettled_bytes().unwrap_or(0);
+        Usage {
+            since_snapshot: Filled { used: self.applier.logged(), limit: self.snapshot_due() },
+            log: filled(log.bytes(), rules.pinned_bytes),
+            log_entries: log.last().index.0 - log.base().index.0,
+            sessions: filled(sessions.len(), limits.sessions),
+            answers: filled(sessions.answer_bytes(), limits.bytes),
+            waiting: filled(self.requests.load().1, self.settings.waiting_bytes),
+            uncommitted: filled(uncommitted, rules.uncommitted_bytes),
+            in_flight: filled(in_flight.unwrap_or(0), rules.window_bytes),
+        }
+    }
+
+    /// The newest snapshot in place.
+    pub fn snapshot(&self) -> Option<Snapshot> {
+        self.snapshots.newest().map(|(position, bytes)| Snapshot { position, bytes })
     }
 
     /// What waits in it.
@@ -312,6 +344,7 @@ impl<M: StateMachine> Server<M> {
                 }
             }
             Event::Written(id) => self.swap(turn, Input::Written(id)),
+            Event::Space(space) => self.swap(turn, Input::Space(space)),
             Event::Lost(peer) => self.swap(turn, Input::PeerLost(peer)),
             Event::Told(told) => self.on_told(turn, told),
         }
@@ -394,6 +427,7 @@ impl<M: StateMachine> Server<M> {
             Answer::ReadAt(index) => self.read_at(id, index, AsOf::Now),
             Answer::NotLeader => self.not_appended(id),
             Answer::Busy => self.refuse(id, Outcome::Busy),
+            Answer::Full => self.refuse(id, Outcome::Full),
         }
     }
 

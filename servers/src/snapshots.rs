@@ -2,17 +2,23 @@
 //! to a follower whose log ends too early. Must never touch a disk, nor decide who needs one: the rules
 //! do.
 
+mod pieces;
+
 use std::collections::VecDeque;
 
-use messages::{Content, LogPosition, NodeId, SnapshotMeta, SnapshotPart, SnapshotPartReply, Term};
+use log::warn;
+use messages::{
+    Content, LogIndex, LogPosition, NodeId, SnapshotMeta, SnapshotPart, SnapshotPartReply, Term,
+};
 use states::{Input, Micros, Time, Turn};
 
-use crate::machine::{Pieces, StateMachine, Unreadable};
+use crate::machine::{Pieces, StateMachine};
 use crate::server::Server;
-use crate::sessions::Sessions;
-use crate::storage::keeper::{Stored, Whole};
-use crate::storage::snapshot::Reader;
-use crate::storage::{Disk, Job, OpenError};
+use crate::storage::Job;
+use crate::storage::keeper::{Stored, Taken, Whole};
+
+pub(crate) use self::pieces::Marked;
+pub use self::pieces::{Replicated, restore};
 
 /// Parts on their way to a follower at most.
 const WINDOW: u64 = 4;
@@ -21,8 +27,8 @@ const REPEAT: Micros = Micros(500_000);
 /// A follower that takes no part for so long is given up.
 const PATIENCE: Micros = Micros(2_000_000);
 
-/// What a snapshot holds: a machine, and its clients' sessions.
-pub type Replicated<M> = (M, Sessions);
+/// After one that found no room, none is taken for so long.
+const RETRY: Micros = Micros(1_000_000);
 
 /// What the driver is to have done beside the log, by whoever keeps the folder's snapshots.
 pub enum Task {
@@ -61,8 +67,8 @@ pub enum Task {
 /// What became of tasks.
 #[derive(Debug)]
 pub enum Told {
-    /// A snapshot of this node's machine is whole.
-    Taken(Whole),
+    /// A snapshot of this node's machine is whole, or found no room.
+    Taken(Taken),
     /// A part was written, or was not to be.
     Stored {
         /// Who sent it.
@@ -95,9 +101,13 @@ pub enum Told {
 pub(crate) struct Snapshots<M> {
     /// The newest in place, and its bytes.
     newest: Option<(SnapshotMeta, u64)>,
-    taking: bool,
-    /// One is to be taken, whatever the log has grown by.
-    pub(crate) wanted: bool,
+    taking: Option<Taking>,
+    /// None is taken before: the last found no room.
+    retry: Time,
+    /// It did since somebody asked.
+    found_no_room: bool,
+    /// One up to here at least is to be taken, whatever the log has grown by.
+    wanted: LogIndex,
     /// Parts that came in this turn, and whose they are.
     parts: Vec<(NodeId, SnapshotPart)>,
     /// One that was received whole; it is being restored, or waits for the rules' word.
@@ -106,6 +116,14 @@ pub(crate) struct Snapshots<M> {
     /// Followers that need one, in turn; the first gets it.
     needy: VecDeque<NodeId>,
     transfer: Option<Transfer>,
+}
+
+/// A snapshot of this node's machine on its way into place.
+enum Taking {
+    /// It is under writing.
+    Begun,
+    /// It is with the writer.
+    Whole(Whole),
 }
 
 /// A snapshot on its way to a follower.
@@ -130,8 +148,10 @@ impl<M> Snapshots<M> {
     pub fn new(newest: Option<(SnapshotMeta, u64)>) -> Snapshots<M> {
         Snapshots {
             newest,
-            taking: false,
-            wanted: false,
+            taking: None,
+            retry: Time(0),
+            found_no_room: false,
+            wanted: LogIndex(0),
             parts: Vec::new(),
             received: None,
             restored: None,
@@ -153,6 +173,11 @@ impl<M> Snapshots<M> {
         self.transfer.is_none() && !self.needy.is_empty()
     }
 
+    /// Whether it is the one that was being taken, not one that was received.
+    fn is_own(&self, whole: &Whole) -> bool {
+        matches!(&self.taking, Some(Taking::Whole(own)) if own == whole)
+    }
+
     /// The newest in place: where it ends, and its bytes.
     pub fn newest(&self) -> Option<(LogPosition, u64)> {
         self.newest.as_ref().map(|(meta, size)| (meta.position, *size))
@@ -170,9 +195,17 @@ impl<M: StateMachine> Server<M> {
         self.snapshots.restored = Some((meta, restored));
     }
 
-    /// A snapshot is to be taken soon, whatever the log has grown by.
-    pub fn want_snapshot(&mut self) {
-        self.snapshots.wanted = true;
+    /// A snapshot of what is applied now is to be taken soon, unless there is one. The index that it
+    /// covers at least; none if nothing is applied yet.
+    pub fn want_snapshot(&mut self) -> Option<LogIndex> {
+        let applied = self.applier.applied();
+        self.snapshots.wanted = applied;
+        (applied > LogIndex(0)).then_some(applied)
+    }
+
+    /// Whether one found no room on the disk, since somebody asked.
+    pub fn take_found_no_room(&mut self) -> bool {
+        std::mem::take(&mut self.snapshots.found_no_room)
     }
 
     /// A leader's part came: the rules say whether it is wanted.
@@ -205,16 +238,27 @@ impl<M: StateMachine> Server<M> {
 
     pub(crate) fn on_told(&mut self, turn: &mut Turn, told: Told) {
         match told {
-            Told::Taken(whole) => {
+            Told::Taken(Taken::NoSpace { why }) => {
+                warn!("no space left for a snapshot: {why}");
+                self.snapshots.taking = None;
+                self.snapshots.retry = self.now + RETRY;
+                self.snapshots.wanted = LogIndex(0); // who wants one is told
+                self.snapshots.found_no_room = true;
+            }
+            Told::Taken(Taken::Whole(whole)) => {
+                self.snapshots.taking = Some(Taking::Whole(whole.clone()));
                 // In its order in the writer's queue: all that it covers is handed out already.
                 self.outbox.jobs.push(Job { keep: Some(whole), ..Job::default() });
             }
             Told::Kept(whole) => {
-                self.snapshots.taking = false;
+                if self.snapshots.is_own(&whole) {
+                    self.snapshots.taking = None;
+                }
                 // One that was received may have come first, and be newer.
                 let newest = self.snapshots.newest.as_ref().map(|(meta, _)| meta.position.index);
                 if newest < Some(whole.meta.position.index) {
                     self.snapshots.newest = Some((whole.meta.clone(), whole.size));
+                    self.bound_log();
                 }
                 self.swap(turn, Input::SnapshotTaken(whole.meta));
             }
@@ -286,24 +330,39 @@ impl<M: StateMachine> Server<M> {
         whole
     }
 
-    /// Takes a snapshot if the log has grown enough since the last.
+    /// Bytes that the log grows by before the next snapshot.
+    pub(crate) fn snapshot_due(&self) -> u64 {
+        let last = self.snapshots.newest().map_or(0, |(_, size)| size);
+        last.max(self.settings.snapshot_bytes)
+    }
+
+    /// What may stay in memory for followers that are behind grows with the snapshots, as does what one
+    /// is taken after.
+    pub(crate) fn bound_log(&mut self) {
+        let usual = self.settings.snapshot_bytes.max(1);
+        let grown = self.pinned_bytes as u128 * u128::from(self.snapshot_due()) / u128::from(usual);
+        self.replica.config.pinned_bytes = usize::try_from(grown).unwrap_or(usize::MAX);
+    }
+
+    /// Takes a snapshot if the log has grown enough since the last, or somebody wants one.
     pub(crate) fn take_snapshot_if_due(&mut self) {
-        let last = self.snapshots.newest.as_ref().map_or(0, |(_, size)| *size);
-        let enough = self.applier.logged() >= last.max(self.settings.snapshot_bytes);
-        if self.snapshots.taking || !(enough || self.snapshots.wanted) {
+        let newest = self.snapshots.newest().map_or(LogPosition::ZERO, |(position, _)| position);
+        let enough = self.applier.logged() >= self.snapshot_due();
+        let wanted = self.snapshots.wanted > newest.index;
+        if self.snapshots.taking.is_some() || self.now < self.snapshots.retry || !(enough || wanted)
+        {
             return;
         }
         let log = self.replica.log();
         let index = self.applier.applied();
         let (Some(term), Some(time)) = (log.term_at(index), log.time_at(index)) else { return };
         let position = LogPosition { term, index };
-        if self.snapshots.newest.as_ref().is_some_and(|(meta, _)| meta.position >= position) {
-            self.snapshots.wanted = false;
+        if newest >= position {
             return;
         }
         let Some(pieces) = self.applier.snapshot() else { return };
         let meta = SnapshotMeta { position, time, membership: self.replica.membership.clone() };
-        (self.snapshots.taking, self.snapshots.wanted) = (true, false);
+        self.snapshots.taking = Some(Taking::Begun);
         self.outbox.tasks.push(Task::Take { meta, pieces });
     }
 
@@ -359,8 +418,7 @@ impl<M: StateMachine> Server<M> {
     }
 
     fn go_on_with_transfer(&mut self) {
-        let hurries =
-            self.replica.log().bytes() as u64 >= self.settings.snapshot_bytes.saturating_mul(2);
+        let hurries = self.replica.log().bytes() as u64 >= self.snapshot_due().saturating_mul(2);
         let part = self.settings.snapshot_part.max(1);
         let Some(transfer) = &mut self.snapshots.transfer else { return };
         if self.now >= transfer.last + REPEAT {
@@ -429,53 +487,4 @@ impl<M: StateMachine> Server<M> {
         transfer.taken = wanted;
         transfer.sent = transfer.sent.max(wanted);
     }
-}
-
-/// A piece of the machine's.
-const MACHINE: u8 = 1;
-/// A piece of the table of sessions.
-const SESSIONS: u8 = 2;
-
-/// All pieces of a snapshot, each marked with what it is of: the sessions', then the machine's.
-pub(crate) struct Marked(VecDeque<(u8, Box<dyn Pieces>)>);
-
-impl Marked {
-    /// Of both as they were at the same moment.
-    pub fn new(sessions: Box<dyn Pieces>, machine: Box<dyn Pieces>) -> Marked {
-        Marked([(SESSIONS, sessions), (MACHINE, machine)].into())
-    }
-}
-
-impl Pieces for Marked {
-    fn next(&mut self) -> Option<Vec<u8>> {
-        while let Some((kind, pieces)) = self.0.front_mut() {
-            if let Some(piece) = pieces.next() {
-                let mut marked = Vec::with_capacity(1 + piece.len());
-                marked.push(*kind);
-                marked.extend_from_slice(&piece);
-                return Some(marked);
-            }
-            self.0.pop_front();
-        }
-        None
-    }
-}
-
-/// Restores a snapshot into a fresh machine and an empty table of sessions.
-///
-/// # Errors
-/// If it cannot be read, or holds what this version of the machine does not know.
-pub fn restore<M: StateMachine, D: Disk>(
-    reader: &mut Reader<D>,
-    (machine, sessions): &mut Replicated<M>,
-) -> Result<(), OpenError> {
-    while let Some(piece) = reader.next_piece()? {
-        let taken = match piece.split_first() {
-            Some((&MACHINE, piece)) => machine.restore(piece),
-            Some((&SESSIONS, piece)) => sessions.restore(piece),
-            Some(_) | None => Err(Unreadable("a kind of piece that this version knows")),
-        };
-        taken.map_err(|Unreadable(wanted)| reader.unreadable(wanted))?;
-    }
-    Ok(())
 }

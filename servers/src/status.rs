@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use messages::{Boot, LogIndex, NodeId, Term};
 use states::{Micros, Replica, Role, State, Time};
 
-use crate::host::{PeerStatus, Status};
+use crate::host::{PeerStatus, Status, Usage};
 
 /// Who leads, as one node sees it. A change of it is an event for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,8 +94,10 @@ pub fn status(
         durable: replica.log().durable(),
         log_base: replica.log().base(),
         log_bytes: replica.log().bytes(),
+        space: replica.space(),
         snapshot: None,
         peers: peers.map(peer_status).collect(),
         refused_frames: 0,
+        usage: Usage::default(),
     }
 }

@@ -3,7 +3,7 @@
 //! final state.
 //!
 //! Split by concern: `progress` (one follower's replication), `replicate`, `commit`, `heartbeat`
-//! (rounds and check-quorum), `reads` (read index), `clock` (log time).
+//! (rounds and check-quorum), `reads` (read index), `clock` (log time), `space` (full disks).
 
 mod clock;
 mod commit;
@@ -11,6 +11,7 @@ mod heartbeat;
 mod progress;
 mod reads;
 mod replicate;
+mod space;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -86,6 +87,11 @@ impl Leader {
         self.progress.get(&follower).is_some_and(Progress::needs_snapshot)
     }
 
+    /// Bytes of entries that are uncommitted or not yet durable here.
+    pub(crate) fn unsettled_bytes(&self) -> usize {
+        self.unsettled_bytes
+    }
+
     /// Appends under way to this follower, and their bytes.
     pub(crate) fn in_flight(&self, follower: NodeId) -> Option<(usize, usize)> {
         self.progress.get(&follower).map(Progress::in_flight)
@@ -126,7 +132,7 @@ impl Leader {
     /// A heartbeat is due, which `finish` sees to, or no quorum has answered for too long.
     pub(crate) fn on_timeout(self, replica: &mut Replica, turn: &mut Turn) -> State {
         if self.hears_quorum(replica, turn.now) {
-            return State::Leader(self);
+            return self.make_way_if_full(replica, turn);
         }
         // "a leader steps down if an election timeout elapses without a successful round of
         // heartbeats to a majority of its cluster" (thesis, section 6.2).
@@ -144,6 +150,8 @@ impl Leader {
     ) {
         let answer = if only_in.is_some_and(|term| term != replica.term()) {
             Answer::NotLeader
+        } else if !self.can_be_appended(replica, &payload) {
+            Answer::Full
         } else if self.unsettled_bytes > 0
             && self.unsettled_bytes + payload.size() > replica.config.uncommitted_bytes
         {

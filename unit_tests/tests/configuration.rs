@@ -61,8 +61,12 @@ fn a_short_file_is_filled_up_with_the_documented_defaults() {
         client_timeout: Duration::from_millis(2_500),
         max_request: 1_048_576,
         max_clients: 10_000,
+        max_waiting: 67_108_864,
+        stall: Duration::from_secs(30),
         heartbeat: Duration::from_millis(50),
         election: Duration::from_millis(300),
+        max_uncommitted: 67_108_864,
+        max_in_flight: 4_194_304,
         segment: 67_108_864,
         snapshot: 16_777_216,
         snapshot_rate: 33_554_432,
@@ -81,7 +85,9 @@ fn every_key_of_the_file_is_taken() {
     let text = format!(
         "{FILE}[peer]\nlisten = \"[::1]:17009\"\ntransport = \"tcp\"\n\
          [client]\nlisten = \"0.0.0.0:7009\"\ntimeout = \"15s\"\nmax_request = \"512KiB\"\n\
-         max_clients = 7\n[raft]\nheartbeat = \"1s\"\nelection = \"3s\"\n\
+         max_clients = 7\nmax_waiting = \"8MiB\"\nstall = \"5s\"\n\
+         [raft]\nheartbeat = \"1s\"\nelection = \"3s\"\n\
+         max_uncommitted = \"3MiB\"\nmax_in_flight = \"1MiB\"\n\
          [storage]\nsegment = \"16MiB\"\nsnapshot = \"1MiB\"\n\
          snapshot_rate = \"2MiB\"\n[log]\nlevel = \"debug\"\nformat = \"json\"\n"
     );
@@ -92,6 +98,8 @@ fn every_key_of_the_file_is_taken() {
     assert_eq!(config.client_timeout, Duration::from_secs(15));
     assert_eq!(config.max_request, 524_288);
     assert_eq!(config.max_clients, 7);
+    assert_eq!((config.max_waiting, config.stall), (8_388_608, Duration::from_secs(5)));
+    assert_eq!((config.max_uncommitted, config.max_in_flight), (3_145_728, 1_048_576));
     assert_eq!(config.heartbeat, Duration::from_secs(1));
     assert_eq!(config.election, Duration::from_secs(3));
     assert_eq!(config.segment, 16_777_216);

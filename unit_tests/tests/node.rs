@@ -14,7 +14,7 @@ use messages::{
 };
 use servers::founding::{Founder, found, found_cluster};
 use servers::gate::Gate;
-use servers::host::{Batch, Outcome};
+use servers::host::{Batch, NoSnapshot, Outcome};
 use servers::keeping::Keeping;
 use servers::machine::{Applied, Pieces, StateMachine, Unreadable, one_piece};
 use servers::mailbox::Mailbox;
@@ -406,6 +406,37 @@ fn three_nodes_over(network: fn(String, BTreeMap<String, String>) -> Network) {
         assert_eq!(node.status().refused_frames, 0);
         node.shutdown().unwrap();
     }
+}
+
+/// A snapshot that somebody wants is in its folder when it is told, and what the node starts from.
+#[test]
+fn a_snapshot_that_is_wanted_is_in_place_and_started_from() {
+    let cluster = Cluster::found(1);
+    let node = cluster.start(1);
+    for number in 1..=3 {
+        assert_eq!(submit(node.mailbox(), vec![add()]), [number.to_string()]);
+    }
+    let applied = node.status().applied_index;
+    let snapshot = block_on(node.mailbox().snapshot()).unwrap();
+    assert!(snapshot.position.index >= applied, "{snapshot:?} covers {applied}");
+    assert_eq!(node.status().snapshot, Some(snapshot));
+    assert_eq!(block_on(node.mailbox().snapshot()), Ok(snapshot), "nothing was applied since");
+    let files = std::fs::read_dir(cluster.folder.path().join("1")).unwrap();
+    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let snapshots: Vec<String> = names.filter(|name| name.contains("snap")).collect();
+    assert_eq!(snapshots.len(), 1, "{snapshots:?}");
+    assert_eq!(submit(node.mailbox(), vec![add()]), ["4"]);
+    let applied = node.status().applied_index;
+    let snapshot = block_on(node.mailbox().snapshot()).unwrap();
+    assert!(snapshot.position.index >= applied, "{snapshot:?} covers {applied}");
+    let mailbox = node.mailbox().clone();
+    node.shutdown().unwrap();
+    assert_eq!(block_on(mailbox.snapshot()), Err(NoSnapshot::Stopped));
+
+    let node = cluster.start(1);
+    assert_eq!(node.status().snapshot, Some(snapshot));
+    assert_eq!(submit(node.mailbox(), vec![add()]), ["5"]);
+    node.shutdown().unwrap();
 }
 
 /// A peer that asks for a vote: its frame is there at once, but takes a moment to be read.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use door::{Open, open, pipeline, request};
 use messages::LogPosition;
-use servers::host::Outcome;
+use servers::host::{NoSnapshot, Outcome};
 
 /// Replies to a pipeline, their line ends shown as `|`.
 fn replies(client: &mut door::Client<std::net::TcpStream>, lines: &str) -> Vec<String> {
@@ -392,6 +392,15 @@ fn info_says_what_is_so() {
         "raft_commit_index:5",
         "raft_applied_index:4",
         "raft_last_index:6",
+        "raft_log_bytes:88",
+        "raft_log_entries:4",
+        "raft_log_since_snapshot:1",
+        "raft_sessions:3",
+        "raft_session_bytes:30",
+        "raft_waiting_bytes:5",
+        "raft_uncommitted_bytes:6",
+        "raft_in_flight_bytes:7",
+        "raft_reply_bytes:0",
         "raft_members:3",
         "raft_waiting_clients:0",
         "raft_refused_frames:4",
@@ -404,6 +413,28 @@ fn info_says_what_is_so() {
     let one = client.text("info PERSISTENCE");
     assert_eq!(one, "$26\r\n# Persistence\r\nloading:0\r\n\r\n");
     assert_eq!(client.text("info nosuch"), "$0\r\n\r\n");
+}
+
+/// A refusal that certainly had no effect begins as the contract's table of errors has it.
+#[test]
+fn a_snapshot_that_is_wanted_is_told_or_why_there_is_none() {
+    let door = open(|_| {});
+    let mut client = door.connect();
+    let told = "*3\r\n$3\r\n3@2\r\n:4000\r\n$1\r\n1\r\n";
+    assert_eq!(client.text("RAFT.SNAPSHOT"), told);
+    client.send(&pipeline("multi\nset a 1\nraft.snapshot\nexec"));
+    let replies = [client.reply(), client.reply(), client.reply(), client.reply()].concat();
+    let transaction = format!("+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n{told}");
+    assert_eq!(String::from_utf8(replies).unwrap(), transaction);
+    for (why, error) in [
+        (NoSnapshot::NothingApplied, "-TRYAGAIN no snapshot: nothing has been applied yet\r\n"),
+        (NoSnapshot::Stopped, "-CLUSTERDOWN no snapshot: the node is stopping\r\n"),
+    ] {
+        door.script.snapshots.lock().unwrap().push_back(Err(why));
+        assert_eq!(client.text("raft.snapshot"), error);
+    }
+    let arity = "-ERR wrong number of arguments for 'raft.snapshot' command\r\n";
+    assert_eq!(client.text("raft.snapshot now"), arity);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Sessions of the library: a machine of one's own, whose commands take effect once.
+//! Sessions and snapshots of the library, with a machine of one's own.
 
 use raft::{At, Node, Outcome, Pieces, ProposeError, StateMachine, Unreadable, one_piece};
 
@@ -94,5 +94,19 @@ fn a_session_that_never_was_answers_so() {
         let large = nobodys.propose(vec![0; raft::node::MAX_COMMAND + 1]).await;
         assert!(matches!(large, Err(ProposeError::Refused(_))), "{large:?}");
         assert_eq!(sum(&nodes[0]).await, b"0");
+    });
+}
+
+/// One is in place when it is told, whichever node it is.
+#[test]
+fn a_node_takes_a_snapshot_when_it_is_told_to() {
+    on_a_cluster(async |nodes| {
+        for node in nodes {
+            node.propose("abc").await.expect("applied");
+            let applied = node.status().applied_index;
+            let snapshot = node.snapshot().await.expect("something is applied");
+            assert!(snapshot.position.index >= applied, "{snapshot:?} covers {applied}");
+            assert_eq!(node.status().snapshot, Some(snapshot));
+        }
     });
 }

@@ -52,6 +52,7 @@ const COMMANDS: &[&str] = &[
     "raft.do",
     "raft.outcome",
     "raft.session",
+    "raft.snapshot",
     "raft.status",
     "readonly",
     "readwrite",

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,20 +11,20 @@ use anyhow::Context;
 use messages::{LogPosition, NodeId};
 use raft::config::{Config, Transport};
 use raft::doors::resp::{self, Backend, Door};
+use raft::limits::{self, Files};
 use raft::status::{self, Name, Names};
-use servers::host::{Batch, Outcome, Status};
+use servers::host::{Batch, Filled, NoSnapshot, Outcome, Snapshot, Status};
 use servers::machine::StateMachine;
 use servers::mailbox::Mailbox;
 use servers::node::{Network, Node, NodeSettings};
 use servers::run::{self, OnLeadership};
-use servers::server;
 use servers::storage::{Expected, Identity, Options};
 use states::Micros;
 
 use super::listen;
 
-/// A client that takes nothing of its replies for so long is closed.
-const WRITE_STALL: Duration = Duration::from_secs(30);
+/// How long the size of the files may take to be found out.
+const FILES_LIMIT: Duration = Duration::from_millis(100);
 /// How often a stop looks whether the last client has its replies.
 const LAST_CLIENTS: Duration = Duration::from_millis(2);
 
@@ -45,7 +46,9 @@ pub fn start<M: StateMachine + 'static>(
     let door = door_settings(config, identity)?;
     let listener = listen::for_clients(&config.client_listen)?;
     let names = names(config, identity);
-    let doors = move |mailbox| serve_clients(listener, door, Clients { mailbox, names });
+    let (data, segment) = (config.data.clone(), config.segment);
+    let doors =
+        move |mailbox| serve_clients(listener, door, Clients { mailbox, names, data, segment });
     Ok(Node::start(node_settings(config, on_leadership), machine, doors)?)
 }
 
@@ -64,7 +67,7 @@ fn node_settings(config: &Config, on_leadership: OnLeadership) -> NodeSettings {
         network,
         config: config.rules(),
         client_timeout: Micros::from(config.client_timeout),
-        waiting_bytes: server::Settings::default().waiting_bytes,
+        waiting_bytes: usize::try_from(config.max_waiting).unwrap_or(usize::MAX),
         snapshot_bytes: config.snapshot,
         snapshot_rate: config.snapshot_rate,
         on_leadership,
@@ -107,7 +110,7 @@ fn door_settings(config: &Config, identity: &Identity) -> anyhow::Result<resp::S
         port: listen::resolve("client.listen", &config.client_listen)?.port(),
         max_request: usize::try_from(config.max_request).context("max_request")?,
         max_clients: usize::try_from(max_clients).context("max_clients")?,
-        write_stall: WRITE_STALL,
+        write_stall: config.stall,
         clock: run::now,
         wall: run::wall,
     })
@@ -138,6 +141,9 @@ async fn serve_clients(listener: TcpListener, settings: resp::Settings, clients:
 struct Clients {
     mailbox: Mailbox,
     names: Names,
+    data: PathBuf,
+    /// Bytes of one file of the log.
+    segment: u64,
 }
 
 impl Backend for Clients {
@@ -149,11 +155,30 @@ impl Backend for Clients {
         self.mailbox.status()
     }
 
-    fn describe(&self) -> Option<String> {
-        Some(status::status_json(&self.mailbox.status(), &self.names))
+    fn describe(&self, door: &Door, files: Option<Files>) -> Option<String> {
+        let status = self.mailbox.status();
+        let settings = door.settings();
+        let clients = limits::Clients {
+            connected: Filled { used: door.connected() as u64, limit: settings.max_clients as u64 },
+            unsent: door.unsent() as u64,
+            stall: settings.write_stall,
+        };
+        let limits = limits::limits(&status, files, self.segment, clients);
+        Some(status::status_json(&status, &self.names, limits))
+    }
+
+    /// On a thread of its own: a folder may wait for its disk.
+    async fn files(&self) -> Option<Files> {
+        let data = self.data.clone();
+        let files = tokio::task::spawn_blocking(move || Files::of(&data));
+        tokio::time::timeout(FILES_LIMIT, files).await.ok()?.ok()?.ok()
     }
 
     async fn log_tail(&self, count: usize) -> Vec<LogPosition> {
         self.mailbox.log_tail(count).await
+    }
+
+    async fn snapshot(&self) -> Result<Snapshot, NoSnapshot> {
+        self.mailbox.snapshot().await
     }
 }

@@ -12,6 +12,7 @@ pub mod local;
 pub mod run;
 pub mod serve;
 mod signals;
+pub mod snapshot;
 pub mod status;
 
 /// The program's version, and that of the library that it was built with.

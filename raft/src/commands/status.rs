@@ -44,6 +44,9 @@ fn show(cluster: &mut Cluster, options: &options::Status) -> anyhow::Result<()> 
         print::line(serde_json::to_string(&status)?)?;
     } else {
         print::line(table(&status))?;
+        if options.limits {
+            print::line(limits(&status))?;
+        }
     }
     match status.leader {
         Some(_) => Ok(()),
@@ -143,6 +146,23 @@ fn table(status: &ClusterStatus) -> String {
         column.set_cell_alignment(CellAlignment::Right);
     }
     format!("{}\n{}", table.trim_fmt(), summary(status))
+}
+
+/// What the asked node holds, beside what it may.
+fn limits(status: &ClusterStatus) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["holds", "used", "limit", "key", "at the limit"]);
+    for limit in &status.limits {
+        table.add_row([
+            limit.name.replace('_', " "),
+            limit.used_text(),
+            limit.limit_text(),
+            limit.key.clone().unwrap_or_else(|| "-".into()),
+            limit.then.clone(),
+        ]);
+    }
+    format!("\nnode {}\n{}", status.node, table.trim_fmt())
 }
 
 fn summary(status: &ClusterStatus) -> String {

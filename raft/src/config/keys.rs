@@ -160,6 +160,29 @@ pub static KEYS: &[Key] = &[
         show: |config| config.max_clients.to_string(),
     },
     Key {
+        name: "client.max_waiting",
+        short: "client-max-waiting",
+        required: false,
+        comment: "bytes of requests that wait for an answer; what comes beyond is refused",
+        read: |config, value| {
+            config.max_waiting = size(value, 1 << 20..=1 << 40)?;
+            Ok(())
+        },
+        show: |config| quoted(&units::size_text(config.max_waiting)),
+    },
+    Key {
+        name: "client.stall",
+        short: "client-stall",
+        required: false,
+        comment: "a client that takes no byte of its replies for so long is closed",
+        read: |config, value| {
+            let range = Duration::from_millis(100)..=Duration::from_secs(3_600);
+            config.stall = duration(value, range)?;
+            Ok(())
+        },
+        show: |config| show_duration(config.stall),
+    },
+    Key {
         name: "raft.heartbeat",
         short: "heartbeat",
         required: false,
@@ -182,6 +205,28 @@ pub static KEYS: &[Key] = &[
             Ok(())
         },
         show: |config| show_duration(config.election),
+    },
+    Key {
+        name: "raft.max_uncommitted",
+        short: "max-uncommitted",
+        required: false,
+        comment: "bytes of writes that a majority does not hold yet; what comes beyond is refused",
+        read: |config, value| {
+            config.max_uncommitted = size(value, 1 << 20..=1 << 40)?;
+            Ok(())
+        },
+        show: |config| quoted(&units::size_text(config.max_uncommitted)),
+    },
+    Key {
+        name: "raft.max_in_flight",
+        short: "max-in-flight",
+        required: false,
+        comment: "bytes of the log sent to a follower ahead of its answers",
+        read: |config, value| {
+            config.max_in_flight = size(value, 64 << 10..=1 << 30)?;
+            Ok(())
+        },
+        show: |config| quoted(&units::size_text(config.max_in_flight)),
     },
     Key {
         name: "storage.segment",

@@ -77,7 +77,10 @@ pub fn message(choices: &mut Choices, near: &Near, term: Term) -> Message {
             })
         }
         2 => Message::AppendEntriesReply(AppendEntriesReply { outcome: outcome(choices, near) }),
-        3 => Message::HeartbeatReply(HeartbeatReply { round: Round(number(choices, near.round)) }),
+        3 => {
+            let round = Round(number(choices, near.round));
+            Message::HeartbeatReply(HeartbeatReply { round, full: round.0 % 4 == 1 })
+        }
         4 => {
             let proposed = Term(number(choices, term.0.saturating_add(1)));
             let last = position(choices, near.last);
@@ -193,10 +196,12 @@ fn forward(choices: &mut Choices, near: &Near) -> Forward {
 }
 
 fn forward_reply(choices: &mut Choices, near: &Near) -> ForwardReply {
+    let number = number(choices, near.copy);
     let outcome = match choices.below(4) {
         0 => ForwardOutcome::NotAppended(NotAppended::NotLeader),
+        1 if number % 2 == 1 => ForwardOutcome::NotAppended(NotAppended::Full),
         1 => ForwardOutcome::NotAppended(NotAppended::Busy),
         _ => ForwardOutcome::Done((0..choices.below(4)).map(|_| request(choices)).collect()),
     };
-    ForwardReply { number: number(choices, near.copy), outcome }
+    ForwardReply { number, outcome }
 }

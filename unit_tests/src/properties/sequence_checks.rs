@@ -58,7 +58,7 @@ impl Turned {
                 Event::Batch { token, batch } => {
                     turned.asked.push((*token, batch.operations.len()));
                 }
-                Event::Written(_) | Event::Lost(_) | Event::Told(_) => {}
+                Event::Written(_) | Event::Space(_) | Event::Lost(_) | Event::Told(_) => {}
             }
         }
         turned

@@ -342,7 +342,7 @@ impl Node {
                 envelopes.iter().map(|envelope| (*to, envelope.clone()))
             }));
             let rounds = self.rounds.as_mut().expect("an open log");
-            rounds.stage(job).expect("a healthy disk");
+            assert_eq!(rounds.stage(job).expect("a healthy disk"), None, "there is room");
         }
         if !std::mem::take(&mut self.refusing) {
             self.leave(turned.sends.clone());
@@ -418,7 +418,9 @@ fn answer(envelope: &Envelope, wall: u64, choices: &mut Choices) -> Option<Envel
             let outcome = AppendOutcome::Matched(LogIndex(last));
             Message::AppendEntriesReply(AppendEntriesReply { outcome })
         }
-        Message::Heartbeat(beat) => Message::HeartbeatReply(HeartbeatReply { round: beat.round }),
+        Message::Heartbeat(beat) => {
+            Message::HeartbeatReply(HeartbeatReply { round: beat.round, full: false })
+        }
         Message::PreVoteReply(_)
         | Message::RequestVoteReply(_)
         | Message::AppendEntriesReply(_)

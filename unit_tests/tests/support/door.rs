@@ -15,15 +15,18 @@ use messages::{LogIndex, LogPosition, LogTime, NodeId, Operation, SessionId, Ter
 use raft::doors::resp::{Backend, Door, Member, Settings, serve};
 use raft::store::Store;
 use raft::store::arguments::Arguments;
-use servers::host::{Batch, Outcome, PeerStatus, Status};
+use servers::host::{Batch, Filled, NoSnapshot, Outcome, PeerStatus, Snapshot, Status, Usage};
 use servers::machine::{Applied, StateMachine};
 use servers::sessions::Sessions;
-use states::{Role, Time, WallTime};
+use states::{Role, Space, Time, WallTime};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
 
 /// How long a test waits for bytes that should come.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+const SNAPSHOT: Snapshot =
+    Snapshot { position: LogPosition { term: Term(2), index: LogIndex(3) }, bytes: 4_000 };
 
 /// A clock that begins with the first question.
 pub fn clock() -> Time {
@@ -40,6 +43,8 @@ fn wall() -> WallTime {
 pub struct Script {
     /// Outcomes for the next batches, instead of executing them.
     pub outcomes: Mutex<VecDeque<Outcome>>,
+    /// What comes of the next wishes for a snapshot, instead of the one in place.
+    pub snapshots: Mutex<VecDeque<Result<Snapshot, NoSnapshot>>>,
     /// All batches so far.
     pub batches: Mutex<Vec<Seen>>,
     /// A batch that names the key `hold` waits here for a permit.
@@ -105,17 +110,38 @@ impl Backend for Fake {
             durable: LogIndex(6),
             log_base: LogPosition::new(2, 2),
             log_bytes: 88,
-            snapshot: Some((LogPosition::new(3, 2), 4_000)),
+            space: Space::Enough,
+            snapshot: Some(SNAPSHOT),
             peers: [12, 13]
                 .map(|id| PeerStatus { id: NodeId(id), matched: None, heard_ago: None })
                 .to_vec(),
             refused_frames: 4,
+            usage: usage(),
         }
     }
 
     async fn log_tail(&self, count: usize) -> Vec<LogPosition> {
         let all = [4, 5, 6].map(|index| LogPosition::new(index, 3));
         all[all.len().saturating_sub(count)..].to_vec()
+    }
+
+    async fn snapshot(&self) -> Result<Snapshot, NoSnapshot> {
+        self.script.snapshots.lock().unwrap().pop_front().unwrap_or(Ok(SNAPSHOT))
+    }
+}
+
+/// Each number another.
+fn usage() -> Usage {
+    let filled = |used| Filled { used, limit: 1_000 + used };
+    Usage {
+        since_snapshot: filled(1),
+        log: filled(88),
+        log_entries: 4,
+        sessions: filled(3),
+        answers: filled(30),
+        waiting: filled(5),
+        uncommitted: filled(6),
+        in_flight: filled(7),
     }
 }
 
@@ -193,6 +219,7 @@ pub fn open(adjust: impl FnOnce(&mut Settings)) -> Open {
     adjust(&mut settings);
     let script = Arc::new(Script {
         outcomes: Mutex::default(),
+        snapshots: Mutex::default(),
         batches: Mutex::default(),
         hold: Semaphore::new(0),
     });

@@ -78,7 +78,8 @@ mod tests {
     use messages::{LogPosition, NodeId, Term};
 
     use super::*;
-    use states::Role;
+    use servers::host::Usage;
+    use states::{Role, Space};
 
     fn status(role: Role, commit: u64, applied: u64) -> Status {
         Status {
@@ -92,6 +93,8 @@ mod tests {
             durable: LogIndex(commit),
             log_base: LogPosition::ZERO,
             log_bytes: 0,
+            space: Space::Enough,
+            usage: Usage::default(),
             snapshot: None,
             peers: Vec::new(),
             refused_frames: 0,

@@ -9,16 +9,16 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use messages::LogPosition;
 use servers::host::{Batch, Outcome};
 use states::{Micros, Time};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::own::Told;
 use super::replies::{self, Asked, Replies};
 use super::requests::{Requests, Slot};
 use super::session::{Node, Session};
-use super::{Backend, Place};
+use super::{Backend, Door, Place};
 use crate::store::reply;
 
 /// Bytes that are read ahead while a batch is in flight.
@@ -90,6 +90,25 @@ impl Ahead {
     }
 }
 
+/// Bytes of replies on their way to a client, counted until they are gone.
+struct Unsent {
+    door: Rc<Door>,
+    bytes: usize,
+}
+
+impl Unsent {
+    fn count(door: &Rc<Door>, bytes: usize) -> Unsent {
+        door.unsent.update(|unsent| unsent + bytes);
+        Unsent { door: Rc::clone(door), bytes }
+    }
+}
+
+impl Drop for Unsent {
+    fn drop(&mut self) {
+        self.door.unsent.update(|unsent| unsent - self.bytes);
+    }
+}
+
 impl<B: Backend> Connection<B> {
     pub(super) fn new(stream: TcpStream, place: Place, backend: Rc<B>) -> Connection<B> {
         Connection {
@@ -123,11 +142,8 @@ impl<B: Backend> Connection<B> {
             if let Some(Outcome::Done { position: Some(position), .. }) = outcome {
                 self.session.position = Some(position);
             }
-            let log = match self.requests.log_asked() {
-                Some(count) => self.backend.log_tail(count).await,
-                None => Vec::new(),
-            };
-            self.compose(outcome.as_ref(), &log);
+            let told = self.requests.asked().of(&*self.backend).await;
+            self.compose(outcome.as_ref(), &told);
             self.requests.clear();
             let last = self.requests.is_empty() && self.requests.broken.is_some();
             if last {
@@ -210,10 +226,11 @@ impl<B: Backend> Connection<B> {
     }
 
     /// Writes all replies of the batch, in order, into `out`.
-    fn compose(&mut self, outcome: Option<&Outcome>, log: &[LogPosition]) {
+    fn compose(&mut self, outcome: Option<&Outcome>, told: &Told) {
+        let door = &self.place.door;
         let status = || self.backend.status();
-        let describe = || self.backend.describe();
-        let node = Node { door: &self.place.door, status: &status, describe: &describe, log };
+        let describe = |files| self.backend.describe(door, files);
+        let node = Node { door, status: &status, describe: &describe, told };
         let mut replies = Replies::new(outcome);
         let mut executed = self.requests.executed();
         let mut watched = None;
@@ -261,6 +278,7 @@ impl<B: Backend> Connection<B> {
     /// Writes `out`, and reads ahead meanwhile.
     async fn write(&mut self) -> io::Result<()> {
         let stall = self.place.door.settings.write_stall;
+        let _counted = Unsent::count(&self.place.door, self.out.len());
         let mut written = match self.stream.try_write(&self.out) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,

@@ -3,8 +3,9 @@
 
 use std::fmt::Write;
 
+use messages::LogIndex;
 use servers::host::Status;
-use states::{Micros, Role};
+use states::{Micros, Role, Space};
 
 use super::session::{Node, REDIS_VERSION};
 use crate::store::arguments::Arguments;
@@ -103,11 +104,24 @@ fn raft(node: &Node, status: &Status, text: &mut String) -> std::fmt::Result {
     write!(text, "raft_commit_index:{}\r\n", status.commit_index)?;
     write!(text, "raft_applied_index:{}\r\n", status.applied_index)?;
     write!(text, "raft_last_index:{}\r\n", status.last.index)?;
-    let (snapshot, bytes) = status.snapshot.unwrap_or_default();
-    write!(text, "raft_snapshot_index:{}\r\n", snapshot.index)?;
+    let snapshot = status.snapshot;
+    let covered = snapshot.map_or(LogIndex(0), |snapshot| snapshot.position.index);
+    write!(text, "raft_snapshot_index:{covered}\r\n")?;
+    let bytes = snapshot.map_or(0, |snapshot| snapshot.bytes);
     write!(text, "raft_snapshot_bytes:{bytes}\r\n")?;
     write!(text, "raft_log_first_index:{}\r\n", status.log_base.index.next())?;
     write!(text, "raft_log_bytes:{}\r\n", status.log_bytes)?;
+    let full = status.space != Space::Enough;
+    write!(text, "raft_disk_full:{}\r\n", u8::from(full))?;
+    let usage = status.usage;
+    write!(text, "raft_log_entries:{}\r\n", usage.log_entries)?;
+    write!(text, "raft_log_since_snapshot:{}\r\n", usage.since_snapshot.used)?;
+    write!(text, "raft_sessions:{}\r\n", usage.sessions.used)?;
+    write!(text, "raft_session_bytes:{}\r\n", usage.answers.used)?;
+    write!(text, "raft_waiting_bytes:{}\r\n", usage.waiting.used)?;
+    write!(text, "raft_uncommitted_bytes:{}\r\n", usage.uncommitted.used)?;
+    write!(text, "raft_in_flight_bytes:{}\r\n", usage.in_flight.used)?;
+    write!(text, "raft_reply_bytes:{}\r\n", node.door.unsent())?;
     write!(text, "raft_members:{}\r\n", status.peers.len() + 1)?;
     write!(text, "raft_waiting_clients:{}\r\n", node.door.waiting())?;
     write!(text, "raft_refused_frames:{}\r\n", status.refused_frames)?;

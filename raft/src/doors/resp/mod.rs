@@ -7,6 +7,7 @@
 //! - [`transactions`]: what is queued behind `MULTI`, and which keys are watched;
 //! - [`connection`]: reads, submits, answers; one batch at a time;
 //! - [`session`]: what a connection answers by itself; [`info`], [`config`]: two of its answers;
+//! - `own`: what a node says of itself, and its snapshots;
 //! - `once`: commands of sessions, and what came of them;
 //! - [`replies`]: what came of a batch, as RESP.
 
@@ -15,6 +16,7 @@ mod connection;
 mod info;
 mod inline;
 mod once;
+mod own;
 pub mod parser;
 pub mod replies;
 mod requests;
@@ -28,10 +30,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use messages::{LogPosition, NodeId};
-use servers::host::{Batch, Outcome, Status};
+use servers::host::{Batch, NoSnapshot, Outcome, Snapshot, Status};
 use states::{Time, WallTime};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
+
+use crate::limits::Files;
 
 /// Bytes that one read takes at most. One buffer serves all connections.
 const READ: usize = 64 << 10;
@@ -48,8 +52,14 @@ pub trait Backend: 'static {
     fn status(&self) -> Status;
 
     /// The node and its cluster in JSON, for `RAFT.STATUS`, which is nil without it.
-    fn describe(&self) -> Option<String> {
+    fn describe(&self, door: &Door, files: Option<Files>) -> Option<String> {
+        let _ = (door, files);
         None
+    }
+
+    /// What the node's files take, if that can be found out soon.
+    fn files(&self) -> impl Future<Output = Option<Files>> {
+        std::future::ready(None)
     }
 
     /// The positions of the last `count` entries of the node's log, oldest first, for `RAFT.LOG`.
@@ -57,6 +67,10 @@ pub trait Backend: 'static {
         let _ = count;
         std::future::ready(Vec::new())
     }
+
+    /// A snapshot of what the node has applied now, or of more, once it is in place, for
+    /// `RAFT.SNAPSHOT`.
+    fn snapshot(&self) -> impl Future<Output = Result<Snapshot, NoSnapshot>>;
 }
 
 /// How clients reach a node.
@@ -96,6 +110,7 @@ pub struct Door {
     started: Time,
     connected: Cell<usize>,
     waiting: Cell<usize>,
+    unsent: Cell<usize>,
     last_id: Cell<u64>,
     refused: Cell<u64>,
     stopping: Cell<bool>,
@@ -111,6 +126,7 @@ impl Door {
             settings,
             connected: Cell::new(0),
             waiting: Cell::new(0),
+            unsent: Cell::new(0),
             last_id: Cell::new(0),
             refused: Cell::new(0),
             stopping: Cell::new(false),
@@ -127,6 +143,16 @@ impl Door {
     /// Connections whose requests the cluster has not answered yet.
     pub fn waiting(&self) -> usize {
         self.waiting.get()
+    }
+
+    /// Bytes of replies that clients have not taken yet.
+    pub fn unsent(&self) -> usize {
+        self.unsent.get()
+    }
+
+    /// What it was told at start.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// Requests that broke the protocol or a limit.

@@ -7,8 +7,8 @@ use servers::host::Batch;
 use states::Time;
 
 use super::once::Once;
+use super::own::Asked;
 use super::parser::{Parser, Progress, ProtocolError};
-use super::session;
 use super::transactions::{Transaction, Transactions};
 use crate::store::commands::Command;
 
@@ -162,11 +162,16 @@ impl Requests {
         })
     }
 
-    /// How many entries of the log `RAFT.LOG` asks for, at most, if the batch has one.
-    pub fn log_asked(&self) -> Option<usize> {
+    /// What the batch asks of its node.
+    pub fn asked(&self) -> Asked {
+        Asked::by(self.local())
+    }
+
+    /// The connection's own requests, those within transactions included.
+    fn local(&self) -> impl Iterator<Item = &[u8]> {
         let executed = self.executed().flat_map(Transaction::queued);
         let local = self.slots().chain(executed).filter(|(slot, _)| matches!(slot, Slot::Local));
-        local.filter_map(|(_, request)| session::log_asked(request)).max()
+        local.map(|(_, request)| request)
     }
 
     /// The transactions of the batch.

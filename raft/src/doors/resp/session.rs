@@ -6,16 +6,15 @@ use servers::host::Status;
 use states::Role;
 
 use super::once::Once;
-use super::{Door, config, info};
+use super::own::Told;
+use super::{Door, config, info, own};
+use crate::limits::Files;
 use crate::store::arguments::Arguments;
 use crate::store::commands;
 use crate::store::reply::{self, NOT_AN_INTEGER};
 
 /// The Redis whose behaviour this is.
 pub const REDIS_VERSION: &str = "7.0.15";
-
-/// The most entries of the log that `RAFT.LOG` shows.
-const MOST_ENTRIES: usize = 1000;
 
 /// The longest name that a connection can have, bytes.
 const MAX_NAME: usize = 1024;
@@ -86,20 +85,20 @@ pub struct Node<'a> {
     pub door: &'a Door,
     /// The node at this moment.
     pub status: &'a dyn Fn() -> Status,
-    /// The same in JSON, with its cluster.
-    pub describe: &'a dyn Fn() -> Option<String>,
-    /// The end of its log: as much as the batch asks for.
-    pub log: &'a [LogPosition],
+    /// The same in JSON, with its cluster and what its files take.
+    pub describe: &'a dyn Fn(Option<Files>) -> Option<String>,
+    /// What the batch asks for beyond that.
+    pub told: &'a Told,
 }
 
 /// One request.
-struct Call<'a> {
-    node: &'a Node<'a>,
+pub(super) struct Call<'a> {
+    pub node: &'a Node<'a>,
     /// All of it, as the log spells requests.
     request: &'a [u8],
     /// Behind the command's name.
-    arguments: Arguments<'a>,
-    out: &'a mut Vec<u8>,
+    pub arguments: Arguments<'a>,
+    pub out: &'a mut Vec<u8>,
 }
 
 struct Command {
@@ -113,7 +112,7 @@ const fn command(name: &'static str, arity: i32, handler: fn(&mut Session, Call)
     Command { name, arity, handler }
 }
 
-static COMMANDS: [Command; 23] = [
+static COMMANDS: [Command; 24] = [
     command("ping", -1, Session::ping),
     command("echo", 2, Session::echo),
     command("hello", -1, Session::hello),
@@ -132,9 +131,10 @@ static COMMANDS: [Command; 23] = [
     command("discard", 1, Session::done),
     command("watch", -2, Session::done),
     command("unwatch", 1, Session::done),
-    command("raft.status", 1, Session::raft_status),
-    command("raft.position", 1, Session::raft_position),
-    command("raft.log", 2, Session::raft_log),
+    command("raft.status", 1, own::status),
+    command("raft.position", 1, own::position),
+    command("raft.log", 2, own::log),
+    command("raft.snapshot", 1, own::snapshot),
     command("raft.session", -1, Session::raft_once),
     command("raft.do", -1, Session::raft_once),
     command("raft.outcome", -1, Session::raft_once),
@@ -183,18 +183,6 @@ pub fn accepts(request: &[u8]) -> bool {
 /// The command that has this name behind its prefix, in any case.
 fn find(known: &'static [Command], prefix: usize, name: &[u8]) -> Option<&'static Command> {
     known.iter().find(|known| name.eq_ignore_ascii_case(&known.name.as_bytes()[prefix..]))
-}
-
-/// How many entries of the log a request asks for, if it is a `RAFT.LOG`.
-pub fn log_asked(request: &[u8]) -> Option<usize> {
-    let mut arguments = Arguments::decode(request)?;
-    let asks = arguments.len() == 2 && arguments.shift().eq_ignore_ascii_case(b"raft.log");
-    if asks { log_count(arguments.shift()) } else { None }
-}
-
-fn log_count(argument: &[u8]) -> Option<usize> {
-    let count = usize::try_from(reply::parse_decimal(argument)?).ok()?;
-    (1..=MOST_ENTRIES).contains(&count).then_some(count)
 }
 
 impl Session {
@@ -426,31 +414,6 @@ impl Session {
             reply::array(call.out, 0);
         } else {
             self.subcommand("COMMAND", &COMMAND, call);
-        }
-    }
-
-    fn raft_status(&mut self, call: Call) {
-        match (call.node.describe)() {
-            Some(json) => reply::bulk(call.out, json.as_bytes()),
-            None => reply::null(call.out),
-        }
-    }
-
-    fn raft_position(&mut self, call: Call) {
-        match self.position {
-            Some(position) => reply::bulk(call.out, position.to_string().as_bytes()),
-            None => self.protocol.put_null(call.out),
-        }
-    }
-
-    fn raft_log(&mut self, mut call: Call) {
-        let Some(count) = log_count(call.arguments.shift()) else {
-            return reply::error(call.out, "ERR value is out of range, must be 1 to 1000");
-        };
-        let tail = &call.node.log[call.node.log.len().saturating_sub(count)..];
-        reply::array(call.out, tail.len());
-        for position in tail {
-            reply::bulk(call.out, position.to_string().as_bytes());
         }
     }
 
