@@ -322,3 +322,51 @@ fn unreachable(load: &Load, address: SocketAddr, error: &io::Error) -> Failure {
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::super::machine::Processes;
+    use super::super::requests::Operation;
+    use super::*;
+
+    /// Answers each request on one connection; sets `stop` with the tenth answer.
+    fn serve(listener: &TcpListener, stop: &AtomicBool) {
+        let (mut stream, _) = listener.accept().expect("a connection");
+        let mut answers = 0;
+        while stream.read(&mut [0; 1_024]).is_ok_and(|count| count > 0) {
+            answers += 1;
+            stop.fetch_or(answers >= 10, Ordering::Relaxed);
+            stream.write_all(b"+OK\r\n").expect("the load reads to its end");
+        }
+    }
+
+    #[test]
+    fn a_load_ends_when_it_is_to_stop_and_leaves_no_request_unanswered() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let load = Load {
+            addresses: vec![listener.local_addr().expect("bound")],
+            operation: Operation::Set,
+            clients: 1,
+            pipeline: 1,
+            size: 8,
+            keys: 1,
+            time: Duration::from_secs(30),
+            warm_up: Duration::ZERO,
+            rate: None,
+            seed: 1,
+            processes: Processes::default(),
+        };
+        let stop = AtomicBool::new(false);
+        let findings = thread::scope(|scope| {
+            scope.spawn(|| serve(&listener, &stop));
+            run_until(&load, &stop).expect("a server")
+        });
+        assert!(findings.operations >= 9, "{findings:?}");
+        assert_eq!((findings.unanswered, findings.lost.len()), (0, 0), "{findings:?}");
+        assert!(findings.time < load.time, "{findings:?}");
+    }
+}
