@@ -5,6 +5,7 @@
 //! - [`node`]: one state with its replica and its disk;
 //! - [`architecture`]: the rules that the sources themselves must keep;
 //! - [`cluster`]: some nodes, virtual time, queues of messages;
+//! - [`counter`]: a machine that counts;
 //! - [`inputs`]: messages in a line;
 //! - [`notation`]: how a trace reads;
 //! - [`ports`]: ports that no other test has;
@@ -14,6 +15,7 @@
 
 pub mod architecture;
 pub mod cluster;
+pub mod counter;
 pub mod inputs;
 pub mod node;
 pub mod notation;

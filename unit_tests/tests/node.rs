@@ -16,7 +16,6 @@ use servers::founding::{Founder, found, found_cluster};
 use servers::gate::Gate;
 use servers::host::{Batch, NoSnapshot, Outcome};
 use servers::keeping::Keeping;
-use servers::machine::{Applied, Pieces, StateMachine, Unreadable, one_piece};
 use servers::mailbox::Mailbox;
 use servers::node::{Network, Node, NodeSettings, StartError};
 use servers::run::{Driver, Parts, now, wall};
@@ -28,43 +27,11 @@ use servers::transport::{Change, Counts, Lane, Sent, Transport};
 use simulation::SimulatedDisk;
 use states::{Config, Log, Micros, Replica, Role, WallTime};
 use tempfile::TempDir;
+use unit_tests::counter::Counter;
 use unit_tests::ports::Ports;
 
 /// Far more than anything here takes; only a failure waits for it.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Counts commands; a query answers the count.
-#[derive(Default)]
-struct Counter(u64);
-
-impl StateMachine for Counter {
-    fn apply(&mut self, _at: Applied, _command: &[u8], reply: &mut Vec<u8>) {
-        self.0 += 1;
-        reply.extend_from_slice(self.0.to_string().as_bytes());
-    }
-
-    fn query(&self, _query: &[u8], reply: &mut Vec<u8>) {
-        reply.extend_from_slice(self.0.to_string().as_bytes());
-    }
-
-    fn fresh(&self) -> Counter {
-        Counter::default()
-    }
-
-    fn snapshot(&mut self) -> Box<dyn Pieces> {
-        one_piece(self.0.to_le_bytes().to_vec())
-    }
-
-    fn restore(&mut self, piece: &[u8]) -> Result<(), Unreadable> {
-        let number = piece.first_chunk().ok_or(Unreadable("a number of eight bytes"))?;
-        self.0 = u64::from_le_bytes(*number);
-        Ok(())
-    }
-
-    fn digest(&self) -> u64 {
-        self.0
-    }
-}
 
 /// Data folders of a founded cluster, and how its nodes find each other.
 struct Cluster {

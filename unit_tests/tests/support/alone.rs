@@ -4,46 +4,15 @@
 use bytes::Bytes;
 use messages::{Boot, LogIndex, LogPosition, Membership, NodeId, Operation};
 use servers::host::{Batch, Outcome, Token};
-use servers::machine::{Applied, Pieces, StateMachine, Unreadable, one_piece};
 use servers::server::{Event, Server, Settings};
 use servers::sessions::Sessions;
 use servers::snapshots::{Task, Told};
 use servers::storage::keeper::{Keeper, Taken, Whole};
 use simulation::SimulatedDisk;
 use states::{Config, HardState, Log, Micros, Replica, Role, Time, WallTime};
+use unit_tests::counter::Counter;
 
 use crate::keeping::{OWNER, part, snapshot_of};
-
-/// Counts commands.
-#[derive(Default)]
-pub struct Counter(u64);
-
-impl StateMachine for Counter {
-    fn apply(&mut self, _at: Applied, _command: &[u8], reply: &mut Vec<u8>) {
-        self.0 += 1;
-        reply.extend_from_slice(self.0.to_string().as_bytes());
-    }
-
-    fn query(&self, _query: &[u8], _reply: &mut Vec<u8>) {}
-
-    fn fresh(&self) -> Counter {
-        Counter::default()
-    }
-
-    fn snapshot(&mut self) -> Box<dyn Pieces> {
-        one_piece(self.0.to_le_bytes().to_vec())
-    }
-
-    fn restore(&mut self, piece: &[u8]) -> Result<(), Unreadable> {
-        let number = piece.first_chunk().ok_or(Unreadable("a number of eight bytes"))?;
-        self.0 = u64::from_le_bytes(*number);
-        Ok(())
-    }
-
-    fn digest(&self) -> u64 {
-        self.0
-    }
-}
 
 /// The only node of its cluster.
 pub struct Alone {
