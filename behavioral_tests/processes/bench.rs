@@ -92,7 +92,7 @@ fn a_cluster_of_its_own_is_loaded_and_leaves_nothing_behind() {
     let folder = tempfile::tempdir().expect("a folder");
     let made = folder.path().join("made");
     let data = made.to_str().expect("text");
-    for operation in ["set", "incr", "get"] {
+    for operation in ["set", "incr", "get", "do"] {
         let mut arguments = vec!["--cluster", "3", "--data", data, "--op", operation, "-o", "json"];
         arguments.extend(SHORT);
         let output = run(&arguments);
@@ -102,6 +102,7 @@ fn a_cluster_of_its_own_is_loaded_and_leaves_nothing_behind() {
         assert_eq!((&told["nothing"], &told["unanswered"]), (&0.into(), &0.into()), "{told}");
         assert!(told["servers"]["memory_bytes"].as_u64().expect("a number") > 0, "{told}");
         assert!(told["cluster"].as_str().expect("text").contains("3 nodes over zeromq"), "{told}");
+        assert_eq!(told["errors"], serde_json::json!({}), "{told}");
         let latency = &told["latency_us"];
         let figures = ["p50", "p99", "p999", "max"].map(|name| latency[name].as_f64().expect(name));
         assert!(figures[0] > 0.0 && figures.is_sorted(), "{told}");
@@ -176,6 +177,43 @@ fn cost_is_measured_along_its_causes_and_drawn() {
 }
 
 #[test]
+fn snapshots_and_sessions_are_measured_on_nodes_that_have_them() {
+    let only = "once,sessions,snapshot,catchup,time";
+    let output = run(&["growth", "--quick", "--only", only, "-o", "json"]);
+    assert_eq!((output.status.code(), stderr(&output)), (Some(0), ""), "{output:?}");
+    let told = json(&output);
+    let names: Vec<&Value> =
+        told.as_array().expect("a list").iter().map(|one| &one["series"]).collect();
+    assert_eq!(names, ["once", "sessions", "snapshot", "catchup", "time"], "{told}");
+    let points = |at: usize| told[at]["points"].as_array().expect("a list");
+    let figure = |point: &Value, name: &str| point["figures"][name].as_f64().expect(name);
+
+    for pair in points(0).chunks(2) {
+        assert_eq!([&pair[0]["load"], &pair[1]["load"]], ["SET", "RAFT.DO SET"], "{told}");
+        assert_eq!(pair[0]["at"], pair[1]["at"], "{told}");
+        assert!(pair.iter().all(|one| one["sample"]["rate"].as_f64() > Some(0.0)), "{told}");
+    }
+    assert_eq!([0, 1, 2, 3, 4].map(|at| points(at).len()), [8, 2, 1, 1, 8], "{told}");
+    for point in points(1) {
+        let [empty, open, full] = ["empty", "open", "full"].map(|name| figure(point, name));
+        assert!(0.0 < empty && empty <= open && open < full, "{point}");
+    }
+    let keys = 10_000.0;
+    let (snapshot, catchup) = (&points(2)[0], &points(3)[0]);
+    assert!(figure(snapshot, "longest") >= snapshot["sample"]["p99"].as_f64().expect("p99"));
+    assert!(figure(snapshot, "again_read") < figure(snapshot, "again_serves"), "{snapshot}");
+    assert!(figure(catchup, "p99_before") > 0.0 && figure(catchup, "serves") > 0.0, "{catchup}");
+    for point in [snapshot, catchup] {
+        assert!(figure(point, "snapshot_bytes") > 64.0 * keys, "all keys are in it: {point}");
+    }
+    let seconds: Vec<&Value> = points(4).iter().map(|point| &point["cause"]).collect();
+    assert_eq!(seconds, (1..=8).collect::<Vec<u64>>(), "{told}");
+    for point in points(4) {
+        assert!(figure(point, "memory") > 0.0 && figure(point, "disk") > 64.0 * keys, "{point}");
+    }
+}
+
+#[test]
 fn what_was_measured_is_kept_when_descriptors_end_a_series() {
     let program = env!("CARGO_BIN_EXE_raft");
     let script = format!(
@@ -229,7 +267,8 @@ fn a_server_that_cannot_be_reached_is_named() {
 fn wrong_usage_exits_2_and_says_what_was_expected() {
     let none = u32::MAX.to_string();
     for (arguments, line) in [
-        (&["--op", "del"][..], "'del': expected set, incr or get"),
+        (&["--op", "del"][..], "'del': expected set, incr, get or do"),
+        (&["--op", "do", "--pipeline", "65"], "a session has 64 commands under way at most"),
         (&["--clients", "0"], "expected a number from 1 to 1000000"),
         (&["--time", "0"], "expected a time such as 10, 2.5 or 1m"),
         (&["--rate", "nan"], "expected a number of requests a second"),

@@ -102,6 +102,8 @@ pub enum NotAppended {
     NotLeader,
     /// Too many uncommitted bytes wait.
     Busy,
+    /// There is no room on the receiver's disk, or on those of too many others.
+    Full,
 }
 
 impl Content {

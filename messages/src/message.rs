@@ -118,6 +118,8 @@ pub struct HeartbeatReply {
     /// The round of the heartbeat that this answers; zero in the answer to a heartbeat of an older
     /// term, which proves nothing to a leader of this one.
     pub round: Round,
+    /// The sender's disk has no room: it appends no commands.
+    pub full: bool,
 }
 
 /// Says that everything up to an index is here, in a snapshot or in the log: a promise to keep it.

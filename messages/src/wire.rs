@@ -470,6 +470,7 @@ kinds! { ForwardOutcome {
 kinds! { NotAppended {
     1 [] (NotLeader)
     2 [] (Busy)
+    3 [] (Full)
 } }
 
 // A commit index that is not told is zero: it teaches nothing. A round that is not told is zero: it
@@ -484,7 +485,7 @@ kinds! { Message {
         (AppendEntries(AppendEntries { previous, entries, commit }))
     6 [outcome] (AppendEntriesReply(AppendEntriesReply { outcome }))
     7 [round, commit = LogIndex(0)] (Heartbeat(Heartbeat { round, commit }))
-    8 [round] (HeartbeatReply(HeartbeatReply { round }))
+    8 [round, full = false] (HeartbeatReply(HeartbeatReply { round, full }))
     9 [position] (Snapshotted(Snapshotted { position }))
 } }
 

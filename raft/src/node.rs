@@ -311,6 +311,10 @@ pub(crate) async fn submit(
             Err(ProposeError::NotApplied(why))
         }
         Outcome::Busy => Err(ProposeError::NotApplied("too much waits already".to_owned())),
+        Outcome::Full => {
+            let why = "no space left on the disk of the leader, or of too many others";
+            Err(ProposeError::NotApplied(why.to_owned()))
+        }
         Outcome::Uncertain { position } => Err(ProposeError::Unknown(position)),
         Outcome::Stopped => Err(ProposeError::Stopped),
     }

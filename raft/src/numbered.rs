@@ -168,7 +168,7 @@ fn is_uncertain(reply: &Reply) -> bool {
 }
 
 fn is_refused(reply: &Reply) -> bool {
-    let words = ["CLUSTERDOWN", "TRYAGAIN", "LOADING", "READONLY", "MOVED"];
+    let words = ["CLUSTERDOWN", "TRYAGAIN", "LOADING", "READONLY", "MOVED", "OOM"];
     matches!(reply, Reply::Error(text) if words.iter().any(|word| text.starts_with(word)))
 }
 

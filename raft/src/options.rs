@@ -11,7 +11,9 @@ use raft::units;
 use structopt::StructOpt;
 use structopt::clap::AppSettings;
 
-pub use bench::{Bench, Compare, Failover, Fault, Growth, Hosting, Kind, Loading, SERIES};
+pub use bench::{
+    Bench, Compare, Failover, Fault, Growth, Hosting, Kind, Loading, ONLY_NAMED, SERIES,
+};
 
 /// How far a node's port for peers lies above its port for clients.
 pub const PEER_PORT_OFFSET: u16 = 10_000;

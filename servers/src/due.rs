@@ -64,6 +64,7 @@ impl<M: StateMachine> Server<M> {
                 Answer::Appended(position) => self.read_at(id, position.index, AsOf::Applied),
                 Answer::ReadAt(_) | Answer::NotLeader => self.not_appended(id),
                 Answer::Busy => self.reply(id, Outcome::Busy),
+                Answer::Full => self.reply(id, Outcome::Full),
             }
         }
     }

@@ -116,6 +116,7 @@ impl<M: StateMachine> Server<M> {
             // Only the boot that the copy was meant for knows what became of it.
             ForwardOutcome::NotAppended(_) if request.writes && copy.boot != Some(boot) => {}
             ForwardOutcome::NotAppended(NotAppended::Busy) => self.refuse(id, Outcome::Busy),
+            ForwardOutcome::NotAppended(NotAppended::Full) => self.refuse(id, Outcome::Full),
             ForwardOutcome::NotAppended(NotAppended::NotLeader) => {
                 self.take_back(id, from, copy.term)
             }
@@ -218,6 +219,7 @@ pub(crate) fn for_peer(outcome: Outcome, writes: bool) -> Option<ForwardOutcome>
             }
         }
         Outcome::Busy => Some(ForwardOutcome::NotAppended(NotAppended::Busy)),
+        Outcome::Full => Some(ForwardOutcome::NotAppended(NotAppended::Full)),
         Outcome::NoLeader { .. } | Outcome::Stopped => {
             Some(ForwardOutcome::NotAppended(NotAppended::NotLeader))
         }

@@ -37,6 +37,7 @@ impl Display for InputLine<'_> {
             Input::Propose { id, .. } => write!(f, "propose #{}", id.0),
             Input::Blank(id) => write!(f, "blank #{}", id.0),
             Input::Read(id) => write!(f, "read #{}", id.0),
+            Input::Space(space) => write!(f, "space for the log: {space:?}"),
             Input::PeerLost(peer) => write!(f, "lost n{peer}"),
             Input::SnapshotTaken(meta) => write!(f, "snapshot {} in place", meta.position),
             Input::SnapshotPart { from, term, meta, complete } => {
@@ -85,7 +86,10 @@ impl Display for MessageLine<'_> {
             Message::Heartbeat(beat) => {
                 write!(f, "Heartbeat round={} commit={}", beat.round, beat.commit)
             }
-            Message::HeartbeatReply(reply) => write!(f, "HeartbeatReply round={}", reply.round),
+            Message::HeartbeatReply(reply) => {
+                write!(f, "HeartbeatReply round={}", reply.round)?;
+                if reply.full { write!(f, " full") } else { Ok(()) }
+            }
             Message::Snapshotted(reply) => write!(f, "Snapshotted {}", reply.position),
         }
     }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use messages::{LogIndex, LogPosition, NodeId, Operation, Term};
-use states::{Role, Time};
+use states::{Role, Space, Time};
 
 /// Names a batch that a driver gave to its server; the driver's own, never looked into.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,6 +46,9 @@ pub enum Outcome {
     },
     /// Certainly not applied, and never will be: too much waits already.
     Busy,
+    /// Certainly not applied, and never will be: the leader's disk has no room, or those of so many others
+    /// that no quorum would append it.
+    Full,
     /// May have been applied, or may yet be. Never for a batch of only queries.
     Uncertain {
         /// Where it stands in a log that may or may not win, if that is known.
@@ -69,6 +72,8 @@ pub struct Snapshot {
 pub enum NoSnapshot {
     /// Nothing was applied yet.
     NothingApplied,
+    /// There is no room for it on the disk.
+    NoSpace,
     /// The node has stopped, or stops before one is in place.
     Stopped,
 }
@@ -77,6 +82,7 @@ impl fmt::Display for NoSnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             NoSnapshot::NothingApplied => "nothing has been applied yet",
+            NoSnapshot::NoSpace => "no space left on the disk",
             NoSnapshot::Stopped => "the node is stopping",
         })
     }
@@ -107,6 +113,8 @@ pub struct Status {
     pub log_base: LogPosition,
     /// Bytes of the log in memory.
     pub log_bytes: usize,
+    /// What room the disk has for the log.
+    pub space: Space,
     /// The newest snapshot in place.
     pub snapshot: Option<Snapshot>,
     /// The other voters; what is known of them while this node leads.

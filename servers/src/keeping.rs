@@ -136,8 +136,8 @@ impl<M: StateMachine, D: Disk, W: Fn()> Side<M, D, W> {
                 Some(Order::Task(task)) => self.perform(task)?,
                 Some(Order::Restore(whole, fresh)) => self.restore(&whole, fresh)?,
                 None => {
-                    if let Some(whole) = self.keeper.go_on()? {
-                        self.tell(Report::Told(Told::Taken(whole)));
+                    if let Some(taken) = self.keeper.go_on()? {
+                        self.tell(Report::Told(Told::Taken(taken)));
                     }
                 }
             }
@@ -171,7 +171,7 @@ impl<M: StateMachine, D: Disk, W: Fn()> Side<M, D, W> {
 /// If the disk fails.
 pub fn perform<D: Disk>(keeper: &mut Keeper<D>, task: Task) -> Result<Option<Told>, WalError> {
     match task {
-        Task::Take { meta, pieces } => keeper.take(&meta, pieces).map(|()| None),
+        Task::Take { meta, pieces } => Ok(keeper.take(&meta, pieces)?.map(Told::Taken)),
         Task::Store { from, part } => {
             let stored = keeper.store(from, &part)?;
             if let Some(why) = &stored.lost {
@@ -206,7 +206,7 @@ pub fn restored<M: StateMachine, D: Disk>(
         }
         Err(OpenError::Io(error)) => Err(error),
         Err(error) => {
-            warn!("cannot restore a snapshot that was received: {error}");
+            warn!("cannot restore a snapshot that was received: {}", error.of_received());
             Ok(None)
         }
     }

@@ -52,6 +52,7 @@ impl Notices {
             | Decision::Suspects(_)
             | Decision::HeardAgain(_)
             | Decision::MadeWay(_)
+            | Decision::NoSpace
             | Decision::StrangerIgnored(_)
             | Decision::Impossible(..) => None,
         }

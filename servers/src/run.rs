@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use log::{debug, info, warn};
 use messages::{Boot, LogIndex, NodeId};
 use rustix::time::{ClockId, clock_gettime};
-use states::{Time, WallTime};
+use states::{Space, Time, WallTime};
 use tokio::sync::oneshot;
 
 use crate::gate::Gate;
@@ -186,8 +186,13 @@ impl<M: StateMachine + 'static, T: Transport> Driver<M, T> {
         }
     }
 
-    /// What is wanted is perhaps in place.
+    /// What is wanted is perhaps in place, or found no room.
     fn answer_wishes(&mut self) {
+        if self.parts.server.take_found_no_room() {
+            for (_, sender) in self.wishes.drain(..) {
+                let _ = sender.send(Err(NoSnapshot::NoSpace)); // whoever no longer waits need not hear it
+            }
+        }
         let Some(snapshot) = self.parts.server.snapshot() else { return };
         let done = self.wishes.extract_if(.., |(index, _)| *index <= snapshot.position.index);
         for (_, sender) in done {
@@ -293,6 +298,10 @@ impl<T: Transport> Edges for RealEdges<'_, T> {
         let done = self.writer.take()?;
         send_all(self.transport, self.gate, self.boot, &done.promises);
         events.extend(done.written.map(Event::Written));
+        if let Some(space) = done.space {
+            log_space(space);
+            events.push(Event::Space(space));
+        }
         events.extend(done.kept.into_iter().map(|whole| Event::Told(Told::Kept(whole))));
         for (batch, sender) in self.mailbox.take() {
             let token = self.waiting.add(sender);
@@ -316,6 +325,19 @@ impl<T: Transport> Edges for RealEdges<'_, T> {
 
     fn clock(&mut self) -> Moment {
         (now(), wall())
+    }
+}
+
+fn log_space(space: Space) {
+    match space {
+        Space::Enough => info!("there is room for the log"),
+        Space::Full => warn!(
+            "no space left on the disk for another segment of the log: writes are refused until there \
+             is, reads are served"
+        ),
+        Space::Exhausted => {
+            warn!("no space left on the disk for more than some votes: see to it that there is");
+        }
     }
 }
 

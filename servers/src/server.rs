@@ -7,7 +7,7 @@
 
 use messages::{Boot, Content, Envelope, GroupId, LogIndex, LogTime, NodeId, Term};
 use states::{
-    Answer, Effects, Input, Micros, Replica, RequestId, State, Time, Turn, WallTime, WriteId,
+    Answer, Effects, Input, Micros, Replica, RequestId, Space, State, Time, Turn, WallTime, WriteId,
 };
 
 use crate::applier::{Applier, AsOf, Finished};
@@ -83,6 +83,8 @@ pub enum Event {
     },
     /// This write and all earlier ones are durable.
     Written(WriteId),
+    /// What room there is for the log has changed.
+    Space(Space),
     /// The connection to this node was lost; what came over it has been handed in before.
     Lost(NodeId),
     /// What became of work on snapshots.
@@ -342,6 +344,7 @@ impl<M: StateMachine> Server<M> {
                 }
             }
             Event::Written(id) => self.swap(turn, Input::Written(id)),
+            Event::Space(space) => self.swap(turn, Input::Space(space)),
             Event::Lost(peer) => self.swap(turn, Input::PeerLost(peer)),
             Event::Told(told) => self.on_told(turn, told),
         }
@@ -424,6 +427,7 @@ impl<M: StateMachine> Server<M> {
             Answer::ReadAt(index) => self.read_at(id, index, AsOf::Now),
             Answer::NotLeader => self.not_appended(id),
             Answer::Busy => self.refuse(id, Outcome::Busy),
+            Answer::Full => self.refuse(id, Outcome::Full),
         }
     }
 

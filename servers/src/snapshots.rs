@@ -6,6 +6,7 @@ mod pieces;
 
 use std::collections::VecDeque;
 
+use log::warn;
 use messages::{
     Content, LogIndex, LogPosition, NodeId, SnapshotMeta, SnapshotPart, SnapshotPartReply, Term,
 };
@@ -14,7 +15,7 @@ use states::{Input, Micros, Time, Turn};
 use crate::machine::{Pieces, StateMachine};
 use crate::server::Server;
 use crate::storage::Job;
-use crate::storage::keeper::{Stored, Whole};
+use crate::storage::keeper::{Stored, Taken, Whole};
 
 pub(crate) use self::pieces::Marked;
 pub use self::pieces::{Replicated, restore};
@@ -25,6 +26,9 @@ const WINDOW: u64 = 4;
 const REPEAT: Micros = Micros(500_000);
 /// A follower that takes no part for so long is given up.
 const PATIENCE: Micros = Micros(2_000_000);
+
+/// After one that found no room, none is taken for so long.
+const RETRY: Micros = Micros(1_000_000);
 
 /// What the driver is to have done beside the log, by whoever keeps the folder's snapshots.
 pub enum Task {
@@ -63,8 +67,8 @@ pub enum Task {
 /// What became of tasks.
 #[derive(Debug)]
 pub enum Told {
-    /// A snapshot of this node's machine is whole.
-    Taken(Whole),
+    /// A snapshot of this node's machine is whole, or found no room.
+    Taken(Taken),
     /// A part was written, or was not to be.
     Stored {
         /// Who sent it.
@@ -98,6 +102,10 @@ pub(crate) struct Snapshots<M> {
     /// The newest in place, and its bytes.
     newest: Option<(SnapshotMeta, u64)>,
     taking: Option<Taking>,
+    /// None is taken before: the last found no room.
+    retry: Time,
+    /// It did since somebody asked.
+    found_no_room: bool,
     /// One up to here at least is to be taken, whatever the log has grown by.
     wanted: LogIndex,
     /// Parts that came in this turn, and whose they are.
@@ -141,6 +149,8 @@ impl<M> Snapshots<M> {
         Snapshots {
             newest,
             taking: None,
+            retry: Time(0),
+            found_no_room: false,
             wanted: LogIndex(0),
             parts: Vec::new(),
             received: None,
@@ -193,6 +203,11 @@ impl<M: StateMachine> Server<M> {
         (applied > LogIndex(0)).then_some(applied)
     }
 
+    /// Whether one found no room on the disk, since somebody asked.
+    pub fn take_found_no_room(&mut self) -> bool {
+        std::mem::take(&mut self.snapshots.found_no_room)
+    }
+
     /// A leader's part came: the rules say whether it is wanted.
     pub(crate) fn on_snapshot_part(&mut self, turn: &mut Turn, from: NodeId, part: SnapshotPart) {
         let (term, meta) = (part.term, part.meta.clone());
@@ -223,7 +238,14 @@ impl<M: StateMachine> Server<M> {
 
     pub(crate) fn on_told(&mut self, turn: &mut Turn, told: Told) {
         match told {
-            Told::Taken(whole) => {
+            Told::Taken(Taken::NoSpace { why }) => {
+                warn!("no space left for a snapshot: {why}");
+                self.snapshots.taking = None;
+                self.snapshots.retry = self.now + RETRY;
+                self.snapshots.wanted = LogIndex(0); // who wants one is told
+                self.snapshots.found_no_room = true;
+            }
+            Told::Taken(Taken::Whole(whole)) => {
                 self.snapshots.taking = Some(Taking::Whole(whole.clone()));
                 // In its order in the writer's queue: all that it covers is handed out already.
                 self.outbox.jobs.push(Job { keep: Some(whole), ..Job::default() });
@@ -327,7 +349,8 @@ impl<M: StateMachine> Server<M> {
         let newest = self.snapshots.newest().map_or(LogPosition::ZERO, |(position, _)| position);
         let enough = self.applier.logged() >= self.snapshot_due();
         let wanted = self.snapshots.wanted > newest.index;
-        if self.snapshots.taking.is_some() || !(enough || wanted) {
+        if self.snapshots.taking.is_some() || self.now < self.snapshots.retry || !(enough || wanted)
+        {
             return;
         }
         let log = self.replica.log();

@@ -94,6 +94,7 @@ pub fn status(
         durable: replica.log().durable(),
         log_base: replica.log().base(),
         log_bytes: replica.log().bytes(),
+        space: replica.space(),
         snapshot: None,
         peers: peers.map(peer_status).collect(),
         refused_frames: 0,

@@ -121,8 +121,10 @@ pub enum Decision {
     Suspects(NodeId),
     /// It was not.
     HeardAgain(NodeId),
-    /// Who would have stood on a hint lets this one go first.
+    /// Who would have stood on a hint, or whose disk has no room, lets this one go first.
     MadeWay(NodeId),
+    /// The disk has no room: a leader steps down, a follower does not append.
+    NoSpace,
     /// A reply from outside the configuration was dropped.
     StrangerIgnored(NodeId),
     /// Dropped what no honest peer sends.

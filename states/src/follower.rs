@@ -7,7 +7,7 @@ use messages::{
 };
 
 use crate::hint::{self, Experience, Suspicion};
-use crate::{Decision, PreCandidate, Replica, Role, State, Time, Turn, voting};
+use crate::{Decision, PreCandidate, Replica, Role, Space, State, Time, Turn, voting};
 
 /// A follower's own facts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -105,10 +105,12 @@ impl Follower {
     }
 
     /// The connection to a peer was lost. If that is the leader, it is perhaps gone: one hint is
-    /// believed until it is heard again, and then none for a while.
+    /// believed until it is heard again, and then none for a while. Nobody who would have to refuse
+    /// every write stands on a hint.
     pub(crate) fn on_peer_lost(&mut self, replica: &mut Replica, turn: &mut Turn, peer: NodeId) {
         if self.leader() != Some(peer)
             || self.suspicion.is_some()
+            || replica.space != Space::Enough
             || !self.experience.believes(turn.now)
         {
             return;
@@ -185,7 +187,8 @@ impl Follower {
             return;
         }
         replica.commit(turn, heartbeat.commit);
-        let reply = HeartbeatReply { round: heartbeat.round };
+        let full = replica.space != Space::Enough;
+        let reply = HeartbeatReply { round: heartbeat.round, full };
         turn.send(from, replica.term(), Message::HeartbeatReply(reply));
     }
 
@@ -257,7 +260,7 @@ impl Follower {
 
 /// Makes the log equal the leader's up to the request's last entry, if it holds what the request
 /// builds on; takes what it appends out of the request. None for a request that no honest leader
-/// sends.
+/// sends, and for what there is no room for.
 fn splice(
     replica: &mut Replica,
     turn: &mut Turn,
@@ -285,6 +288,10 @@ fn splice(
     }
     let held = request.entries.iter().take_while(|entry| replica.log.holds(entry.position)).count();
     let new = &request.entries[held..];
+    if !new.iter().all(|entry| replica.has_room_for(&entry.payload)) {
+        turn.decide(Decision::NoSpace); // as if it had been lost on the way
+        return None;
+    }
     if let Some(first) = new.first() {
         let last = replica.log.last().index;
         let before = replica.log.time_at(LogIndex(first.position.index.0 - 1));

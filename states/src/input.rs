@@ -10,6 +10,19 @@ pub struct RequestId(pub u64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WriteId(pub u64);
 
+/// What room the disk has for the log. What is written into room that was claimed never finds the disk
+/// full, so that only claiming may fail.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Space {
+    /// Room for what may come.
+    #[default]
+    Enough,
+    /// No more room can be claimed: what is left is kept for votes, and for entries without commands.
+    Full,
+    /// And of that only a little is left, for votes alone.
+    Exhausted,
+}
+
 /// One thing that happens to a state.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Input {
@@ -26,6 +39,8 @@ pub enum Input {
     Timeout,
     /// This write and all earlier ones are durable.
     Written(WriteId),
+    /// What room there is for the log has changed.
+    Space(Space),
     /// The connection to this peer was lost, or its process was started again; all that it said
     /// before has been handed in. A hint: the peer may be there.
     PeerLost(NodeId),
@@ -75,4 +90,7 @@ pub enum Answer {
     NotLeader,
     /// Not appended, and never will be: too many bytes wait to be committed or written.
     Busy,
+    /// Not appended, and never will be: this node's disk has no room, or so many others' that no quorum
+    /// would append it.
+    Full,
 }

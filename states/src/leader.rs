@@ -3,7 +3,7 @@
 //! final state.
 //!
 //! Split by concern: `progress` (one follower's replication), `replicate`, `commit`, `heartbeat`
-//! (rounds and check-quorum), `reads` (read index), `clock` (log time).
+//! (rounds and check-quorum), `reads` (read index), `clock` (log time), `space` (full disks).
 
 mod clock;
 mod commit;
@@ -11,6 +11,7 @@ mod heartbeat;
 mod progress;
 mod reads;
 mod replicate;
+mod space;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -131,7 +132,7 @@ impl Leader {
     /// A heartbeat is due, which `finish` sees to, or no quorum has answered for too long.
     pub(crate) fn on_timeout(self, replica: &mut Replica, turn: &mut Turn) -> State {
         if self.hears_quorum(replica, turn.now) {
-            return State::Leader(self);
+            return self.make_way_if_full(replica, turn);
         }
         // "a leader steps down if an election timeout elapses without a successful round of
         // heartbeats to a majority of its cluster" (thesis, section 6.2).
@@ -149,6 +150,8 @@ impl Leader {
     ) {
         let answer = if only_in.is_some_and(|term| term != replica.term()) {
             Answer::NotLeader
+        } else if !self.can_be_appended(replica, &payload) {
+            Answer::Full
         } else if self.unsettled_bytes > 0
             && self.unsettled_bytes + payload.size() > replica.config.uncommitted_bytes
         {

@@ -56,7 +56,7 @@ pub use candidate::Candidate;
 pub use config::Config;
 pub use effects::{Decision, Effects, HardState, Refusal, Role, Turn, Write};
 pub use follower::Follower;
-pub use input::{Answer, Input, RequestId, WriteId};
+pub use input::{Answer, Input, RequestId, Space, WriteId};
 pub use leader::Leader;
 pub use log::Log;
 pub use pre_candidate::PreCandidate;

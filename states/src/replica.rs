@@ -7,7 +7,7 @@ use messages::{
 use rand::RngExt;
 
 use crate::random::SplitMix64;
-use crate::{Config, Decision, HardState, Log, Micros, Time, Turn, Write, WriteId};
+use crate::{Config, Decision, HardState, Log, Micros, Space, Time, Turn, Write, WriteId};
 
 /// Entries forgotten in one turn at most: each gives memory back, which takes time.
 const FORGOTTEN_A_TURN: usize = 1024;
@@ -27,6 +27,8 @@ pub struct Replica {
     hard_state: HardState,
     /// The newest snapshot on this node's disk.
     snapshot: Option<SnapshotMeta>,
+    /// What room the disk has for the log.
+    pub(crate) space: Space,
     /// Entries up to here are only kept for others.
     covered: LogIndex,
     /// What the next write says of where the log begins.
@@ -54,6 +56,7 @@ impl Replica {
             membership,
             commit_index: snapshot.as_ref().map_or(LogIndex(0), |meta| meta.position.index),
             snapshot,
+            space: Space::Enough,
             covered: log.base().index,
             reset: None,
             log,
@@ -87,6 +90,19 @@ impl Replica {
     /// The newest snapshot on this node's disk.
     pub fn snapshot(&self) -> Option<&SnapshotMeta> {
         self.snapshot.as_ref()
+    }
+
+    /// What room the disk has for the log.
+    pub fn space(&self) -> Space {
+        self.space
+    }
+
+    /// Whether the disk has room for an entry with this payload.
+    pub(crate) fn has_room_for(&self, payload: &Payload) -> bool {
+        match payload {
+            Payload::Blank => self.space <= Space::Full,
+            Payload::Command(_) => self.space == Space::Enough,
+        }
     }
 
     /// Whether this node votes.
@@ -186,12 +202,17 @@ impl Replica {
         turn.effects.write = Some(Write { id, hard_state: self.hard_state, reset, entries });
     }
 
-    /// A time by which to act if no leader is heard: `[election, 1.5 × election)` from now.
+    /// A time by which to act if no leader is heard: `[election, 1.5 × election)` from now. Who has no
+    /// room for writes lets others go first.
     pub(crate) fn election_deadline(&mut self, now: Time) -> Time {
         if self.membership.voters.len() == 1 {
             return now; // nobody to wait for
         }
         let election = self.config.election.0;
+        let now = match self.space {
+            Space::Enough => now,
+            Space::Full | Space::Exhausted => now + self.config.election + self.config.election,
+        };
         now + Micros(self.random.random_range(election..election + (election / 2).max(1)))
     }
 

@@ -45,6 +45,10 @@ impl State {
             }
             Input::Timeout => self.on_timeout(replica, turn),
             Input::Written(id) => self.on_written(replica, turn, id),
+            Input::Space(space) => {
+                replica.space = space;
+                self
+            }
             Input::PeerLost(peer) => self.on_peer_lost(replica, turn, peer),
             Input::SnapshotTaken(meta) => {
                 replica.on_snapshot_taken(meta);
@@ -369,7 +373,7 @@ fn answer_older_term(
             turn.promise(from, own_term, Message::AppendEntriesReply(reply));
         }
         Message::Heartbeat(_) => {
-            let reply = HeartbeatReply { round: Round(0) };
+            let reply = HeartbeatReply { round: Round(0), full: false };
             turn.send(from, own_term, Message::HeartbeatReply(reply));
         }
         Message::PreVoteReply(_)

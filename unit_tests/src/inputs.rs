@@ -114,5 +114,9 @@ pub fn snapshotted(from: u64, term: u64, position: LogPosition) -> Input {
 
 /// The echo of a heartbeat's round.
 pub fn echo(from: u64, term: u64, round: u64) -> Input {
-    message(from, term, Message::HeartbeatReply(HeartbeatReply { round: Round(round) }))
+    message(
+        from,
+        term,
+        Message::HeartbeatReply(HeartbeatReply { round: Round(round), full: false }),
+    )
 }

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use messages::{AppendOutcome, Entry, LogPosition, Message, NodeId, Round, Term};
-use states::{Answer, Decision, Effects, Input};
+use states::{Answer, Decision, Effects, Input, Space};
 
 /// `n1`.
 pub fn node(id: NodeId) -> String {
@@ -42,7 +42,10 @@ pub fn message(message: &Message) -> String {
             }
         },
         Message::Heartbeat(m) => format!("Heartbeat round={} commit={}", m.round, m.commit),
-        Message::HeartbeatReply(m) => format!("HeartbeatReply round={}", m.round),
+        Message::HeartbeatReply(m) => {
+            let full = if m.full { " full" } else { "" };
+            format!("HeartbeatReply round={}{full}", m.round)
+        }
         Message::Snapshotted(m) => format!("Snapshotted {}", m.position),
     }
 }
@@ -66,6 +69,9 @@ pub fn input(input: &Input) -> String {
         }
         Input::Blank(id) => format!("blank #{}", id.0),
         Input::Read(id) => format!("read #{}", id.0),
+        Input::Space(Space::Enough) => "space".to_owned(),
+        Input::Space(Space::Full) => "disk full".to_owned(),
+        Input::Space(Space::Exhausted) => "disk exhausted".to_owned(),
         Input::PeerLost(peer) => format!("lost {}", node(*peer)),
         Input::SnapshotTaken(meta) => format!("snapshot {} in place", meta.position),
         Input::SnapshotPart { from, term, meta, complete } => {
@@ -84,6 +90,7 @@ pub fn answer(answer: &Answer) -> String {
         Answer::ReadAt(index) => format!("read at {index}"),
         Answer::NotLeader => "not leader".to_owned(),
         Answer::Busy => "busy".to_owned(),
+        Answer::Full => "full".to_owned(),
     }
 }
 
@@ -107,6 +114,7 @@ pub fn decision(decision: &Decision) -> String {
         Decision::Unpinned(of) => format!("keeps no more of what {} needs", node(*of)),
         Decision::Snapshotted(from, at) => format!("hears that {} has all up to {at}", node(*from)),
         Decision::Installed(at) => format!("replaces its log by a snapshot up to {at}"),
+        Decision::NoSpace => "has no space".to_owned(),
         Decision::StrangerIgnored(from) => format!("ignores {}: no member", node(*from)),
         Decision::Impossible(from, why) => format!("drops {}'s message: {why}", node(*from)),
     }

@@ -20,6 +20,7 @@
 //! | `restored n2 snapshot=4@3` | a snapshot that it received is restored beside its machine |
 //! | `transfer n2 from=n1 [at=4]` | all parts of n1's newest snapshot, or that up to there, arrive as far as they are wanted, and it is restored |
 //! | `snapshot_failed n1 peer=n2` | the peer took no part of its snapshot for too long |
+//! | `disk n1 full`, `disk n1 exhausted`, `disk n1 free` | what room there is for its log |
 //! | `lost n1 peer=n2` | its connection to that peer is lost |
 //! | `propose n1 [bytes=1] [only_in=3]`, `blank n1`, `read n1` | a request |
 //! | `write n1 [jobs=1]` | its disk does all that it was given, or so many jobs |
@@ -38,7 +39,7 @@ use std::path::Path;
 
 use goldenscript::{ArgumentConsumer, Command, Context};
 use messages::{LogPosition, NodeId, SnapshotMeta, Term};
-use states::{Config, Input, Micros};
+use states::{Config, Input, Micros, Space};
 
 use crate::node::wall;
 use crate::{Cluster, inputs, notation};
@@ -148,6 +149,16 @@ impl Runner {
             "lost" => {
                 let lost = peer(arguments, "peer")?.ok_or("whose connection?")?;
                 cluster.input(node, Input::PeerLost(NodeId(lost)));
+            }
+            "disk" => {
+                let space = arguments.next_pos().ok_or("full, exhausted or free?")?;
+                let space = match space {
+                    "full" => Space::Full,
+                    "exhausted" => Space::Exhausted,
+                    "free" => Space::Enough,
+                    other => return Err(format!("no disk is {other:?}").into()),
+                };
+                cluster.input(node, Input::Space(space));
             }
             "snapshot" => cluster.take_snapshot(node, number(arguments, "at")?),
             "restored" => {

@@ -32,7 +32,8 @@ fn data_that_is_damaged_or_not_ours_is_65() {
     assert_eq!(verdict(OpenError::Damaged(damage.clone())).0, 65);
     assert_eq!(verdict(StartError::Storage(OpenError::Damaged(damage))).0, 65);
     assert_eq!(verdict(OpenError::Empty { file: "n1".into() }).0, 65);
-    assert_eq!(verdict(OpenError::Unsupported { file: "n1".into(), version: 9 }).0, 65);
+    let unsupported = OpenError::Unsupported { file: "n1".into(), version: 9, known: 2 };
+    assert_eq!(verdict(unsupported).0, 65);
 }
 
 #[test]

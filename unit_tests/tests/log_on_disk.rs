@@ -1,6 +1,6 @@
 //! The log on disk in fair weather, on a simulated disk and on real files: what is written is what
-//! is read, promises wait for their sync, a folder knows whose it is. Foul weather is in
-//! `recovery.rs`.
+//! is read, promises wait for their sync. Foul weather is in `recovery.rs` and `damage.rs`, whose
+//! folder it is in `founding.rs`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,15 +10,15 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use messages::{
-    AppendEntriesReply, AppendOutcome, Boot, ClusterId, Content, Entry, Envelope, GroupId, Item,
+    AppendEntriesReply, AppendOutcome, ClusterId, Content, Entry, Envelope, GroupId, Item,
     LogIndex, LogPosition, LogTime, Message, NodeId, Payload, Term,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
-use servers::founding::{Founder, demonstration, found, found_cluster};
+use servers::founding::{demonstration, found};
 use servers::storage::{
-    self, Disk, Done, Expected, FolderDisk, Identity, Job, OpenError, Options, Owner, Rounds,
-    Verdict, Wal, Writer,
+    self, Disk, Done, Expected, FolderDisk, Job, OpenError, Options, Owner, Rounds, Verdict, Wal,
+    Writer,
 };
 use servers::transport::Lane;
 use simulation::{Fate, SimulatedDisk};
@@ -404,223 +404,6 @@ fn a_folder_that_cannot_be_made_is_said_so() {
     assert!(matches!(error, OpenError::Empty { .. }), "{error}");
 }
 
-// Whose folder it is.
-
-fn identity() -> Identity {
-    let members = [(NodeId(10), "n1".to_owned()), (NodeId(20), "n2".to_owned())];
-    Identity { cluster: ClusterId(5), node: NodeId(20), members: BTreeMap::from(members) }
-}
-
-fn expected() -> Expected {
-    Expected { cluster: ClusterId(5), name: "n2".to_owned() }
-}
-
-fn counter(boot: Boot) -> u64 {
-    boot.0 >> 32
-}
-
-#[test]
-fn a_founded_folder_opens_again_and_again_each_time_as_another_boot() {
-    let mut disk = SimulatedDisk::new();
-    found(&mut disk, &identity(), &SMALL, 1).unwrap();
-    disk.crash(|| Fate::Lost);
-    let mut boots = Vec::new();
-    for seed in 2..10 {
-        let opened = storage::open(disk.clone(), &expected(), &SMALL, seed).unwrap();
-        assert_eq!(opened.identity, identity());
-        boots.push(opened.boot);
-        disk.crash(|| Fate::Lost); // the boot was durable
-    }
-    let counters: Vec<u64> = boots.iter().map(|boot| counter(*boot)).collect();
-    assert_eq!(counters, [1, 2, 3, 4, 5, 6, 7, 8]);
-}
-
-/// Whatever a crash leaves of the next boot's slot, the folder opens, and no boot comes twice.
-#[test]
-fn a_torn_slot_falls_back_to_the_other_and_no_boot_comes_twice() {
-    for kept in 0..80 {
-        let mut disk = SimulatedDisk::new();
-        found(&mut disk, &identity(), &SMALL, 1).unwrap();
-        let first = storage::open(disk.clone(), &expected(), &SMALL, 2).unwrap().boot;
-        // The log's head, its sync, the folder's, the slot that was read and its sync, the next slot.
-        disk.fail_after(6, io::ErrorKind::Other);
-        let torn = storage::open(disk.clone(), &expected(), &SMALL, 3);
-        assert!(matches!(torn, Err(OpenError::Io(_))));
-        disk.heal();
-        disk.crash(|| Fate::Torn(kept));
-        let next = storage::open(disk.clone(), &expected(), &SMALL, 4).unwrap().boot;
-        assert!(counter(next) > counter(first), "{kept}");
-        let last = storage::open(disk.clone(), &expected(), &SMALL, 5).unwrap().boot;
-        assert!(counter(last) > counter(next));
-    }
-}
-
-/// A sync that failed leaves a slot that can be read and is not durable. The next start must not
-/// build on it: after a power failure the other slot would be the only one, and the one beside it two
-/// boots behind.
-#[test]
-fn a_slot_whose_sync_failed_is_not_built_upon() {
-    for failing in 0..9 {
-        let mut disk = SimulatedDisk::new();
-        found(&mut disk, &identity(), &SMALL, 1).unwrap();
-        storage::open(disk.clone(), &expected(), &SMALL, 2).unwrap();
-        disk.fail_after(failing, io::ErrorKind::Other);
-        drop(storage::open(disk.clone(), &expected(), &SMALL, 3));
-        disk.heal(); // another process on the same machine
-        let newest = storage::open(disk.clone(), &expected(), &SMALL, 4).unwrap().boot;
-        disk.crash(|| Fate::Lost);
-        for slot in [100, 8192 + 100] {
-            let copy = disk.fork();
-            copy.corrupt("superblock", slot, |bytes| bytes[0] ^= 0x40);
-            let boot = storage::open(copy, &expected(), &SMALL, 5).unwrap().boot;
-            assert!(counter(boot) > counter(newest), "boot {} again", counter(boot));
-        }
-    }
-}
-
-#[test]
-fn a_slot_that_is_lost_is_not_reused_and_both_lost_is_damage() {
-    let mut disk = SimulatedDisk::new();
-    found(&mut disk, &identity(), &SMALL, 1).unwrap();
-    let boots: Vec<u64> = (2..5)
-        .map(|seed| counter(storage::open(disk.clone(), &expected(), &SMALL, seed).unwrap().boot))
-        .collect();
-    assert_eq!(boots, [1, 2, 3]);
-    let slots = [100, 8192 + 100];
-    for slot in slots {
-        let copy = disk.fork();
-        copy.corrupt("superblock", slot, |bytes| bytes[0] ^= 0x40);
-        let boot = storage::open(copy, &expected(), &SMALL, 6).unwrap().boot;
-        assert!(counter(boot) > 3, "boot {} again", counter(boot));
-    }
-    for slot in slots {
-        disk.corrupt("superblock", slot, |bytes| bytes[0] ^= 0x40);
-    }
-    let error = storage::open(disk, &expected(), &SMALL, 7).expect_err("both slots are bad");
-    assert!(matches!(error, OpenError::Damaged(_)), "{error}");
-}
-
-/// A start that found a slot damaged leaves nothing that a second such start could fall behind.
-#[test]
-fn a_slot_that_is_lost_again_and_again_never_brings_a_boot_back() {
-    for lost in [[0, 0, 0], [1, 1, 1], [0, 1, 0], [1, 0, 0]] {
-        let mut disk = SimulatedDisk::new();
-        found(&mut disk, &identity(), &SMALL, 1).unwrap();
-        let mut newest = 0;
-        for (seed, slot) in (2..).zip(lost) {
-            disk.corrupt("superblock", slot * 8192 + 100, |bytes| bytes[0] ^= 0x40);
-            let boot =
-                counter(storage::open(disk.clone(), &expected(), &SMALL, seed).unwrap().boot);
-            assert!(boot > newest, "slots {lost:?}: boot {boot} after {newest}");
-            newest = boot;
-        }
-    }
-}
-
-#[test]
-fn a_folder_of_another_node_or_cluster_is_refused_and_not_changed() {
-    let mut disk = SimulatedDisk::new();
-    found(&mut disk, &identity(), &SMALL, 1).unwrap();
-    let before = disk.contents();
-    for (cluster, name) in [(5, "n1"), (6, "n2")] {
-        let other = Expected { cluster: ClusterId(cluster), name: name.to_owned() };
-        let error = storage::open(disk.clone(), &other, &SMALL, 2).expect_err("another's");
-        let OpenError::Foreign { found, .. } = &error else { panic!("{error}") };
-        assert_eq!(**found, identity());
-        assert!(error.to_string().contains("members n1, n2"), "{error}");
-    }
-    assert_eq!(disk.contents(), before);
-}
-
-#[test]
-fn an_emptied_folder_is_told_from_a_log_that_was_lost() {
-    let empty = storage::open(SimulatedDisk::new(), &expected(), &SMALL, 1);
-    assert!(matches!(empty, Err(OpenError::Empty { .. })));
-    let mut disk = SimulatedDisk::new();
-    found(&mut disk, &identity(), &SMALL, 1).unwrap();
-    for name in disk.list().unwrap() {
-        if name.ends_with(".log") {
-            disk.remove(&name).unwrap();
-        }
-    }
-    let lost = storage::open(disk, &expected(), &SMALL, 1);
-    assert!(matches!(lost, Err(OpenError::Damaged(_))));
-}
-
-/// A founding that is interrupted at any step can be done again; one that is done cannot.
-#[test]
-fn founding_is_all_or_nothing() {
-    for steps in 0..20 {
-        let mut disk = SimulatedDisk::new();
-        disk.fail_after(steps, io::ErrorKind::Other);
-        let founded = found(&mut disk, &identity(), &SMALL, 1).is_ok();
-        disk.heal();
-        let mut lots = steps;
-        disk.crash(|| {
-            lots = (lots * 5 + 3) % 4093;
-            if lots % 2 == 0 { Fate::Kept } else { Fate::Torn(lots % 512) }
-        });
-        match storage::open(disk.clone(), &expected(), &SMALL, 2) {
-            Ok(_) => {
-                let again = found(&mut disk, &identity(), &SMALL, 3);
-                assert!(matches!(again, Err(OpenError::CannotCreate { .. })));
-            }
-            Err(OpenError::Empty { .. }) => {
-                assert!(!founded, "what was founded stays");
-                found(&mut disk, &identity(), &SMALL, 3).expect("founded again");
-                storage::open(disk, &expected(), &SMALL, 4).expect("a founded folder");
-            }
-            Err(error) => panic!("after {steps} steps: {error}"),
-        }
-    }
-}
-
-#[test]
-fn a_log_without_its_superblock_is_not_founded_over() {
-    let mut disk = SimulatedDisk::new();
-    let mut wal = new_wal(disk.clone(), &SMALL);
-    wal.stage(&write(1, 1, None, vec![])).unwrap();
-    wal.sync().unwrap();
-    let error = found(&mut disk, &identity(), &SMALL, 3).expect_err("a log is there");
-    assert!(matches!(error, OpenError::CannotCreate { .. }), "{error}");
-}
-
-#[test]
-fn founding_a_cluster_gives_each_node_its_folder() {
-    let folder = tempfile::tempdir().unwrap();
-    let founders: Vec<Founder> = ["1", "2", "3"]
-        .map(|name| Founder { name: name.to_owned(), folder: folder.path().join(name) })
-        .into();
-    let identities = found_cluster(&founders, &SMALL).unwrap();
-    assert_eq!(identities.len(), 3);
-    for (founder, identity) in founders.iter().zip(&identities) {
-        assert_eq!(identity.name(), founder.name);
-        assert_eq!(identity.members, identities[0].members);
-        assert_eq!(identity.membership().voters.len(), 3);
-        let expected = Expected { cluster: identities[0].cluster, name: founder.name.clone() };
-        let disk = FolderDisk::open(&founder.folder).unwrap();
-        let opened = storage::open(disk, &expected, &SMALL, 5).unwrap();
-        assert_eq!(opened.identity, *identity);
-        assert_eq!(opened.recovered.entries, []);
-    }
-    let again = found_cluster(&founders, &SMALL).expect_err("nothing is written over");
-    assert!(matches!(again, OpenError::CannotCreate { .. }), "{again}");
-}
-
-#[test]
-fn nodes_of_a_demonstration_find_each_other_by_their_ports() {
-    let first = demonstration(&[4000, 3000, 2000], 4000);
-    let second = demonstration(&[2000, 3000, 4000], 3000);
-    assert_eq!(first.cluster, second.cluster);
-    assert_eq!(first.members, second.members);
-    assert_eq!(first.name(), "4000");
-    assert_eq!(second.member("4000"), Some(first.node));
-    assert_ne!(demonstration(&[4000], 4000).cluster, first.cluster);
-    assert_ne!(demonstration(&[4000], 4000).node, first.node);
-    // FNV-1a of "2000", "3000" and "4000", each ended by a zero; worked out apart from the code.
-    assert_eq!(first.cluster, ClusterId(0x4268_CC2A_6D43_9FF2));
-}
-
 // Looking at a folder.
 
 #[test]
@@ -628,8 +411,10 @@ fn inspecting_changes_nothing_and_tells_what_is_there() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("n2");
     let mut disk = FolderDisk::create(&path).unwrap();
-    found(&mut disk, &identity(), &SMALL, 1).unwrap();
-    let mut wal = storage::open(disk, &expected(), &SMALL, 2).unwrap().wal;
+    let identity = demonstration(&[1, 2], 2);
+    let expected = Expected { cluster: identity.cluster, name: "2".to_owned() };
+    found(&mut disk, &identity, &SMALL, 1).unwrap();
+    let mut wal = storage::open(disk, &expected, &SMALL, 2).unwrap().wal;
     for index in 1..=30 {
         wal.stage(&write(index, 3, Some(10), vec![entry(index, 3, 200)])).unwrap();
         wal.sync().unwrap();
@@ -641,7 +426,7 @@ fn inspecting_changes_nothing_and_tells_what_is_there() {
     };
     let before = snapshot();
     let seen = storage::inspect(&FolderDisk::open_read_only(&path).unwrap()).unwrap();
-    assert_eq!(seen.superblock.unwrap().identity, identity());
+    assert_eq!(seen.superblock.unwrap().identity, identity);
     assert_eq!(seen.hard_state, HardState { term: Term(3), voted_for: Some(NodeId(10)) });
     assert_eq!(seen.entries.len(), 30);
     assert_eq!(seen.verdict, Verdict::Whole);

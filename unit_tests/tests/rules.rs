@@ -7,7 +7,7 @@ use unit_tests::{Cluster, inputs, roles};
 
 unit_tests::scripts!("rules":
     rule_1_own_vote rule_2_own_entries rule_3_heartbeats rule_4_silence rule_5_terms
-    rule_6_who_counts rule_7_hints rule_7_flaps rule_8_order rule_14_checks
+    rule_6_who_counts rule_7_hints rule_7_flaps rule_8_order rule_12_space rule_14_checks
 );
 
 fn read_answers(effects: &Effects) -> Vec<(RequestId, Answer)> {

@@ -12,7 +12,7 @@ use servers::keeping;
 use servers::machine::StateMachine;
 use servers::sessions::{Answer, Limits, Sessions};
 use servers::snapshots::Replicated;
-use servers::storage::keeper::{Keeper, Whole};
+use servers::storage::keeper::{Keeper, Taken, Whole};
 use simulation::SimulatedDisk;
 use states::{Log, Micros, RequestId};
 
@@ -101,7 +101,9 @@ impl Replica {
 }
 
 fn written(keeper: &mut Keeper<SimulatedDisk>) -> Whole {
-    std::iter::from_fn(|| Some(keeper.go_on().expect("a healthy disk"))).flatten().next().unwrap()
+    let taken =
+        std::iter::from_fn(|| Some(keeper.go_on().expect("a healthy disk"))).flatten().next();
+    taken.and_then(Taken::whole).expect("there is room")
 }
 
 fn assert_alike(one: &Replica, other: &Replica) {

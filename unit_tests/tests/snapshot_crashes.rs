@@ -9,7 +9,7 @@ use std::io;
 
 use keeping::{Given, OWNER, TINY, at, entries, meta, open, part, snapshot_of, write};
 use messages::{LogPosition, NodeId, Term};
-use servers::storage::keeper::Whole;
+use servers::storage::keeper::{Taken, Whole};
 use servers::storage::{OpenError, Recovered, Wal, WalError};
 use simulation::{Fate, SimulatedDisk};
 use states::HardState;
@@ -145,7 +145,7 @@ impl Witness {
                     keeper.take(&meta(*position), Box::new(Given(pieces.into())))?;
                     let mut whole = None;
                     while whole.is_none() {
-                        whole = keeper.go_on()?;
+                        whole = keeper.go_on()?.and_then(Taken::whole);
                     }
                     self.own.push(*position);
                     self.keep(&mut wal, whole)?;

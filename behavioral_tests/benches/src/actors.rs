@@ -87,7 +87,9 @@ impl Servers {
             return;
         }
         let node = &mut self.nodes[place];
-        jobs.into_iter().for_each(|job| node.disk.stage(job).expect("memory does not fail"));
+        for job in jobs {
+            assert_eq!(node.disk.stage(job).expect("memory does not fail"), None, "there is room");
+        }
         let done = node.disk.sync().expect("memory does not fail");
         node.events.extend(done.written.map(Event::Written));
         self.post(place, &done.promises);

@@ -39,6 +39,10 @@ impl Disk for MemoryDisk {
         Ok(())
     }
 
+    fn prepare(&mut self, _: u64) -> bool {
+        true
+    }
+
     fn write_at(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let mut files = self.files();
         let file = files.get_mut(name).ok_or_else(missing)?;

@@ -196,8 +196,9 @@ mod tests {
             "commit_index",
             "random",
             "hard_state",
-            // There are no snapshots in small worlds: these stay as they begin.
+            // There are no snapshots in small worlds, and disks have room: these stay as they begin.
             "snapshot",
+            "space",
             "covered",
             "reset",
             "handed_out",

@@ -240,6 +240,7 @@ impl<'a> Stage<'a> {
                 | Decision::Unpinned(_)
                 | Decision::Snapshotted(..)
                 | Decision::Installed(_)
+                | Decision::NoSpace
                 | Decision::StrangerIgnored(_)
                 | Decision::Impossible(..) => {}
             }
@@ -296,7 +297,7 @@ impl Stage<'_> {
             }
             Answer::ReadAt(index) => self.read_at(client, &waiting, *index),
             // It never happened, or its outcome stays unknown: no return either way.
-            Answer::NotLeader | Answer::Busy => {
+            Answer::NotLeader | Answer::Busy | Answer::Full => {
                 if waiting.operation == Operation::Read {
                     self.met.add(Mark::ReadRefused);
                 }

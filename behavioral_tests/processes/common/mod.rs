@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 pub mod cluster;
+pub mod load;
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;

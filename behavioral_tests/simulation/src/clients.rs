@@ -187,7 +187,7 @@ impl<W: Workload> Clients<W> {
     ) -> Result<(), Violation> {
         match outcome {
             Outcome::Done { .. } => self.outcomes.done += 1,
-            Outcome::NoLeader { .. } | Outcome::Busy | Outcome::Stopped => {
+            Outcome::NoLeader { .. } | Outcome::Busy | Outcome::Full | Outcome::Stopped => {
                 self.outcomes.refused += 1;
             }
             Outcome::Uncertain { .. } => self.outcomes.uncertain += 1,
@@ -237,7 +237,7 @@ impl<W: Workload> Clients<W> {
                 places = read.iter().map(|(seen, _)| seen.length).collect();
                 Answer::Done(read.into_iter().map(|(_, own)| own).collect())
             }
-            Outcome::NoLeader { .. } | Outcome::Busy | Outcome::Stopped => {
+            Outcome::NoLeader { .. } | Outcome::Busy | Outcome::Full | Outcome::Stopped => {
                 self.outcomes.refused += 1;
                 Answer::Refused
             }
@@ -281,7 +281,7 @@ pub fn check_outcome<M: servers::machine::StateMachine>(
 ) -> Result<(), Violation> {
     match outcome {
         Outcome::Done { replies, .. } => check_replies(asked, replies, checks),
-        Outcome::NoLeader { .. } | Outcome::Busy | Outcome::Stopped => {
+        Outcome::NoLeader { .. } | Outcome::Busy | Outcome::Full | Outcome::Stopped => {
             numbers(asked).try_for_each(|number| checks.on_refused(number))
         }
         Outcome::Uncertain { .. } if numbers(asked).next().is_none() => {

@@ -96,6 +96,15 @@ named! {
         SyncFailed = "sync failed, node stopped",
         /// A disk had no room and its node stopped.
         DiskFull = "disk full, node stopped",
+        /// A leader without room on its disk let another lead.
+        FullLeader = "full disk: leader made way",
+        /// A follower without room did not append.
+        FullFollower = "full disk: follower did not append",
+        /// A client was told that there is no room.
+        FullRefused = "full disk: write refused",
+        /// What was handed to the disk before it was known to be full waited, and was written when there
+        /// was room again.
+        FullWaited = "full disk: write waited for room",
         // Reads.
         /// A read asked before its leader was paused was answered after.
         ReadOverPause = "read confirmed after a pause",
@@ -194,6 +203,8 @@ impl Coverage {
                 Decision::Probing(_) | Decision::SnapshotFailed(_) => self.add(Mark::Probing),
                 Decision::NeedsSnapshot(_) => self.add(Mark::SnapshotNeeded),
                 Decision::Installed(_) => self.add(Mark::SnapshotInstalled),
+                Decision::NoSpace if role == Role::Leader => self.add(Mark::FullLeader),
+                Decision::NoSpace => self.add(Mark::FullFollower),
                 Decision::HeardAgain(_) => self.add(Mark::FalseHint),
                 Decision::MadeWay(_) => self.add(Mark::MadeWay),
                 Decision::Became(new, _) => {

@@ -423,6 +423,14 @@ impl Disk for SimulatedDisk {
         Ok(())
     }
 
+    fn prepare(&mut self, length: u64) -> bool {
+        match self.lock().room {
+            None => true,
+            Some(Room::Bytes(left)) => left >= length,
+            Some(Room::Operations(left)) => left > 0,
+        }
+    }
+
     fn write_at(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let mut platter = self.lock();
         platter.attempt(Operation::Write)?;

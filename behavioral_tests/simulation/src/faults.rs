@@ -43,8 +43,12 @@ impl<W: Workload> World<W> {
             Kind::FailingSync => self.nodes[node].fail_sync(),
             Kind::GrayDisk => self.nodes[node].gray_until(ends),
             Kind::FullDisk => {
-                self.nodes[node].fill_disk(&mut self.random);
-                self.schedule(ends, Event::Free { node });
+                // Nodes may share a disk.
+                let all = self.random.random_bool(0.3);
+                for node in if all { 0..self.nodes.len() } else { node..node + 1 } {
+                    self.nodes[node].fill_disk(&mut self.random);
+                    self.schedule(ends, Event::Free { node });
+                }
             }
             Kind::Clog | Kind::FullQueue => self.stick(kind, node),
             Kind::FlapAtOne | Kind::FlapAtMany => self.flap_at(kind, node),

@@ -79,6 +79,8 @@ pub struct Node<M> {
     woken: Option<u64>,
     /// Its disk was told to fail.
     disk_fails: bool,
+    /// Something was written that had waited for room.
+    waited_for_room: bool,
     /// Its syncs take long until then.
     gray_until: u64,
     /// How far its wall clock was set forward or back, microseconds.
@@ -119,6 +121,8 @@ struct Up<M> {
     /// What a turn left to be done, and the node did not get to.
     undone: VecDeque<Effect>,
     queued: VecDeque<Job>,
+    /// The first of these waits for room on the disk.
+    stalled: bool,
     syncing: bool,
     /// The sync is over, and the node did not get to that.
     sync_waits: bool,

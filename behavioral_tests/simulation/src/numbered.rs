@@ -122,13 +122,15 @@ impl Numbered {
                 self.lose();
                 Ok(None)
             }
-            Outcome::NoLeader { .. } | Outcome::Busy | Outcome::Stopped => match &self.pending {
-                Some(pending) if !pending.lost => {
-                    checks.on_refused(number_of(&pending.command))?;
-                    Ok(Some(Known::Refused))
+            Outcome::NoLeader { .. } | Outcome::Busy | Outcome::Full | Outcome::Stopped => {
+                match &self.pending {
+                    Some(pending) if !pending.lost => {
+                        checks.on_refused(number_of(&pending.command))?;
+                        Ok(Some(Known::Refused))
+                    }
+                    _ => Ok(None),
                 }
-                _ => Ok(None),
-            },
+            }
         }
     }
 

@@ -166,7 +166,7 @@ impl<W: Workload> World<W> {
                     }
                     seen.lines.on_snapshot(whole.meta.position.index);
                 }
-                Event::Written(_) | Event::Lost(_) | Event::Told(_) => {}
+                Event::Written(_) | Event::Space(_) | Event::Lost(_) | Event::Told(_) => {}
             }
         }
         self.nodes[node].lost().for_each(|peer| seen.hearing.on_lost(peer)); // behind all that came

@@ -60,6 +60,7 @@ impl<W: Workload> World<W> {
         for node in 0..self.nodes.len() {
             self.nodes[node].mend_disk();
             self.resume(node)?;
+            self.begin_sync(node)?; // which looks for room
             if !self.nodes[node].is_up() {
                 self.restart(node)?;
             }

@@ -56,6 +56,7 @@ pub(crate) fn describe_mailbox<M: StateMachine>(node: &Node<M>) -> Vec<String> {
             .map(|envelope| format!("{name} ← n{from}{}", content(envelope)))
             .collect(),
         server::Event::Written(id) => vec![format!("{name} ← written w{}", id.0)],
+        server::Event::Space(space) => vec![format!("{name} ← space: {space:?}")],
         server::Event::Lost(peer) => vec![format!("{name} ← lost n{peer}")],
         server::Event::Told(told) => vec![format!("{name} ← {told:?}")],
     };

@@ -164,11 +164,15 @@ impl<W: Workload> World<W> {
         match self.nodes[node].stage(queued) {
             Ok(None) => {}
             Ok(Some(run)) => {
+                if self.nodes[node].take_waited_for_room() {
+                    self.report.coverage.add(Mark::FullWaited);
+                }
                 let longest = match self.nodes[node].is_gray(self.now) {
                     true => LONGEST_SYNC,
                     false => self.trouble.sync.max(21),
                 };
-                let at = self.now + self.random.random_range(20..=longest);
+                let least = if self.nodes[node].is_stalled() { LOOK } else { 20 };
+                let at = self.now + self.random.random_range(least..=longest.max(least));
                 self.schedule(at, Event::Sync { node, run });
             }
             Err(error) => return self.on_disk_error(node, error),
@@ -215,6 +219,9 @@ impl<W: Workload> World<W> {
         Ok(())
     }
 }
+
+/// How soon it is tried again to write what waits for room, microseconds.
+const LOOK: u64 = 50_000;
 
 /// How long a sync of a failing disk may take, microseconds.
 const LONGEST_SYNC: u64 = 2_000_000;

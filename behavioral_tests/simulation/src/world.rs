@@ -223,7 +223,10 @@ impl<W: Workload> World<W> {
             Event::Unstick { link } => self.on_unstick(link),
             Event::Restart { node } => self.restart(node)?,
             Event::Resume { node } => self.resume(node)?,
-            Event::Free { node } => self.nodes[node].free_disk(),
+            Event::Free { node } => {
+                self.nodes[node].free_disk();
+                self.begin_sync(node)?;
+            }
             Event::Keep { node, run } => self.on_keep(node, run)?,
         }
         Ok(())

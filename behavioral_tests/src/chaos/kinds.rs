@@ -7,7 +7,7 @@ use raft::chaos::faults::KINDS;
 pub const DISK_FAILS: &str = "disk fails";
 /// Every sync of a node takes longer.
 pub const DISK_SLOW: &str = "disk slow";
-/// A node's disk becomes full: it must end with 74, and go on when there is room.
+/// A node's disk becomes full: it must go on, without its share of the writes, until there is room.
 pub const DISK_FULL: &str = "disk full";
 /// A node's wall clock jumps.
 pub const CLOCKS: &str = "clocks";

@@ -58,8 +58,9 @@ impl fmt::Display for Report {
         let checked = &self.findings.checked;
         writeln!(f, "operations      {}, in {}", self.load, seconds(self.load.time))?;
         writeln!(f, "faults          {}", faults.collect::<Vec<_>>().join(" · "))?;
-        let Ends { storage, stopped } = self.ends;
+        let Ends { storage, stopped, full } = self.ends;
         writeln!(f, "ends            {storage} by a disk, with 74 · {stopped} by SIGTERM, with 0")?;
+        writeln!(f, "full disks      {full} found no room and went on")?;
         writeln!(f, "without service {} at most", seconds(self.load.longest_gap))?;
         writeln!(f, "healed          {}", self.back.map_or("never".into(), seconds))?;
         writeln!(

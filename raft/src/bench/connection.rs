@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use super::numbering::Numbering;
 use super::replies::{Outcome, Replies};
 use super::requests::Requests;
 use crate::{client, render};
@@ -20,6 +21,10 @@ pub struct Connection {
     pub stream: mio::net::TcpStream,
     pipeline: usize,
     replies: Replies,
+    /// Its session, if its requests are numbered.
+    numbering: Option<Numbering>,
+    /// Bytes of the longest request.
+    longest: usize,
     /// Requests in a row, of which `filled` bytes are to be sent and `sent` are.
     slots: Vec<u8>,
     filled: usize,
@@ -34,7 +39,7 @@ pub struct Connection {
 pub struct Lost(pub String);
 
 impl Connection {
-    /// Connects, and waits for that.
+    /// Connects and, if requests are numbered, opens a session; waits for that.
     pub fn open(
         address: SocketAddr,
         pipeline: usize,
@@ -43,13 +48,19 @@ impl Connection {
     ) -> io::Result<Connection> {
         let stream = TcpStream::connect_timeout(&address, patience)?;
         stream.set_nodelay(true)?;
+        let numbered = requests.are_numbered();
+        let numbering = numbered.then(|| Numbering::open(&stream, patience)).transpose()?;
         stream.set_nonblocking(true)?;
-        let slots = (MOST_BYTES / requests.length()).clamp(1, pipeline);
+        let longest = requests.length() + numbering.as_ref().map_or(0, Numbering::longest);
+        let count = (MOST_BYTES / longest).clamp(1, pipeline);
+        let slots = if numbered { vec![0; longest * count] } else { requests.slots(count) };
         Ok(Connection {
             stream: mio::net::TcpStream::from_std(stream),
             pipeline,
             replies: Replies::default(),
-            slots: requests.slots(slots),
+            numbering,
+            longest,
+            slots,
             filled: 0,
             sent: 0,
             due: VecDeque::with_capacity(pipeline),
@@ -58,14 +69,24 @@ impl Connection {
 
     /// Whether one more request may be added now.
     pub fn has_room(&self) -> bool {
-        self.due.len() < self.pipeline && self.filled < self.slots.len()
+        self.due.len() < self.pipeline && self.filled + self.longest <= self.slots.len()
     }
 
     /// Adds a request that was due at this time; to be sent by [`Connection::flush`].
     pub fn add(&mut self, requests: &mut Requests, due: u64) {
-        let end = self.filled + requests.length();
-        requests.draw(&mut self.slots[self.filled..end]);
-        self.filled = end;
+        let free = &mut self.slots[self.filled..];
+        let length = requests.length();
+        self.filled += match &mut self.numbering {
+            Some(numbering) => {
+                let begin = numbering.spell(free);
+                requests.spell(&mut free[begin..begin + length]);
+                begin + length
+            }
+            None => {
+                requests.draw(&mut free[..length]);
+                length
+            }
+        };
         self.due.push_back(due);
     }
 

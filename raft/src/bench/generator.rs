@@ -9,6 +9,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use mio::event::Event;
@@ -24,6 +25,7 @@ use super::connection::{Connection, Lost};
 use super::descriptors;
 use super::findings::{Findings, Tally};
 use super::machine::{Others, Reading};
+use super::numbering;
 use super::requests::Requests;
 use super::schedule::Schedule;
 use crate::client;
@@ -33,6 +35,8 @@ use crate::exit::{self, Failure};
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long answers are waited for after the end: nodes give one within 2.5 s.
 const GRACE: Duration = Duration::from_secs(4);
+/// How often it is looked whether to stop, at least.
+const LOOK: Duration = Duration::from_millis(50);
 /// One read takes so many bytes at most.
 const BUFFER: usize = 64 << 10;
 /// The timer of an open loop; connections have the tokens from 0.
@@ -44,7 +48,15 @@ const TIMER: Token = Token(usize::MAX);
 /// If a server cannot be reached, or this machine has not what it takes. What goes wrong later is
 /// among the findings.
 pub fn run(load: &Load) -> Result<Findings, Failure> {
-    let mut generator = Generator::new(load)?;
+    run_until(load, &AtomicBool::new(false))
+}
+
+/// The same, but ends before its time when `stop` is set, as soon as it looks: within 50 ms.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_until(load: &Load, stop: &AtomicBool) -> Result<Findings, Failure> {
+    let mut generator = Generator::new(load, stop)?;
     generator
         .run()
         .map_err(|error| Failure::new(exit::FAILED, format!("the load ended: {error}")))?;
@@ -53,6 +65,8 @@ pub fn run(load: &Load) -> Result<Findings, Failure> {
 
 struct Generator<'a> {
     load: &'a Load,
+    /// Whether to end before the time is over.
+    stop: &'a AtomicBool,
     began: Instant,
     requests: Requests,
     /// `None` where one was lost.
@@ -72,8 +86,9 @@ struct Generator<'a> {
 }
 
 impl<'a> Generator<'a> {
-    fn new(load: &'a Load) -> Result<Generator<'a>, Failure> {
+    fn new(load: &'a Load, stop: &'a AtomicBool) -> Result<Generator<'a>, Failure> {
         let cannot = |error: io::Error| Failure::new(exit::FAILED, error.to_string());
+        numbering::allow(load.operation, load.pipeline)?;
         let requests = Requests::new(load.operation, load.keys, load.size, load.seed);
         let poll = Poll::new().map_err(cannot)?;
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
@@ -81,6 +96,7 @@ impl<'a> Generator<'a> {
         let timer = timer.map_err(|error| cannot(error.into()))?;
         let mut generator = Generator {
             load,
+            stop,
             began: Instant::now(),
             connections: connect(load, &requests)?,
             requests,
@@ -139,14 +155,14 @@ impl<'a> Generator<'a> {
         }
     }
 
-    /// Keeps the load up until then, or until all connections are lost.
+    /// Keeps the load up until then, or until it is to stop or all connections are lost.
     fn keep_up(&mut self, events: &mut Events, end: u64) -> io::Result<()> {
         loop {
             let now = self.issue_due(end);
-            if now >= end || self.alive == 0 {
+            if now >= end || self.alive == 0 || self.stop.load(Ordering::Relaxed) {
                 return Ok(());
             }
-            self.wait(events, end - now)?;
+            self.wait(events, (end - now).min(nanos(LOOK)))?;
         }
     }
 
@@ -305,4 +321,52 @@ fn unreachable(load: &Load, address: SocketAddr, error: &io::Error) -> Failure {
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::super::machine::Processes;
+    use super::super::requests::Operation;
+    use super::*;
+
+    /// Answers each request on one connection; sets `stop` with the tenth answer.
+    fn serve(listener: &TcpListener, stop: &AtomicBool) {
+        let (mut stream, _) = listener.accept().expect("a connection");
+        let mut answers = 0;
+        while stream.read(&mut [0; 1_024]).is_ok_and(|count| count > 0) {
+            answers += 1;
+            stop.fetch_or(answers >= 10, Ordering::Relaxed);
+            stream.write_all(b"+OK\r\n").expect("the load reads to its end");
+        }
+    }
+
+    #[test]
+    fn a_load_ends_when_it_is_to_stop_and_leaves_no_request_unanswered() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let load = Load {
+            addresses: vec![listener.local_addr().expect("bound")],
+            operation: Operation::Set,
+            clients: 1,
+            pipeline: 1,
+            size: 8,
+            keys: 1,
+            time: Duration::from_secs(30),
+            warm_up: Duration::ZERO,
+            rate: None,
+            seed: 1,
+            processes: Processes::default(),
+        };
+        let stop = AtomicBool::new(false);
+        let findings = thread::scope(|scope| {
+            scope.spawn(|| serve(&listener, &stop));
+            run_until(&load, &stop).expect("a server")
+        });
+        assert!(findings.operations >= 9, "{findings:?}");
+        assert_eq!((findings.unanswered, findings.lost.len()), (0, 0), "{findings:?}");
+        assert!(findings.time < load.time, "{findings:?}");
+    }
 }

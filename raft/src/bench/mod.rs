@@ -3,7 +3,7 @@
 //! block, and no allocation per request.
 //!
 //! - [`generator`]: keeps the load up over [`connection`]s, which send [`requests`] and skip
-//!   [`replies`]; `schedule`: when requests are due in an open loop;
+//!   [`replies`]; `schedule`: when requests are due in an open loop; [`numbering`]: sessions;
 //! - [`latencies`]: how long requests took; [`findings`]: all that was found;
 //! - [`fill`]: writes what is asked for;
 //! - [`probe`]: how soon writes are taken again after a fault;
@@ -19,6 +19,7 @@ pub mod generator;
 pub mod idle;
 pub mod latencies;
 pub mod machine;
+pub mod numbering;
 pub mod probe;
 pub mod replies;
 pub mod requests;

@@ -1,5 +1,6 @@
 //! The requests of a load, spelt in the Redis protocol. Must never allocate per request: all of one
-//! load are of the same length, so one is spelt once and only the digits of its key change.
+//! load are of the same length, so one is spelt once and only the digits of its key change. What comes
+//! before a command in a session is of its connection (`numbering`).
 
 use rand::RngExt;
 use states::random::SplitMix64;
@@ -19,15 +20,37 @@ pub enum Operation {
     Incr,
     /// `GET key`.
     Get,
+    /// `RAFT.DO session number SET key value`, with a session for each connection.
+    Do,
 }
 
 impl Operation {
+    /// Each of them.
+    pub const ALL: [Operation; 4] =
+        [Operation::Set, Operation::Incr, Operation::Get, Operation::Do];
+
+    /// As the command line names it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Operation::Set => "set",
+            Operation::Incr => "incr",
+            Operation::Get => "get",
+            Operation::Do => "do",
+        }
+    }
+
+    /// Whether it writes values.
+    pub fn has_value(self) -> bool {
+        matches!(self, Operation::Set | Operation::Do)
+    }
+
     /// The command's name.
     pub fn name(self) -> &'static str {
         match self {
             Operation::Set => "SET",
             Operation::Incr => "INCR",
             Operation::Get => "GET",
+            Operation::Do => "RAFT.DO SET",
         }
     }
 
@@ -35,7 +58,7 @@ impl Operation {
     /// writes to.
     fn prefix(self) -> &'static str {
         match self {
-            Operation::Set | Operation::Get => "key:",
+            Operation::Set | Operation::Get | Operation::Do => "key:",
             Operation::Incr => "num:",
         }
     }
@@ -49,6 +72,7 @@ pub struct Requests {
     digits: usize,
     keys: u64,
     random: SplitMix64,
+    numbered: bool,
 }
 
 impl Requests {
@@ -56,20 +80,30 @@ impl Requests {
     pub fn new(operation: Operation, keys: u64, size: usize, seed: u64) -> Requests {
         assert!((1..=MOST_KEYS).contains(&keys), "a number of keys that can be spelt");
         let key = format!("{}{:0DIGITS$}", operation.prefix(), 0);
-        let words = if operation == Operation::Set { 3 } else { 2 };
-        let name = operation.name();
-        let mut template = format!("*{words}\r\n${}\r\n{name}\r\n", name.len());
+        let (array, name) = match operation {
+            Operation::Set => ("*3\r\n", "SET"),
+            Operation::Incr => ("*2\r\n", "INCR"),
+            Operation::Get => ("*2\r\n", "GET"),
+            Operation::Do => ("", "SET"), // its array begins before
+        };
+        let mut template = format!("{array}${}\r\n{name}\r\n", name.len());
         template.push_str(&format!("${}\r\n{key}", key.len()));
         let digits = template.len() - DIGITS;
         template.push_str("\r\n");
-        if operation == Operation::Set {
+        if operation.has_value() {
             template.push_str(&format!("${size}\r\n{}\r\n", value(size)));
         }
         let template = template.into_bytes();
-        Requests { template, digits, keys, random: SplitMix64::new(seed) }
+        let numbered = operation == Operation::Do;
+        Requests { template, digits, keys, random: SplitMix64::new(seed), numbered }
     }
 
-    /// Bytes of a request.
+    /// Whether each request has a number in its connection's session, which is spelt before it.
+    pub fn are_numbered(&self) -> bool {
+        self.numbered
+    }
+
+    /// Bytes of a request, without what numbers it.
     pub fn length(&self) -> usize {
         self.template.len()
     }
@@ -77,6 +111,12 @@ impl Requests {
     /// Room for so many requests in a row, each with some key.
     pub fn slots(&self, count: usize) -> Vec<u8> {
         self.template.repeat(count)
+    }
+
+    /// Spells the next request into a slot, whatever it holds.
+    pub fn spell(&mut self, slot: &mut [u8]) {
+        slot.copy_from_slice(&self.template);
+        self.draw(slot);
     }
 
     /// Gives the request in a slot the next key.
@@ -119,6 +159,16 @@ mod tests {
         assert_eq!(one(Operation::Get, 1, 5), client::request(&["GET", key]));
         assert_eq!(one(Operation::Incr, 1, 5), client::request(&["INCR", "num:000000000000"]));
         assert_eq!(one(Operation::Set, 1, 0), client::request(&["SET", key, ""]));
+    }
+
+    #[test]
+    fn a_write_in_a_session_is_the_same_write() {
+        let mut requests = Requests::new(Operation::Do, 1, 5, 1);
+        let mut slot = vec![b'x'; requests.length()];
+        requests.spell(&mut slot);
+        let plain = one(Operation::Set, 1, 5);
+        assert_eq!(Some(&slot[..]), plain.strip_prefix(b"*3\r\n"));
+        assert!(requests.are_numbered());
     }
 
     #[test]

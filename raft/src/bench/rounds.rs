@@ -43,6 +43,17 @@ impl Sample {
             noisy: findings.usage?.is_noisy(),
         })
     }
+
+    /// It as one that is quoted with another: noisy if either is.
+    #[must_use]
+    pub fn quoted_with(self, other: &Sample) -> Sample {
+        Sample {
+            foreign: self.foreign.max(other.foreign),
+            stolen: self.stolen.max(other.stolen),
+            noisy: self.noisy || other.noisy,
+            ..self
+        }
+    }
 }
 
 /// Both servers within one round; the second may be missing on this machine.
@@ -60,9 +71,9 @@ impl Round {
         !self.ours.noisy && !self.theirs.is_some_and(|theirs| theirs.noisy)
     }
 
-    fn ratio(&self) -> Option<f64> {
-        let theirs = self.theirs?.rate;
-        (theirs > 0.0).then(|| self.ours.rate / theirs)
+    fn ratio(&self, figure: fn(&Sample) -> f64) -> Option<f64> {
+        let theirs = figure(&self.theirs?);
+        (theirs > 0.0).then(|| figure(&self.ours) / theirs)
     }
 }
 
@@ -95,8 +106,10 @@ impl Spread {
 /// What several rounds say.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Verdict {
-    /// Ours over theirs, round by round; `None` if too few rounds were clean, or there is no other.
+    /// Our rate over theirs, round by round; `None` if too few rounds were clean, or there is no other.
     pub ratio: Option<Spread>,
+    /// The same of the CPU for an operation.
+    pub cpu: Option<Spread>,
     /// How many rounds were clean.
     pub clean: usize,
     /// Of so many.
@@ -114,9 +127,13 @@ pub fn verdict(rounds: &[Round], enough: usize) -> Option<Verdict> {
     let clean: Vec<Round> = rounds.iter().copied().filter(Round::is_clean).collect();
     let noisy = clean.len() < enough;
     let told = if noisy { rounds } else { &clean };
-    let ratios: Option<Vec<f64>> = told.iter().map(Round::ratio).collect();
+    let ratio = |figure: fn(&Sample) -> f64| {
+        let ratios: Option<Vec<f64>> = told.iter().map(|round| round.ratio(figure)).collect();
+        ratios.filter(|_| !noisy).and_then(Spread::of)
+    };
     Some(Verdict {
-        ratio: ratios.filter(|_| !noisy).and_then(Spread::of),
+        ratio: ratio(|sample| sample.rate),
+        cpu: ratio(|sample| sample.cpu),
         clean: clean.len(),
         rounds: rounds.len(),
         noisy,
@@ -166,6 +183,24 @@ mod tests {
         let verdict = verdict(&rounds, 3).expect("rounds");
         assert_eq!(verdict.ratio, Some(Spread { median: 0.5, min: 0.5, max: 0.6 }));
         assert_eq!((verdict.ours.rate, verdict.theirs.map(|one| one.rate)), (60.0, Some(100.0)));
+    }
+
+    #[test]
+    fn the_cpu_for_an_operation_has_a_ratio_of_its_own() {
+        let mut costly = round(50.0, 100.0);
+        costly.ours.cpu *= 1.5;
+        let verdict = verdict(&[costly], 1).expect("a round");
+        assert_eq!(verdict.cpu, Some(Spread { median: 1.5, min: 1.5, max: 1.5 }));
+        assert_eq!(super::verdict(&[disturbed(1.0, 1.0)], 1).and_then(|none| none.cpu), None);
+    }
+
+    #[test]
+    fn what_is_quoted_with_a_noisy_one_is_noisy() {
+        let (quiet, noisy) = (sample(50.0, false), sample(70.0, true));
+        assert_eq!(quiet.quoted_with(&quiet), quiet);
+        let both = quiet.quoted_with(&noisy);
+        assert_eq!((both.rate, both.noisy, both.foreign), (50.0, true, 0.5));
+        assert_eq!(noisy.quoted_with(&quiet), noisy);
     }
 
     #[test]

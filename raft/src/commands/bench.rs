@@ -18,7 +18,7 @@ use std::time::Duration;
 use anyhow::Context;
 use raft::bench::machine::{self, Processes};
 use raft::bench::requests::Operation;
-use raft::bench::{Load, fill, generator};
+use raft::bench::{Load, fill, generator, numbering};
 use raft::cluster::Cluster;
 use raft::exit::{self, Failure};
 use raft::print;
@@ -42,6 +42,7 @@ pub fn bench(mut options: options::Bench) -> anyhow::Result<()> {
 }
 
 fn one_load(options: &options::Bench) -> anyhow::Result<()> {
+    numbering::allow(options.loading.operation, options.loading.pipeline)?;
     let ended = match options.cluster {
         Some(nodes) => own_cluster(options, nodes)?,
         None => others(options)?,

@@ -43,7 +43,7 @@ pub fn demo(options: options::Demo) -> anyhow::Result<()> {
     let pace = if options.slow { Pace::Slow } else { Pace::Usual };
     signals::end_at_first().context("cannot wait for signals")?;
     let transport = options.transport.unwrap_or_default();
-    let founding = Founding { nodes, pace, transport, has_links: true, settings: &[] };
+    let founding = Founding { nodes, absent: 0, pace, transport, has_links: true, settings: &[] };
     let cluster = match &options.keep {
         Some(folder) => Cluster::start_in(folder, founding),
         None => Cluster::start(founding, None),

@@ -34,7 +34,8 @@ fn told(reply: &Reply, address: &str) -> Result<String, Failure> {
         },
         Reply::Error(text) if text.starts_with("ERR unknown command") => Err(foreign(address)),
         Reply::Error(text) => {
-            let unavailable = ["CLUSTERDOWN", "TRYAGAIN"].iter().any(|word| text.starts_with(word));
+            let unavailable =
+                ["CLUSTERDOWN", "TRYAGAIN", "OOM"].iter().any(|word| text.starts_with(word));
             let code = if unavailable { exit::UNAVAILABLE } else { exit::FAILED };
             Err(Failure::new(code, format!("{address}: {}", render::plain(text))))
         }

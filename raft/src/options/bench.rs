@@ -98,7 +98,7 @@ pub struct Failover {
 #[derive(Debug, StructOpt)]
 #[structopt(after_help = "EXAMPLE:\n    raft bench growth --only size,idle --plots plots")]
 pub struct Growth {
-    /// Only these series: size, keys, nodes, where, idle, restart [default: all]
+    /// Only these series: size, keys, nodes, where, idle, once, sessions, restart, snapshot, catchup, time (ten minutes) [default: all but time]
     #[structopt(long, value_name = "NAME,...", use_delimiter = true, hide_possible_values = true, possible_values = &SERIES)]
     pub only: Vec<String>,
     /// Shorter loads, and causes that stop earlier
@@ -115,7 +115,13 @@ pub struct Growth {
 }
 
 /// What can grow, in the order in which it is measured.
-pub const SERIES: [&str; 6] = ["size", "keys", "nodes", "where", "idle", "restart"];
+pub const SERIES: [&str; 11] = [
+    "size", "keys", "nodes", "where", "idle", "once", "sessions", "restart", "snapshot", "catchup",
+    "time",
+];
+
+/// Those that take so long that they are measured only when they are named.
+pub const ONLY_NAMED: [&str; 1] = ["time"];
 
 /// What is done to a leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,7 +156,7 @@ pub struct Hosting {
 // What is sent, and how much of it. (A doc comment here would be the help of the subcommand.)
 #[derive(Clone, Debug, StructOpt)]
 pub struct Loading {
-    /// What is asked: set, incr or get
+    /// What is asked: set, incr, get, or do: a SET in a session (ours only)
     #[structopt(long = "op", value_name = "OPERATION", default_value = "set", parse(try_from_str = operation))]
     pub operation: Operation,
     /// Connections
@@ -192,9 +198,9 @@ fn fault(text: &str) -> Result<Fault, String> {
 }
 
 fn operation(text: &str) -> Result<Operation, String> {
-    let all = [Operation::Set, Operation::Incr, Operation::Get];
-    let found = all.into_iter().find(|operation| operation.name().eq_ignore_ascii_case(text));
-    found.ok_or_else(|| format!("'{text}': expected set, incr or get"))
+    let mut all = Operation::ALL.into_iter();
+    let found = all.find(|operation| operation.word().eq_ignore_ascii_case(text));
+    found.ok_or_else(|| format!("'{text}': expected set, incr, get or do"))
 }
 
 /// A million connections, or requests of one, are more than any machine has.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, flock, statvfs};
 
 use super::output::{self, BLOCK, Output};
 use super::{OpenError, WalError};
@@ -40,11 +40,12 @@ pub trait Disk: Send {
 
     /// A new file of `length` zeros, durable before the file has its name (the name is durable
     /// after `sync_dir`). So a file that is shorter than it was made is damaged. Fails if it
-    /// exists.
+    /// exists; without room nothing has changed, and it may be tried again.
     fn create(&mut self, name: &str, length: u64) -> io::Result<()>;
 
-    /// A hint: a file of this length will be created soon. May be ignored.
-    fn prepare(&mut self, _length: u64) {}
+    /// A file of this length will be created soon; whether there seems to be room for it. To be asked
+    /// again from time to time.
+    fn prepare(&mut self, length: u64) -> bool;
 
     /// Overwrites part of an existing file; grows it if the range ends beyond its end.
     fn write_at(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()>;
@@ -77,6 +78,8 @@ const FILL: usize = 1 << 20;
 /// How long a thread that fills rests after each piece: the disk is the log's, and all nodes of a machine
 /// fill at about the same time. A segment is filled in half a second, and lasts longer.
 const REST: Duration = Duration::from_millis(4);
+/// What is left to others of a file system that is nearly full, bytes.
+const SPARED: u64 = 64 << 10;
 /// Files kept open. The log writes to one, and to two while it rolls over.
 const HANDLES: usize = 4;
 
@@ -95,7 +98,8 @@ pub struct FolderDisk {
 struct Preparation {
     length: u64,
     pace: Arc<Pace>,
-    thread: JoinHandle<io::Result<()>>,
+    /// None once it has ended, and the file is there.
+    thread: Option<JoinHandle<io::Result<()>>>,
 }
 
 /// How a thread that fills a file is told to go on.
@@ -117,11 +121,17 @@ impl Pace {
 }
 
 impl Preparation {
-    /// Waits for the thread, which from now on does not rest, or stops.
-    fn end(self, pace: u8) -> bool {
+    /// Waits for the thread, which from now on does not rest, or stops. An error is that of filling.
+    fn end(&mut self, pace: u8) -> io::Result<()> {
+        let Some(thread) = self.thread.take() else { return Ok(()) };
         self.pace.0.store(pace, Ordering::Relaxed);
-        self.thread.thread().unpark();
-        matches!(self.thread.join(), Ok(Ok(())))
+        thread.thread().unpark();
+        thread.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into())) // a panic was printed
+    }
+
+    /// Whether the thread is at work.
+    fn fills(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 }
 
@@ -207,13 +217,25 @@ impl FolderDisk {
 
     /// Waits for the file that was filled ahead; whether it is there.
     fn take_prepared(&mut self, length: u64) -> bool {
-        match self.preparation.take() {
-            Some(preparation) if preparation.length == length => preparation.end(Pace::FAST),
-            other => {
-                self.preparation = other;
-                false
-            }
+        let fits = |preparation: &mut Preparation| preparation.length == length;
+        let Some(mut preparation) = self.preparation.take_if(fits) else { return false };
+        let is_there = preparation.end(Pace::FAST).is_ok();
+        if !is_there {
+            self.remove_unused(&prepared_name(length));
         }
+        is_there
+    }
+
+    /// Removes a file that could not be filled: what it takes others need.
+    fn remove_unused(&self, name: &str) {
+        drop(fs::remove_file(self.folder.join(name))); // the next start removes it otherwise
+    }
+
+    /// Whether the file system says that so many bytes are free. Where it says nothing, trying does.
+    fn has_room(&self, length: u64) -> bool {
+        statvfs(&self.folder).map_or(true, |system| {
+            system.f_bavail.saturating_mul(system.f_frsize) >= length.saturating_add(SPARED)
+        })
     }
 }
 
@@ -257,18 +279,37 @@ impl Disk for FolderDisk {
         }
         let source = if self.take_prepared(length) {
             self.folder.join(prepared_name(length))
-        } else {
-            let source = self.folder.join(format!("{name}{UNFINISHED}"));
-            fill(&source, length, &Pace::new(Pace::FAST))?;
+        } else if self.has_room(length) {
+            let unfinished = format!("{name}{UNFINISHED}");
+            let source = self.folder.join(&unfinished);
+            fill(&source, length, &Pace::new(Pace::FAST))
+                .inspect_err(|_| self.remove_unused(&unfinished))?;
             source
+        } else {
+            return Err(io::ErrorKind::StorageFull.into());
         };
         self.forget_handle(name);
         fs::rename(source, target)
     }
 
-    fn prepare(&mut self, length: u64) {
-        if self.preparation.is_some() {
-            return;
+    fn prepare(&mut self, length: u64) -> bool {
+        if let Some(preparation) = &mut self.preparation {
+            if preparation.fills() {
+                return true;
+            }
+            match preparation.end(Pace::FAST) {
+                Ok(()) => return true,
+                Err(error) => {
+                    let name = prepared_name(preparation.length);
+                    self.preparation = None;
+                    self.remove_unused(&name);
+                    // Any other error is that of whoever needs the file.
+                    return !is_no_space(&error);
+                }
+            }
+        }
+        if !self.has_room(length) {
+            return false;
         }
         let path = self.folder.join(prepared_name(length));
         let pace = Arc::new(Pace::new(Pace::GENTLE));
@@ -277,7 +318,9 @@ impl Disk for FolderDisk {
             .name("fill".to_owned())
             .spawn(move || fill(&path, length, &told));
         // Without a thread the file is filled when it is needed.
-        self.preparation = thread.ok().map(|thread| Preparation { length, pace, thread });
+        self.preparation =
+            thread.ok().map(|thread| Preparation { length, pace, thread: Some(thread) });
+        true
     }
 
     fn write_at(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
@@ -310,12 +353,16 @@ impl Disk for FolderDisk {
 
 impl Drop for FolderDisk {
     fn drop(&mut self) {
-        if let Some(preparation) = self.preparation.take() {
-            let name = prepared_name(preparation.length);
-            preparation.end(Pace::STOP);
-            drop(fs::remove_file(self.folder.join(name))); // the next start would not use it
+        if let Some(mut preparation) = self.preparation.take() {
+            drop(preparation.end(Pace::STOP));
+            self.remove_unused(&prepared_name(preparation.length)); // the next start would not use it
         }
     }
+}
+
+/// Whether an error says that the disk, or what this user may have of it, is full.
+pub(super) fn is_no_space(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 fn prepared_name(length: u64) -> String {

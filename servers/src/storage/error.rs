@@ -8,6 +8,7 @@ use std::sync::Arc;
 use messages::ClusterId;
 
 use super::Identity;
+use super::disk::is_no_space;
 
 /// Why a data folder or its log cannot be opened. Nothing was changed.
 #[derive(Clone, Debug)]
@@ -31,12 +32,14 @@ pub enum OpenError {
     },
     /// Bytes that were promised to be there are not (exit 65).
     Damaged(Damage),
-    /// A newer version wrote it (exit 65).
+    /// Another version of this program wrote it (exit 65).
     Unsupported {
         /// The file.
         file: String,
         /// Its format's version.
         version: u32,
+        /// The only version of this format that this program reads.
+        known: u32,
     },
     /// Another process has the folder open (exit 73).
     Locked {
@@ -90,7 +93,22 @@ pub struct WalError {
     pub error: Arc<io::Error>,
 }
 
+impl OpenError {
+    /// What is wrong with a file that was received: the folder is as it was, whatever it is.
+    pub(crate) fn of_received(&self) -> String {
+        match self {
+            OpenError::Damaged(damage) => damage.to_string(),
+            other => other.to_string(),
+        }
+    }
+}
+
 impl WalError {
+    /// Whether the disk, or what this user may have of it, is full.
+    pub(crate) fn is_full(&self) -> bool {
+        is_no_space(&self.error)
+    }
+
     pub(crate) fn new(file: String, operation: &'static str, error: io::Error) -> WalError {
         WalError { file, operation, error: Arc::new(error) }
     }
@@ -138,10 +156,16 @@ impl fmt::Display for OpenError {
                 "{damage}. Nothing was changed. Look at it with `raft inspect`; this node must not \
                  vote or acknowledge until its folder is put back or rebuilt from its peers"
             ),
-            OpenError::Unsupported { file, version } => write!(
+            OpenError::Unsupported { file, version, known } if version < known => write!(
                 f,
-                "{file} has format version {version}, which this program does not know. Start the \
-                 newer program that wrote it"
+                "{file} has format version {version}, of an older version of this program; this one \
+                 reads {known}. Nothing was changed. Start the program that wrote it; to go on with \
+                 this one, found another cluster and write the keys into it"
+            ),
+            OpenError::Unsupported { file, version, known } => write!(
+                f,
+                "{file} has format version {version}, of a newer version of this program; this one \
+                 reads {known}. Nothing was changed. Start the program that wrote it"
             ),
             OpenError::Locked { folder } => {
                 write!(f, "{folder} is in use by another process. Stop that one first")

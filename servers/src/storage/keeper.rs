@@ -36,6 +36,28 @@ pub struct Stored {
     pub lost: Option<String>,
 }
 
+/// What came of one that was to be taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It is whole.
+    Whole(Whole),
+    /// There was no room for it: what was written of it is gone.
+    NoSpace {
+        /// The system's word.
+        why: String,
+    },
+}
+
+impl Taken {
+    /// The file, if it is whole.
+    pub fn whole(self) -> Option<Whole> {
+        match self {
+            Taken::Whole(whole) => Some(whole),
+            Taken::NoSpace { .. } => None,
+        }
+    }
+}
+
 /// A folder's snapshots under way: one that is taken, one that is received.
 pub struct Keeper<D> {
     disk: D,
@@ -99,12 +121,37 @@ impl<D: Disk> Keeper<D> {
     }
 
     /// Begins to take a snapshot.
-    pub fn take(&mut self, meta: &SnapshotMeta, pieces: Box<dyn Pieces>) -> Result<(), WalError> {
-        let mut draft = self.begin("taken", meta)?;
-        let spelling = Spelling::default();
-        draft.write(&mut self.disk, &spelling.head(self.cluster, meta))?;
-        self.taking = Some(Taking { draft, spelling, pieces });
-        Ok(())
+    ///
+    /// # Errors
+    /// If the disk fails. That it is full only ends this snapshot.
+    pub fn take(
+        &mut self,
+        meta: &SnapshotMeta,
+        pieces: Box<dyn Pieces>,
+    ) -> Result<Option<Taken>, WalError> {
+        let begun = self.begin("taken", meta).and_then(|draft| {
+            let spelling = Spelling::default();
+            let head = spelling.head(self.cluster, meta);
+            let taking = self.taking.insert(Taking { draft, spelling, pieces });
+            taking.draft.write(&mut self.disk, &head)
+        });
+        self.or_no_space(begun.map(|()| None))
+    }
+
+    /// Gives up the snapshot that is being taken, if there is no room for it.
+    fn or_no_space(
+        &mut self,
+        done: Result<Option<Taken>, WalError>,
+    ) -> Result<Option<Taken>, WalError> {
+        match done {
+            Err(error) if error.is_full() => {
+                if let Some(taking) = self.taking.take() {
+                    self.remove(&taking.draft.name)?;
+                }
+                Ok(Some(Taken::NoSpace { why: error.to_string() }))
+            }
+            done => done,
+        }
     }
 
     fn begin(&mut self, kind: &str, meta: &SnapshotMeta) -> Result<Draft, WalError> {
@@ -118,7 +165,15 @@ impl<D: Disk> Keeper<D> {
     }
 
     /// Writes the next piece of the one that is being taken; the file once it is whole.
-    pub fn go_on(&mut self) -> Result<Option<Whole>, WalError> {
+    ///
+    /// # Errors
+    /// If the disk fails. That it is full only ends this snapshot.
+    pub fn go_on(&mut self) -> Result<Option<Taken>, WalError> {
+        let done = self.write_piece();
+        self.or_no_space(done)
+    }
+
+    fn write_piece(&mut self) -> Result<Option<Taken>, WalError> {
         let Some(taking) = &mut self.taking else { return Ok(None) };
         let mut bytes = Vec::new();
         if let Some(piece) = taking.pieces.next() {
@@ -130,7 +185,7 @@ impl<D: Disk> Keeper<D> {
         taking.draft.write(&mut self.disk, &bytes)?;
         taking.draft.sync(&mut self.disk)?;
         self.disk = self.disk.another(); // which keeps no file open that is renamed and removed later
-        Ok(self.taking.take().map(|taking| taking.draft.into_whole()))
+        Ok(self.taking.take().map(|taking| Taken::Whole(taking.draft.into_whole())))
     }
 
     /// Writes a part of one that is received. Parts of another snapshot end the one before; a part that
@@ -140,7 +195,7 @@ impl<D: Disk> Keeper<D> {
     /// If the disk fails. That it is full only loses what was received.
     pub fn store(&mut self, from: NodeId, part: &SnapshotPart) -> Result<Stored, WalError> {
         match self.try_to_store(from, part) {
-            Err(error) if error.error.kind() == io::ErrorKind::StorageFull => {
+            Err(error) if error.is_full() => {
                 self.drop_received()?;
                 Ok(Stored { wanted: 0, whole: None, lost: Some(error.to_string()) })
             }
@@ -179,7 +234,7 @@ impl<D: Disk> Keeper<D> {
             }
             Ok(_) => "it stands for something else than was said".to_owned(),
             Err(OpenError::Io(error)) => return Err(error),
-            Err(error) => error.to_string(),
+            Err(error) => error.of_received(),
         };
         self.receiving = Some((from, draft));
         self.drop_received()?;

@@ -12,7 +12,7 @@ use messages::{ClusterId, Entry, LogIndex, LogPosition, SnapshotMeta, Term};
 use states::HardState;
 
 use super::record::{HEADER, Header, RecordFault, decode_records};
-use super::segment::{HEAD, Head, HeadFault, SegmentId, highest_synced, used};
+use super::segment::{HEAD, Head, HeadFault, SegmentId, VERSION, highest_synced, used};
 use super::{Cut, Damage, Disk, OpenError, Owner, WalError, snapshot};
 
 /// A log as it lies on the disk.
@@ -90,7 +90,7 @@ enum Refused {
     /// No crash leaves this, whatever else the disk says.
     Damage(Damage),
     /// Another version's.
-    Unsupported { file: String, version: u32 },
+    Unsupported(OpenError),
 }
 
 /// Reads the whole log and changes nothing. An error is only what keeps it from being read; damage
@@ -131,10 +131,18 @@ impl Examined {
     /// of it if it does not lead up to the snapshot.
     fn join(&mut self, disk: &impl Disk) {
         let covered = self.snapshot.as_ref().map_or(LogPosition::ZERO, |meta| meta.position);
+        let damage = |position, what| {
+            let file = disk.describe(&snapshot::name(position));
+            Some(Damage { file, offset: 0, what })
+        };
         if self.before.index > covered.index {
-            let name = snapshot::name(self.before);
             let what = "the log begins after a snapshot that is not there";
-            self.damage = Some(Damage { file: disk.describe(&name), offset: 0, what });
+            self.damage = damage(self.before, what);
+            return;
+        }
+        if covered.term > self.hard_state.term {
+            // A term is durable before a snapshot of it comes into its place.
+            self.damage = damage(covered, "the snapshot is of a term above the node's");
             return;
         }
         let place = (covered.index.0 - self.before.index.0) as usize;
@@ -176,9 +184,7 @@ fn examine_log(disk: &impl Disk) -> Result<Examined, OpenError> {
                     reader.log.damage = Some(damage);
                     return Ok(reader.log);
                 }
-                Err(Refused::Unsupported { file, version }) => {
-                    return Err(OpenError::Unsupported { file, version });
-                }
+                Err(Refused::Unsupported(error)) => return Err(error),
             }
         }
         if broken.is_some() {
@@ -245,7 +251,8 @@ impl Reader {
         let head = match Head::decode(bytes, id) {
             Ok(head) => head,
             Err(HeadFault::Unsupported(version)) => {
-                return Err(Refused::Unsupported { file: file.to_owned(), version });
+                let (file, known) = (file.to_owned(), VERSION);
+                return Err(Refused::Unsupported(OpenError::Unsupported { file, version, known }));
             }
             Err(HeadFault::Changed) if self.log.segments.is_empty() || bytes.len() < HEAD => {
                 // The first head was durable before the node had an identity, or the segments before

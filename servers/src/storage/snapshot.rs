@@ -129,7 +129,7 @@ impl<'a, D: Disk> Reader<'a, D> {
         }
         match get_u32(&head, 8) {
             VERSION => {}
-            version => return Err(OpenError::Unsupported { file, version }),
+            version => return Err(OpenError::Unsupported { file, version, known: VERSION }),
         }
         if get_u64(&head, 16) != cluster.0 {
             return Err(damage("the snapshot belongs to another cluster").into());

@@ -136,7 +136,7 @@ impl Superblock {
                 Ok(_) => {}
                 Err(SlotFault::Changed) => {}
                 Err(SlotFault::Unsupported(version)) => {
-                    return Err(OpenError::Unsupported { file, version });
+                    return Err(OpenError::Unsupported { file, version, known: VERSION });
                 }
             }
         }

@@ -7,8 +7,9 @@
 use std::collections::VecDeque;
 
 use messages::{ClusterId, Entry, LogIndex, LogPosition, NodeId, SnapshotMeta};
-use states::{HardState, Write, WriteId};
+use states::{HardState, Space, Write, WriteId};
 
+use super::disk::is_no_space;
 use super::keeper::{Keeper, Whole};
 use super::record::{self, ALIGNMENT, HEADER, Header};
 use super::recovery::{self, Examined, Segment};
@@ -241,6 +242,10 @@ impl<D: Disk> Wal<D> {
 
     /// Writes one batch. It is durable when a later `sync` has returned, and until then may be
     /// found whole or not at all.
+    ///
+    /// # Errors
+    /// Where there is no room to be claimed for the batch, nothing was written, the log is usable, and
+    /// the same may be tried again. Any other is final.
     pub fn stage(&mut self, write: &Write) -> Result<(), WalError> {
         assert!(write.hard_state.term >= self.hard_state.term, "the term never falls");
         let last = write.reset.unwrap_or(self.last);
@@ -367,7 +372,7 @@ impl<D: Disk> Wal<D> {
         if buffer.capacity() <= KEPT_BUFFER {
             self.buffer = buffer;
         }
-        self.prepare_segment();
+        self.space(); // which has the next segment made in time
         Ok(())
     }
 
@@ -385,23 +390,38 @@ impl<D: Disk> Wal<D> {
             last: self.last,
         };
         let name = id.name();
-        self.disk.create(&name, head.length).map_err(|error| self.fail(&name, "create", error))?;
+        self.disk.create(&name, head.length).map_err(|error| match is_no_space(&error) {
+            true => self.error(&name, "claim room for", error),
+            false => self.fail(&name, "create", error),
+        })?;
         self.left.push(self.segment.id);
         self.row.push_back((id, LogIndex(0)));
         self.segment = Segment { id, base: head.base, length: head.length, end: 0 };
         Ok(head.encode(id))
     }
 
-    /// Has the next segment made ahead of need, once half of this one is used.
-    fn prepare_segment(&mut self) {
-        if self.segment.end > self.segment.length / 2 {
-            self.disk.prepare(segment_length(self.options.segment, 0));
+    /// What room there is for the log. The next segment is made ahead of need, once half of this one is
+    /// used; if it cannot be, the other half is what is left.
+    pub fn space(&mut self) -> Space {
+        let Segment { length, end, .. } = self.segment;
+        let left = length - end;
+        if left >= length / 2 || self.disk.prepare(segment_length(self.options.segment, 0)) {
+            Space::Enough
+        } else if left >= length / 8 {
+            Space::Full
+        } else {
+            Space::Exhausted
         }
     }
 
     fn sync_segment(&mut self, id: SegmentId) -> Result<(), WalError> {
         let name = id.name();
         self.disk.sync(&name).map_err(|error| self.fail(&name, "sync", error))
+    }
+
+    /// Whether nothing but room was missing so far.
+    pub fn is_usable(&self) -> bool {
+        self.failed.is_none()
     }
 
     fn check_usable(&self) -> Result<(), WalError> {

@@ -1,14 +1,15 @@
 //! The thread that owns the log, so that neither heartbeats nor reads ever wait for a disk. Must
 //! never hand back a promise before the writes it rests on are durable, and never try again what
-//! failed.
+//! failed. A full disk is no failure but a slow disk: what finds no room waits for it, in order.
 
+use std::collections::VecDeque;
 use std::mem;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use messages::{Envelope, NodeId};
-use states::{Write, WriteId};
+use states::{Space, Write, WriteId};
 
 use super::keeper::Whole;
 use super::{Disk, Wal, WalError};
@@ -34,18 +35,22 @@ pub struct Done {
     pub written: Option<WriteId>,
     /// These snapshots are in place.
     pub kept: Vec<Whole>,
+    /// What room there is for the log, if that has changed.
+    pub space: Option<Space>,
 }
 
 impl Done {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.promises.is_empty() && self.written.is_none() && self.kept.is_empty()
+        let Done { promises, written, kept, space } = self;
+        promises.is_empty() && written.is_none() && kept.is_empty() && space.is_none()
     }
 
     fn add(&mut self, later: Done) {
         self.promises.extend(later.promises);
         self.kept.extend(later.kept);
         self.written = later.written.or(self.written);
+        self.space = later.space.or(self.space);
     }
 }
 
@@ -55,42 +60,68 @@ pub struct Rounds<D: Disk> {
     wal: Wal<D>,
     /// What the next sync releases.
     staged: Done,
+    /// As last told.
+    space: Space,
+    /// A job found no room; the next are not to be tried before it.
+    stalled: bool,
 }
 
 impl<D: Disk> Rounds<D> {
     /// A writer over an open log.
     pub fn new(wal: Wal<D>) -> Rounds<D> {
-        Rounds { wal, staged: Done::default() }
+        Rounds { wal, staged: Done::default(), space: Space::Enough, stalled: false }
     }
 
-    /// Writes a job's batch; its promises wait for `sync`.
-    pub fn stage(&mut self, job: Job) -> Result<(), WalError> {
-        if let Some(whole) = job.keep {
+    /// Writes a job's batch; its promises wait for `sync`. Gives back what found no room: that is to be
+    /// tried again later, before all other jobs.
+    pub fn stage(&mut self, mut job: Job) -> Result<Option<Job>, WalError> {
+        if let Some(whole) = job.keep.take() {
             self.wal.keep(&whole)?;
             self.staged.kept.push(whole);
         }
         if let Some(write) = &job.write {
-            self.wal.stage(write)?;
+            let staged = self.wal.stage(write);
+            self.stalled = staged.is_err() && self.wal.is_usable();
+            if self.stalled {
+                return Ok(Some(job));
+            }
+            staged?;
             self.staged.written = Some(write.id);
         }
         self.staged.promises.extend(job.promises);
-        Ok(())
+        Ok(None)
     }
 
     /// Makes all that was staged durable, and releases what waited for it.
     pub fn sync(&mut self) -> Result<Done, WalError> {
         self.wal.sync()?;
+        let space = if self.stalled { Space::Exhausted } else { self.wal.space() };
+        if mem::replace(&mut self.space, space) != space {
+            self.staged.space = Some(space);
+        }
         Ok(mem::take(&mut self.staged))
     }
 
-    /// To be called when there was no work for [`IDLE`]: proves the last batch. Syncs.
+    /// Whether room is awaited: `sync` is to be called from time to time, though there is no job.
+    pub fn awaits_room(&self) -> bool {
+        self.space != Space::Enough
+    }
+
+    /// To be called when there was no work for [`IDLE`]: proves the last batch, if there is room for
+    /// what proves it. Syncs.
     pub fn mark(&mut self) -> Result<(), WalError> {
-        self.wal.mark().map(|_| ())
+        match self.wal.mark() {
+            Err(_) if self.wal.is_usable() => Ok(()),
+            marked => marked.map(|_| ()),
+        }
     }
 }
 
 /// After this long without work the last batch is proven.
 pub const IDLE: Duration = Duration::from_millis(50);
+
+/// While room is awaited it is looked for as often.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// The writer's thread, as the node's thread sees it.
 #[derive(Debug)]
@@ -210,7 +241,17 @@ struct Side<W: Fn()> {
 enum Next {
     Work,
     Mark,
+    /// Look for room.
+    Look,
     End,
+}
+
+/// What is waited for besides work.
+#[derive(Clone, Copy)]
+struct Waits {
+    /// The last batch is proven, or cannot be.
+    marked: bool,
+    room: bool,
 }
 
 impl<W: Fn()> Side<W> {
@@ -222,13 +263,19 @@ impl<W: Fn()> Side<W> {
 
     fn work<D: Disk>(&self, rounds: &mut Rounds<D>) -> Result<(), WalError> {
         let mut jobs = Vec::new();
+        let mut queued = VecDeque::new();
         let mut marked = false;
         loop {
-            match self.next(&mut jobs, marked) {
-                Next::Work => {
-                    for job in jobs.drain(..) {
+            let waits = Waits { marked: marked || !queued.is_empty(), room: rounds.awaits_room() };
+            match self.next(&mut jobs, waits) {
+                Next::Work | Next::Look => {
+                    queued.extend(jobs.drain(..));
+                    while let Some(job) = queued.pop_front() {
                         marked &= job.write.is_none();
-                        rounds.stage(job)?;
+                        if let Some(job) = rounds.stage(job)? {
+                            queued.push_front(job);
+                            break;
+                        }
                     }
                     self.tell(rounds.sync()?);
                 }
@@ -242,7 +289,7 @@ impl<W: Fn()> Side<W> {
     }
 
     /// Waits for jobs and takes all of them.
-    fn next(&self, jobs: &mut Vec<Job>, marked: bool) -> Next {
+    fn next(&self, jobs: &mut Vec<Job>, waits: Waits) -> Next {
         let mut queues = self.shared.lock();
         let mut waited = false;
         loop {
@@ -254,28 +301,32 @@ impl<W: Fn()> Side<W> {
                 return Next::End;
             }
             if waited {
-                return Next::Mark;
+                return if waits.marked { Next::Look } else { Next::Mark };
             }
             queues.asleep = true;
-            (queues, waited) = self.wait(queues, marked);
+            (queues, waited) = self.wait(queues, waits);
             queues.asleep = false;
         }
     }
 
-    /// Sleeps until there is work, or, with something left to prove, [`IDLE`] has passed; whether it
-    /// has.
+    /// Sleeps until there is work, or, with something left to prove, [`IDLE`] has passed, or [`LOOK`]
+    /// while room is awaited; whether it has.
     fn wait<'a>(
         &self,
         queues: MutexGuard<'a, Queues>,
-        marked: bool,
+        waits: Waits,
     ) -> (MutexGuard<'a, Queues>, bool) {
         let work = &self.shared.work;
-        if marked {
-            let woken = work.wait(queues).unwrap_or_else(PoisonError::into_inner);
-            return (woken, false);
-        }
+        let most = match waits {
+            Waits { marked: false, .. } => IDLE,
+            Waits { room: true, .. } => LOOK,
+            Waits { .. } => {
+                let woken = work.wait(queues).unwrap_or_else(PoisonError::into_inner);
+                return (woken, false);
+            }
+        };
         let (woken, timeout) =
-            work.wait_timeout(queues, IDLE).unwrap_or_else(PoisonError::into_inner);
+            work.wait_timeout(queues, most).unwrap_or_else(PoisonError::into_inner);
         (woken, timeout.timed_out())
     }
 

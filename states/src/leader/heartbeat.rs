@@ -77,7 +77,7 @@ impl Leader {
             return;
         }
         if let Some(progress) = self.progress.get_mut(&from) {
-            progress.on_echo(reply.round);
+            progress.on_echo(reply.round, reply.full);
             self.count_echoes(replica); // at once: a timeout in the same turn looks at it
         }
     }

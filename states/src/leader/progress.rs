@@ -18,6 +18,8 @@ pub(super) struct Progress {
     matched: LogIndex,
     next: LogIndex,
     echoed: Round,
+    /// By its last word the follower's disk has no room.
+    full: bool,
     flow: Flow,
 }
 
@@ -53,7 +55,8 @@ struct InFlight {
 impl Progress {
     /// A follower of which nothing is known.
     pub fn new(next: LogIndex) -> Progress {
-        Progress { matched: LogIndex(0), next, echoed: Round(0), flow: Flow::Probe { asked: None } }
+        let flow = Flow::Probe { asked: None };
+        Progress { matched: LogIndex(0), next, echoed: Round(0), full: false, flow }
     }
 
     /// The follower's log equals the leader's up to here, durably.
@@ -91,8 +94,16 @@ impl Progress {
         self.echoed
     }
 
-    /// The follower echoed this round.
-    pub fn on_echo(&mut self, round: Round) {
+    /// Whether, by its last word, the follower's disk has no room.
+    pub fn is_full(&self) -> bool {
+        self.full
+    }
+
+    /// The follower echoed this round, and says whether its disk has no room.
+    pub fn on_echo(&mut self, round: Round, full: bool) {
+        if round >= self.echoed {
+            self.full = full;
+        }
         self.echoed = self.echoed.max(round);
     }
 

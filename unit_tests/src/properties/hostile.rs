@@ -5,8 +5,9 @@ use bytes::Bytes;
 use messages::{
     AppendEntries, AppendEntriesReply, AppendOutcome, CommandNumber, Content, Entry, Envelope,
     Forward, ForwardOutcome, ForwardReply, GroupId, Heartbeat, HeartbeatReply, Item, LogIndex,
-    LogPosition, LogTime, Message, NotAppended, Operation, Payload, PreVote, PreVoteReply,
-    RequestVote, RequestVoteReply, Round, SessionId, Term,
+    LogPosition, LogTime, Membership, Message, NodeId, NotAppended, Operation, Payload, PreVote,
+    PreVoteReply, RequestVote, RequestVoteReply, Round, SessionId, SnapshotMeta, SnapshotPart,
+    SnapshotPartReply, Snapshotted, Term,
 };
 
 use super::Choices;
@@ -30,6 +31,8 @@ pub struct Near {
     pub copy: u64,
     /// The last entry's log time.
     pub time: u64,
+    /// Up to where it has the snapshot that it is sent.
+    pub wanted: u64,
 }
 
 /// A number: this one, one next to it, or one at the end of the range.
@@ -49,9 +52,14 @@ pub fn number(choices: &mut Choices, near: u64) -> u64 {
 /// An envelope of any kind.
 pub fn envelope(choices: &mut Choices, near: &Near) -> Envelope {
     let group = if choices.one_in(24) { GroupId(number(choices, 1)) } else { GroupId(0) };
-    let content = match choices.below(8) {
+    let content = match choices.below(16) {
         0 => Content::Forward(forward(choices, near)),
         1 => Content::ForwardReply(forward_reply(choices, near)),
+        8 => Content::SnapshotPart(snapshot_part(choices, near)),
+        9 => Content::SnapshotPartReply(SnapshotPartReply {
+            position: position(choices, near.last),
+            wanted: number(choices, near.wanted),
+        }),
         _ => {
             let term = if choices.one_in(3) { number(choices, near.term) } else { near.term };
             let term = Term(term);
@@ -63,9 +71,12 @@ pub fn envelope(choices: &mut Choices, near: &Near) -> Envelope {
 
 /// A message of any kind, from a sender of this term.
 pub fn message(choices: &mut Choices, near: &Near, term: Term) -> Message {
-    let kind = match choices.below(16) {
-        often @ 0..8 => often / 4 + if near.leads { 2 } else { 0 },
-        evenly => evenly - 8,
+    let kind = match choices.below(32) {
+        31 => 8,
+        drawn => match drawn % 16 {
+            often @ 0..8 => often / 4 + if near.leads { 2 } else { 0 },
+            evenly => evenly - 8,
+        },
     };
     match kind {
         0 => Message::AppendEntries(append(choices, near, term)),
@@ -77,7 +88,10 @@ pub fn message(choices: &mut Choices, near: &Near, term: Term) -> Message {
             })
         }
         2 => Message::AppendEntriesReply(AppendEntriesReply { outcome: outcome(choices, near) }),
-        3 => Message::HeartbeatReply(HeartbeatReply { round: Round(number(choices, near.round)) }),
+        3 => {
+            let round = Round(number(choices, near.round));
+            Message::HeartbeatReply(HeartbeatReply { round, full: round.0 % 4 == 1 })
+        }
         4 => {
             let proposed = Term(number(choices, term.0.saturating_add(1)));
             let last = position(choices, near.last);
@@ -89,6 +103,7 @@ pub fn message(choices: &mut Choices, near: &Near, term: Term) -> Message {
             let (granted, round) = (!choices.one_in(3), Round(number(choices, 0)));
             Message::PreVoteReply(PreVoteReply { proposed, granted, round })
         }
+        8 => Message::Snapshotted(Snapshotted { position: position(choices, near.last) }),
         _ => {
             let answers = Term(number(choices, near.term));
             let (granted, wall) = (!choices.one_in(3), number(choices, near.time));
@@ -100,6 +115,18 @@ pub fn message(choices: &mut Choices, near: &Near, term: Term) -> Message {
 fn position(choices: &mut Choices, near: LogPosition) -> LogPosition {
     let index = number(choices, near.index.0);
     LogPosition::new(index, number(choices, near.term.0))
+}
+
+/// A part that mostly follows what came before, of a snapshot that is not there: its bytes are any.
+fn snapshot_part(choices: &mut Choices, near: &Near) -> SnapshotPart {
+    let beyond = LogPosition::new(near.last.index.0.saturating_add(9), near.term);
+    let covers = choices.one_of(&[beyond, beyond, near.last, near.commit]);
+    let membership = Membership { voters: (1..=choices.below(4) as u64).map(NodeId).collect() };
+    let position = position(choices, covers);
+    let meta = SnapshotMeta { position, time: LogTime(number(choices, near.time)), membership };
+    let (term, size) = (Term(number(choices, near.term)), number(choices, 20));
+    let offset = number(choices, near.wanted);
+    SnapshotPart { term, meta, size, offset, bytes: Bytes::copy_from_slice(choices.bytes(20)) }
 }
 
 fn outcome(choices: &mut Choices, near: &Near) -> AppendOutcome {
@@ -195,10 +222,12 @@ fn forward(choices: &mut Choices, near: &Near) -> Forward {
 }
 
 fn forward_reply(choices: &mut Choices, near: &Near) -> ForwardReply {
+    let number = number(choices, near.copy);
     let outcome = match choices.below(4) {
         0 => ForwardOutcome::NotAppended(NotAppended::NotLeader),
+        1 if number % 2 == 1 => ForwardOutcome::NotAppended(NotAppended::Full),
         1 => ForwardOutcome::NotAppended(NotAppended::Busy),
         _ => ForwardOutcome::Done((0..choices.below(4)).map(|_| request(choices)).collect()),
     };
-    ForwardReply { number: number(choices, near.copy), outcome }
+    ForwardReply { number, outcome }
 }

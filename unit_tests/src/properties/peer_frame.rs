@@ -4,7 +4,7 @@
 
 use messages::frame::{self, HEADER, Header};
 use messages::wire::{self, Decode, Encode};
-use messages::{Boot, ClusterId, DecodeError, Entry, Envelope, LogPosition, NodeId};
+use messages::{Boot, ClusterId, Content, DecodeError, Entry, Envelope, LogPosition, NodeId};
 
 use super::hostile::{self, Near};
 use super::tree::Tree;
@@ -23,6 +23,7 @@ pub const TARGET: Target = Target {
         "an entry is read",
         "an entry is refused",
         "envelopes of every form are read",
+        "a part of a snapshot is read",
         "unknown fields are skipped",
         "nested too deep",
         "a commit index is missing",
@@ -151,6 +152,10 @@ fn every_form(choices: &mut Choices, marks: &mut Marks) {
     let read = within(allowed(body.len()), || wire::decode::<Vec<Envelope>>(&body));
     // What is skipped stands at most at level 9, the first array being level 1.
     if deepest + 9 < TOO_DEEP {
+        let is_part = |envelope: &Envelope| matches!(envelope.content, Content::SnapshotPart(_));
+        if envelopes.iter().any(is_part) {
+            marks.insert("a part of a snapshot is read");
+        }
         assert_eq!(read, Ok(envelopes), "every form is read");
         marks.insert("envelopes of every form are read");
         if has_grown {
@@ -237,7 +242,7 @@ fn wrong_length(choices: &mut Choices, mut frame: Vec<u8>, marks: &mut Marks) {
 
 /// A commit index may be left out; it is then zero.
 fn without_commit(envelopes: &mut [Envelope], marks: &mut Marks) {
-    use messages::{Content, LogIndex, Message};
+    use messages::{LogIndex, Message};
     let mut tree = Tree::body(envelopes);
     let Tree::List(trees) = &mut tree else { unreachable!("a body is a list") };
     for (tree, envelope) in trees.iter_mut().zip(envelopes.iter_mut()) {

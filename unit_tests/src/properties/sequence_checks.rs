@@ -45,9 +45,9 @@ impl Turned {
                 Event::Envelopes { from, envelopes, .. } => {
                     let is_request = |envelope: &&Envelope| match &envelope.content {
                         Content::Raft { message, .. } => !message.is_reply(),
+                        Content::SnapshotPart(_) => true, // whose answer may be a reply of the rules
                         Content::Forward(_)
                         | Content::ForwardReply(_)
-                        | Content::SnapshotPart(_)
                         | Content::SnapshotPartReply(_) => false,
                     };
                     let requests = envelopes.iter().filter(is_request).count();
@@ -58,7 +58,7 @@ impl Turned {
                 Event::Batch { token, batch } => {
                     turned.asked.push((*token, batch.operations.len()));
                 }
-                Event::Written(_) | Event::Lost(_) | Event::Told(_) => {}
+                Event::Written(_) | Event::Space(_) | Event::Lost(_) | Event::Told(_) => {}
             }
         }
         turned
@@ -288,6 +288,10 @@ impl Checks {
         mark(role == Role::Leader && commits, "it led and committed");
         mark(role == Role::Follower && commits, "it followed and committed");
         mark(turned.refused > 0, "a frame was refused");
+        let is_snapshotted = |(_, envelope): &(NodeId, Envelope)| {
+            matches!(&envelope.content, Content::Raft { message: Message::Snapshotted(_), .. })
+        };
+        mark(turned.promises.iter().any(is_snapshotted), "it needed no snapshot");
         let done = |(_, outcome): &(Token, Outcome)| matches!(outcome, Outcome::Done { .. });
         mark(turned.replies.iter().any(done), "a client was answered");
         let forwards =

@@ -12,8 +12,11 @@ use messages::{
 use servers::founding;
 use servers::gate::Gate;
 use servers::host::{Batch, Token};
+use servers::keeping;
 use servers::server::{Event, Server, Settings};
 use servers::sessions::Sessions;
+use servers::snapshots::{Task, Told};
+use servers::storage::keeper::Keeper;
 use servers::storage::{self, Expected, Identity, Rounds};
 use servers::transport::Lane;
 use simulation::SimulatedDisk;
@@ -41,6 +44,7 @@ pub struct Node {
     /// A sync has returned after this one.
     pub promised: usize,
     disk: SimulatedDisk,
+    keeper: Keeper<SimulatedDisk>,
     gate: Gate,
     rounds: Option<Rounds<SimulatedDisk>>,
     now: u64,
@@ -57,6 +61,7 @@ pub struct Node {
     next_token: u64,
     round: u64,
     copy: u64,
+    wanted: u64,
 }
 
 fn identity(size: u64) -> Identity {
@@ -73,7 +78,7 @@ fn opened(
     disk: &SimulatedDisk,
     seed: u64,
     now: u64,
-) -> (Server<Witnessed>, Rounds<SimulatedDisk>, Content) {
+) -> (Server<Witnessed>, Rounds<SimulatedDisk>, Keeper<SimulatedDisk>, Content) {
     let expected = Expected { cluster: CLUSTER, name: "n1".into() };
     let opened = storage::open(disk.clone(), &expected, &OPTIONS, seed).expect("a healthy log");
     let (state, entries) = (opened.recovered.hard_state, opened.recovered.entries);
@@ -90,7 +95,8 @@ fn opened(
         Time(now),
         WallTime(wall(now)),
     );
-    (server, Rounds::new(opened.wal), found)
+    let keeper = opened.wal.keeper();
+    (server, Rounds::new(opened.wal), keeper, found)
 }
 
 fn wall(now: u64) -> u64 {
@@ -107,13 +113,14 @@ impl Node {
         let mut disk = SimulatedDisk::new();
         founding::found(&mut disk, &identity(size), &OPTIONS, 1).expect("a healthy disk");
         let now = 1_000_000;
-        let (server, rounds, found) = opened(&disk, 1, now);
+        let (server, rounds, keeper, found) = opened(&disk, 1, now);
         Node {
             size,
             server,
             line: vec![found],
             promised: 0,
             disk,
+            keeper,
             gate: Gate::new(CLUSTER, OWN),
             rounds: Some(rounds),
             now,
@@ -126,6 +133,7 @@ impl Node {
             next_token: 0,
             round: 0,
             copy: 0,
+            wanted: 0,
         }
     }
 
@@ -167,11 +175,11 @@ impl Node {
         self.disk.crash(|| fate(choices));
         self.starts += 1;
         self.now += 1_000_000;
-        let (server, rounds, found) = opened(&self.disk, self.starts, self.now);
+        let (server, rounds, keeper, found) = opened(&self.disk, self.starts, self.now);
         let place = self.line[self.promised..].iter().rposition(|state| *state == found);
         self.promised += place.expect("what was promised is there, or more of what was written");
         self.line.truncate(self.promised + 1);
-        (self.server, self.rounds) = (server, Some(rounds));
+        (self.server, self.rounds, self.keeper) = (server, Some(rounds), keeper);
         self.gate = Gate::new(CLUSTER, OWN);
         self.inbox.clear();
         self.left.clear();
@@ -193,6 +201,7 @@ impl Node {
             round: self.round,
             copy: self.copy,
             time: replica.log().last_time().0,
+            wanted: self.wanted,
         }
     }
 
@@ -323,6 +332,7 @@ impl Node {
         let outbox = self.server.outbox();
         let sends = outbox.sends.take();
         let jobs = std::mem::take(&mut outbox.jobs);
+        let tasks = std::mem::take(&mut outbox.tasks);
         turned.replies = std::mem::take(&mut outbox.replies);
         turned.decisions = std::mem::take(&mut outbox.decisions);
         turned.refused = self.gate.refused().total();
@@ -342,13 +352,34 @@ impl Node {
                 envelopes.iter().map(|envelope| (*to, envelope.clone()))
             }));
             let rounds = self.rounds.as_mut().expect("an open log");
-            rounds.stage(job).expect("a healthy disk");
+            assert_eq!(rounds.stage(job).expect("a healthy disk"), None, "there is room");
         }
         if !std::mem::take(&mut self.refusing) {
             self.leave(turned.sends.clone());
         }
+        tasks.into_iter().for_each(|task| self.perform(task, checks));
         checks.on_turn(self, &turned);
         turned
+    }
+
+    /// What is received of snapshots is written; what it is told of that comes with the next turn.
+    fn perform(&mut self, task: Task, checks: &mut Checks) {
+        let (bytes, end) = match &task {
+            Task::Store { part, .. } => {
+                (part.bytes.len() as u64, part.offset.wrapping_add(part.bytes.len() as u64))
+            }
+            _ => panic!("nothing that it was sent is a snapshot, and its log is short"),
+        };
+        let told = keeping::perform(&mut self.keeper, task).expect("a healthy disk");
+        let Some(Told::Stored { stored, .. }) = &told else { panic!("a part was stored") };
+        assert_eq!(stored.whole, None, "any bytes are no snapshot");
+        let mark = match &stored.lost {
+            Some(_) => "what was received of a snapshot was thrown away",
+            None if bytes > 0 && stored.wanted == end => "a part of a snapshot was stored",
+            None => "a part of a snapshot that does not follow was not",
+        };
+        checks.marks.insert(mark);
+        self.inbox.extend(told.map(Event::Told));
     }
 
     /// The writer syncs, and lets go what waited for it.
@@ -369,10 +400,8 @@ impl Node {
             match &envelope.content {
                 Said::Raft { message: Message::Heartbeat(beat), .. } => self.round = beat.round.0,
                 Said::Forward(forward) => self.copy = forward.number,
-                Said::Raft { .. }
-                | Said::ForwardReply(_)
-                | Said::SnapshotPart(_)
-                | Said::SnapshotPartReply(_) => {}
+                Said::SnapshotPartReply(reply) => self.wanted = reply.wanted,
+                Said::Raft { .. } | Said::ForwardReply(_) | Said::SnapshotPart(_) => {}
             }
         }
         self.left.extend(sends);
@@ -418,7 +447,9 @@ fn answer(envelope: &Envelope, wall: u64, choices: &mut Choices) -> Option<Envel
             let outcome = AppendOutcome::Matched(LogIndex(last));
             Message::AppendEntriesReply(AppendEntriesReply { outcome })
         }
-        Message::Heartbeat(beat) => Message::HeartbeatReply(HeartbeatReply { round: beat.round }),
+        Message::Heartbeat(beat) => {
+            Message::HeartbeatReply(HeartbeatReply { round: beat.round, full: false })
+        }
         Message::PreVoteReply(_)
         | Message::RequestVoteReply(_)
         | Message::AppendEntriesReply(_)

@@ -177,6 +177,7 @@ fn envelope(envelope: &Envelope) -> Tree {
                 }
                 ForwardOutcome::NotAppended(NotAppended::NotLeader) => kind(2, [kind(1, [])]),
                 ForwardOutcome::NotAppended(NotAppended::Busy) => kind(2, [kind(2, [])]),
+                ForwardOutcome::NotAppended(NotAppended::Full) => kind(2, [kind(3, [])]),
             };
             kind(3, [Number(reply.number), outcome])
         }
@@ -215,7 +216,7 @@ fn message(message: &Message) -> Tree {
             kind(6, [outcome])
         }
         Message::Heartbeat(m) => kind(7, [Number(m.round.0), Number(m.commit.0)]),
-        Message::HeartbeatReply(m) => kind(8, [Number(m.round.0)]),
+        Message::HeartbeatReply(m) => kind(8, [Number(m.round.0), Bool(m.full)]),
         Message::Snapshotted(m) => kind(9, [position(m.position)]),
     }
 }

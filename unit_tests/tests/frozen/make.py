@@ -86,6 +86,7 @@ VALUES = {
     "operation/close_session": (6, 1024),
     "not_appended/not_leader": (1,),
     "not_appended/busy": (2,),
+    "not_appended/full": (3,),
     "outcome/done": (1, [b"+OK\r\n", b":2\r\n"]),
     "outcome/not_appended": (2, (1,)),
     "message/pre_vote": PRE_VOTE,
@@ -97,7 +98,8 @@ VALUES = {
     "message/append_entries_reply/matched": (6, (1, 70_000)),
     "message/append_entries_reply/mismatched": (6, (2, 70_000, position(60_000, 2))),
     "message/heartbeat": HEARTBEAT,
-    "message/heartbeat_reply": (8, 99),
+    "message/heartbeat_reply": (8, 99, False),
+    "message/heartbeat_reply/full": (8, 99, True),
     "message/snapshotted": (9, position(70_000, 300)),
     "append_outcome/matched": (1, 70_000),
     "append_outcome/mismatched": (2, 70_000, position(60_000, 2)),
@@ -117,6 +119,7 @@ VALUES = {
 OLDER = {
     "message/pre_vote": PRE_VOTE_WITHOUT_ROUND,
     "message/pre_vote_reply": (2, 8, True),
+    "message/heartbeat_reply": (8, 99),
     "content/raft": raft(PRE_VOTE_WITHOUT_ROUND),
     "envelope/raft": envelope(raft(PRE_VOTE_WITHOUT_ROUND)),
 }

@@ -198,10 +198,8 @@ fn message_cases() -> Vec<Case> {
         case("message/append_entries_reply/matched", reply(matched())),
         case("message/append_entries_reply/mismatched", reply(mismatched())),
         case("message/heartbeat", heartbeat()),
-        case(
-            "message/heartbeat_reply",
-            Message::HeartbeatReply(HeartbeatReply { round: Round(99) }),
-        ),
+        case("message/heartbeat_reply", heartbeat_reply(false)),
+        case("message/heartbeat_reply/full", heartbeat_reply(true)),
         case(
             "message/snapshotted",
             Message::Snapshotted(Snapshotted { position: LogPosition::new(70_000, 300) }),
@@ -235,6 +233,7 @@ fn server_cases() -> Vec<Case> {
         case("operation/close_session", Operation::CloseSession(SessionId(1024))),
         case("not_appended/not_leader", NotAppended::NotLeader),
         case("not_appended/busy", NotAppended::Busy),
+        case("not_appended/full", NotAppended::Full),
         case("outcome/done", done(["+OK\r\n", ":2\r\n"])),
         case("outcome/not_appended", ForwardOutcome::NotAppended(NotAppended::NotLeader)),
         case("content/raft", raft(pre_vote(99))),
@@ -259,9 +258,14 @@ pub fn older_cases() -> Vec<Case> {
     vec![
         case("message/pre_vote", pre_vote(0)),
         case("message/pre_vote_reply", pre_vote_reply(0)),
+        case("message/heartbeat_reply", heartbeat_reply(false)),
         case("content/raft", raft(pre_vote(0))),
         case("envelope/raft", envelope(0, raft(pre_vote(0)))),
     ]
+}
+
+fn heartbeat_reply(full: bool) -> Message {
+    Message::HeartbeatReply(HeartbeatReply { round: Round(99), full })
 }
 
 /// All of `frames.txt`.

@@ -8,7 +8,7 @@ use servers::machine::{Applied, Pieces, StateMachine, Unreadable, one_piece};
 use servers::server::{Event, Server, Settings};
 use servers::sessions::Sessions;
 use servers::snapshots::{Task, Told};
-use servers::storage::keeper::{Keeper, Whole};
+use servers::storage::keeper::{Keeper, Taken, Whole};
 use simulation::SimulatedDisk;
 use states::{Config, HardState, Log, Micros, Replica, Role, Time, WallTime};
 
@@ -128,8 +128,9 @@ impl Alone {
     /// The snapshot under writing is whole.
     pub fn write_out(&mut self) -> Whole {
         loop {
-            if let Some(whole) = self.keeper.go_on().expect("a healthy disk") {
-                self.tell(Told::Taken(whole.clone()));
+            if let Some(whole) = self.keeper.go_on().expect("a healthy disk").and_then(Taken::whole)
+            {
+                self.tell(Told::Taken(Taken::Whole(whole.clone())));
                 return whole;
             }
         }

@@ -18,7 +18,7 @@ use raft::store::arguments::Arguments;
 use servers::host::{Batch, Filled, NoSnapshot, Outcome, PeerStatus, Snapshot, Status, Usage};
 use servers::machine::{Applied, StateMachine};
 use servers::sessions::Sessions;
-use states::{Role, Time, WallTime};
+use states::{Role, Space, Time, WallTime};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
 
@@ -110,6 +110,7 @@ impl Backend for Fake {
             durable: LogIndex(6),
             log_base: LogPosition::new(2, 2),
             log_bytes: 88,
+            space: Space::Enough,
             snapshot: Some(SNAPSHOT),
             peers: [12, 13]
                 .map(|id| PeerStatus { id: NodeId(id), matched: None, heard_ago: None })

@@ -10,7 +10,7 @@ use messages::{
     SnapshotPart, Term,
 };
 use servers::machine::Pieces;
-use servers::storage::keeper::{Keeper, Whole};
+use servers::storage::keeper::{Keeper, Taken, Whole};
 use servers::storage::{Disk, OpenError, Options, Owner, Recovered, Wal};
 use simulation::SimulatedDisk;
 use states::{HardState, Write, WriteId};
@@ -62,7 +62,7 @@ impl Pieces for Given {
 pub fn take<D: Disk>(keeper: &mut Keeper<D>, meta: &SnapshotMeta, pieces: Vec<Vec<u8>>) -> Whole {
     keeper.take(meta, Box::new(Given(pieces.into()))).expect("a healthy disk");
     loop {
-        if let Some(whole) = keeper.go_on().expect("a healthy disk") {
+        if let Some(whole) = keeper.go_on().expect("a healthy disk").and_then(Taken::whole) {
             return whole;
         }
     }

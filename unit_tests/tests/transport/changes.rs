@@ -58,11 +58,11 @@ async fn who_goes_is_lost_and_who_comes_is_found(place: Place) {
 // Over TCP nobody is found who does not look: `the_loss_and_the_return_of_a_peer_are_told`.
 ask!(who_goes_is_lost_and_who_comes_is_found of memory, zeromq);
 
-/// What a peer said before it went counts, on both lanes.
+/// What a peer said before it went counts, on all lanes.
 async fn what_was_said_comes_before_the_loss(place: Place) {
     let (mut a, mut b) = place.open_both().await;
     assert_eq!(next_change(&mut *a).await.1, Change::Found(B));
-    for lane in [Lane::Control, Lane::Log] {
+    for lane in LANES {
         for number in 0..20 {
             assert_eq!(b.send(A, lane, numbered(number)), Sent::Queued);
         }
@@ -73,7 +73,7 @@ async fn what_was_said_comes_before_the_loss(place: Place) {
     tokio::time::sleep(PACE * 20).await;
     drop(b);
     let (before, change) = next_change(&mut *a).await;
-    assert_eq!((before.len(), change), (40, Change::Lost(B)));
+    assert_eq!((before.len(), change), (60, Change::Lost(B)));
 }
 
 ask!(what_was_said_comes_before_the_loss of memory, zeromq, tcp);

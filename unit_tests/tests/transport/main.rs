@@ -20,6 +20,9 @@ use servers::transport::{Lane, MAX_FRAME, OpenError, Sent, Transport, readable};
 use tokio::time::timeout;
 use unit_tests::ports::Ports;
 
+/// All of them, the most urgent first.
+const LANES: [Lane; 3] = [Lane::Control, Lane::Log, Lane::Bulk];
+
 const A: NodeId = NodeId(0xa);
 const B: NodeId = NodeId(0xb);
 
@@ -83,10 +86,10 @@ impl Place {
         }
     }
 
-    /// Two nodes that have heard each other on both lanes.
+    /// Two nodes that have heard each other on all lanes.
     async fn open_both(&self) -> (Box<dyn Transport>, Box<dyn Transport>) {
         let (mut a, mut b) = (self.open(A), self.open(B));
-        for lane in [Lane::Control, Lane::Log] {
+        for lane in LANES {
             meet(&mut *a, B, &mut *b, lane).await;
             meet(&mut *b, A, &mut *a, lane).await;
         }
@@ -214,41 +217,60 @@ fn fill(a: &mut dyn Transport, lane: Lane) -> u64 {
 
 async fn order_is_kept_within_a_lane(place: Place) {
     let (mut a, mut b) = place.open_both().await;
-    stream(&mut *a, &mut *b, Lane::Log, 10_000).await;
-    stream(&mut *a, &mut *b, Lane::Control, 10_000).await;
+    for lane in LANES {
+        stream(&mut *a, &mut *b, lane, 10_000).await;
+    }
 }
 
 ask!(order_is_kept_within_a_lane of memory, zeromq, tcp);
 
-async fn a_full_lane_holds_no_other_back(place: Place) {
-    let (mut a, mut b) = place.open_both().await;
-    let filled = fill(&mut *a, Lane::Log);
-    assert_eq!(a.send(B, Lane::Control, b"urgent".to_vec()), Sent::Queued);
+async fn a_full_lane_holds_no_more_urgent_one_back(place: Place) {
+    for full in [Lane::Log, Lane::Bulk] {
+        for urgent in LANES.into_iter().filter(|lane| *lane < full) {
+            let (mut a, mut b) = place.open_both().await;
+            passes_a_full_lane(&mut *a, &mut *b, full, urgent).await;
+        }
+    }
+}
 
+async fn passes_a_full_lane(
+    a: &mut dyn Transport,
+    b: &mut dyn Transport,
+    full: Lane,
+    urgent: Lane,
+) {
+    let filled = fill(a, full);
+    assert_eq!(a.send(B, urgent, b"urgent".to_vec()), Sent::Queued);
     let mut before = 0;
-    while next_from(&mut *a, &mut *b).await.expect("urgent arrives") != b"urgent" {
+    while next_from(a, b).await.expect("urgent arrives") != b"urgent" {
         before += 1;
     }
     let mut after = 0;
     while before + after < filled {
         a.flush();
-        after += u64::from(next_within(&mut *b, PACE).await.is_some());
+        after += u64::from(next_within(b, PACE).await.is_some());
     }
-    assert!(after > 0, "urgent came after all {before} that had been sent before it");
+    assert!(after > 0, "{urgent:?} came after all {before} that {full:?} had taken before it");
 }
 
-ask!(a_full_lane_holds_no_other_back of memory, zeromq, tcp);
+ask!(a_full_lane_holds_no_more_urgent_one_back of memory, zeromq, tcp);
 
 async fn a_peer_that_never_reads_costs_no_more_than_its_bound(place: Place) {
+    for lane in [Lane::Log, Lane::Bulk] {
+        never_read(&place, lane).await;
+    }
+}
+
+async fn never_read(place: &Place, lane: Lane) {
     let bound = place.bound();
     let (mut a, mut b) = place.open_both().await;
     let before = a.counts();
-    let mut taken = fill(&mut *a, Lane::Log);
+    let mut taken = fill(&mut *a, lane);
     let mut dropped = 1;
     // ZeroMQ ends a connection that nobody reads, after a second; the bound is of one connection.
     while dropped < 500 && a.counts().unconnected == before.unconnected {
         a.flush();
-        match a.send(B, Lane::Log, vec![0xff; 64 << 10]) {
+        match a.send(B, lane, vec![0xff; 64 << 10]) {
             Sent::Queued => taken += 1,
             Sent::Dropped => dropped += 1,
         }
@@ -270,21 +292,27 @@ async fn a_peer_that_never_reads_costs_no_more_than_its_bound(place: Place) {
         last = number_of(&frame);
     }
     assert!(last > 0);
-    stream(&mut *a, &mut *b, Lane::Log, 100).await;
+    stream(&mut *a, &mut *b, lane, 100).await;
 }
 
 ask!(a_peer_that_never_reads_costs_no_more_than_its_bound of memory, zeromq, tcp);
 
 async fn nothing_stale_reaches_a_peer_that_returns(place: Place) {
+    for lane in [Lane::Log, Lane::Bulk] {
+        goes_and_returns(&place, lane).await;
+    }
+}
+
+async fn goes_and_returns(place: &Place, lane: Lane) {
     const FRESH: u64 = 1_000_000;
     let (mut a, b) = place.open_both().await;
     // It goes with frames at every stage: unread, in the kernel, in queues, in the backlog.
-    fill(&mut *a, Lane::Log);
+    fill(&mut *a, lane);
     drop(b);
 
     let mut dropped_in_a_row = 0;
     for number in 10_000.. {
-        match a.send(B, Lane::Log, numbered(number)) {
+        match a.send(B, lane, numbered(number)) {
             Sent::Dropped => dropped_in_a_row += 1,
             Sent::Queued => dropped_in_a_row = 0,
         }
@@ -298,7 +326,7 @@ async fn nothing_stale_reaches_a_peer_that_returns(place: Place) {
     let mut b = place.open(B);
     let mut number = FRESH;
     let first = loop {
-        let _ = a.send(B, Lane::Log, numbered(number));
+        let _ = a.send(B, lane, numbered(number));
         a.flush();
         number += 1;
         if let Some(frame) = next_within(&mut *b, PACE).await {
@@ -311,7 +339,7 @@ async fn nothing_stale_reaches_a_peer_that_returns(place: Place) {
         assert!(number_of(&frame) > last, "{} after {last}", number_of(&frame));
         last = number_of(&frame);
     }
-    stream(&mut *a, &mut *b, Lane::Log, 100).await;
+    stream(&mut *a, &mut *b, lane, 100).await;
 }
 
 ask!(nothing_stale_reaches_a_peer_that_returns of memory, zeromq, tcp);
@@ -330,14 +358,16 @@ ask!(who_is_not_there_is_sent_nothing of memory, zeromq, tcp);
 
 async fn the_largest_frame_passes_and_none_larger(place: Place) {
     let (mut a, mut b) = place.open_both().await;
-    assert_eq!(a.send(B, Lane::Log, vec![7; MAX_FRAME + 1]), Sent::Dropped);
-    assert_eq!(a.counts().oversize, 1);
     let largest: Vec<u8> = (0..MAX_FRAME).map(|place| (place % 251) as u8).collect();
-    assert_eq!(a.send(B, Lane::Log, largest.clone()), Sent::Queued);
-    let arrived = next_from(&mut *a, &mut *b).await;
-    assert!(arrived.is_some_and(|frame| frame == largest), "it arrives as it was sent");
-    assert_eq!(a.send(B, Lane::Log, Vec::new()), Sent::Queued);
-    assert_eq!(next(&mut *b).await, b"", "the smallest, too");
+    for (lane, refused) in LANES.into_iter().zip(1..) {
+        assert_eq!(a.send(B, lane, vec![7; MAX_FRAME + 1]), Sent::Dropped);
+        assert_eq!(a.counts().oversize, refused);
+        assert_eq!(a.send(B, lane, largest.clone()), Sent::Queued);
+        let arrived = next_from(&mut *a, &mut *b).await;
+        assert!(arrived.is_some_and(|frame| frame == largest), "it arrives as it was sent");
+        assert_eq!(a.send(B, lane, Vec::new()), Sent::Queued);
+        assert_eq!(next(&mut *b).await, b"", "the smallest, too");
+    }
 }
 
 ask!(the_largest_frame_passes_and_none_larger of memory, zeromq, tcp);
@@ -431,20 +461,26 @@ ask!(what_is_left_is_announced_again of memory, zeromq, tcp);
 /// A node that stands still is cut off, then connected to anew, while frames of the old connection
 /// still wait for it. Those must not come between newer ones.
 async fn order_is_kept_across_a_reconnect(place: Place) {
+    for lane in [Lane::Log, Lane::Bulk] {
+        cut_off_and_connected_anew(&place, lane).await;
+    }
+}
+
+async fn cut_off_and_connected_anew(place: &Place, lane: Lane) {
     let (mut a, mut b) = place.open_both().await;
     let unconnected = a.counts().unconnected;
-    let mut number = fill(&mut *a, Lane::Log);
+    let mut number = fill(&mut *a, lane);
     while a.counts().unconnected == unconnected {
         a.flush();
         let _ = timeout(PACE, readable(&mut *a)).await;
-        let _ = a.send(B, Lane::Log, numbered(number));
+        let _ = a.send(B, lane, numbered(number));
         number += 1;
     }
     let newer = number;
     assert!(newer > 64, "the old connection leaves frames unread");
     let mut taken = 0;
     while taken < 50 {
-        taken += u32::from(a.send(B, Lane::Log, numbered(number)) == Sent::Queued);
+        taken += u32::from(a.send(B, lane, numbered(number)) == Sent::Queued);
         number += 1;
         let _ = timeout(PACE, readable(&mut *b)).await; // it looks, but takes nothing
         let _ = timeout(PACE, readable(&mut *a)).await;

@@ -83,8 +83,9 @@ async fn garbage_is_dropped_or_cut_off(place: Place) {
     assert!(!arrived.contains(&b"hello".to_vec()), "{arrived:?}");
     assert!(b.counts().unnamed > 0, "what ZMTP 1.0 said is counted");
     drop(strangers);
-    stream(&mut *a, &mut *b, Lane::Log, 1_000).await;
-    stream(&mut *a, &mut *b, Lane::Control, 1_000).await;
+    for lane in LANES {
+        stream(&mut *a, &mut *b, lane, 1_000).await;
+    }
 }
 
 ask!(garbage_is_dropped_or_cut_off of zeromq, tcp);
@@ -104,7 +105,7 @@ async fn a_peer_with_another_transport_is_nobody(place: Place) {
     let mut a = place.open(A);
     let mut b = open_otherwise(&place, B);
     for number in 0..200 {
-        for lane in [Lane::Control, Lane::Log] {
+        for lane in LANES {
             assert_eq!(a.send(B, lane, numbered(number)), Sent::Dropped);
             assert_eq!(b.send(A, lane, numbered(number)), Sent::Dropped);
         }
@@ -117,7 +118,7 @@ async fn a_peer_with_another_transport_is_nobody(place: Place) {
     assert!((1..200).contains(&refused), "{refused} connections refused: with pauses, and counted");
     drop(b);
     let mut b = place.open(B);
-    for lane in [Lane::Control, Lane::Log] {
+    for lane in LANES {
         meet(&mut *a, B, &mut *b, lane).await;
         meet(&mut *b, A, &mut *a, lane).await;
     }

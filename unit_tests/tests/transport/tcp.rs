@@ -15,7 +15,7 @@ use super::*;
 /// As the document has it: magic and version, lane, from, to, start, number.
 fn preamble(from: u64, to: u64, lane: Lane, start: u64, number: u64) -> Vec<u8> {
     let mut bytes = b"\0RFT\x01".to_vec();
-    bytes.push(u8::from(lane == Lane::Log));
+    bytes.push(LANES.iter().position(|other| *other == lane).expect("one of them") as u8);
     bytes.extend_from_slice(&[0, 0]);
     for number in [from, to, start, number] {
         bytes.extend_from_slice(&number.to_le_bytes());

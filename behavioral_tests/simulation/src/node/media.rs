@@ -51,8 +51,9 @@ impl<M: StateMachine> Node<M> {
 
     /// Soon its disk has no room any more.
     pub fn fill_disk(&mut self, random: &mut SplitMix64) {
+        let most = [66_000, 200_000][random.random_range(0..2)];
         self.disk.fill(match random.random_bool(0.7) {
-            true => Room::Bytes(random.random_range(0..200_000)),
+            true => Room::Bytes(random.random_range(0..most)),
             false => Room::Operations(random.random_range(0..20)),
         });
     }
@@ -145,21 +146,38 @@ impl<M: StateMachine> Node<M> {
         self.up.as_ref().map_or(0, |up| up.queued.len())
     }
 
-    /// The writer takes so many jobs and writes them; the run in which its sync must end.
+    /// Whether what is queued waits for room on the disk.
+    pub fn is_stalled(&self) -> bool {
+        self.up.as_ref().is_some_and(|up| up.stalled)
+    }
+
+    /// The writer takes so many jobs and writes them, or looks for room that it waits for; the run in
+    /// which its sync must end.
     pub fn stage(&mut self, jobs: usize) -> Result<Option<u32>, Violation> {
         let Some(up) = self.up.as_mut().filter(|_| self.paused.is_none()) else { return Ok(None) };
-        if up.syncing || up.queued.is_empty() {
+        let looks = up.rounds.awaits_room() && !self.disk.is_full();
+        if up.syncing || (up.queued.is_empty() && !looks) {
             return Ok(None);
         }
         up.syncing = true;
-        for job in up.queued.drain(..jobs) {
-            if let Some(write) = &job.write {
+        for _ in 0..jobs {
+            let Some(job) = up.queued.pop_front() else { break };
+            let write = job.write.clone();
+            let staged = match up.rounds.stage(job) {
+                Ok(Some(job)) => {
+                    up.queued.push_front(job);
+                    up.stalled = true;
+                    break;
+                }
+                Ok(None) => Ok(()),
+                Err(error) => Err(error.to_string()),
+            };
+            if let Some(write) = &write {
                 self.promises.on_staged(write);
-            }
-            let write = job.write.clone().filter(|_| self.ledger.is_some());
-            let staged = up.rounds.stage(job).map_err(|error| error.to_string());
-            if let (Some(ledger), Some(write)) = (&mut self.ledger, &write) {
-                ledger.on_staged(write, self.disk.take_writes());
+                if let Some(ledger) = &mut self.ledger {
+                    ledger.on_staged(write, self.disk.take_writes());
+                }
+                self.waited_for_room |= std::mem::take(&mut up.stalled) && staged.is_ok();
             }
             staged?;
         }
@@ -180,8 +198,14 @@ impl<M: StateMachine> Node<M> {
         }
         up.syncing = false;
         up.mailbox.extend(done.written.map(Event::Written));
+        up.mailbox.extend(done.space.map(Event::Space));
         up.mailbox.extend(done.kept.into_iter().map(|whole| Event::Told(Told::Kept(whole))));
         Ok(Some(done.promises))
+    }
+
+    /// Whether something was written that had waited for room, since somebody asked.
+    pub fn take_waited_for_room(&mut self) -> bool {
+        std::mem::take(&mut self.waited_for_room)
     }
 
     /// The run whose sync was over while it stood still.

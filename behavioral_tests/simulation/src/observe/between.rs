@@ -130,6 +130,7 @@ impl<W: Workload> World<W> {
         let coverage = &mut self.report.coverage;
         match outcome {
             Outcome::Busy => coverage.add(Mark::Busy),
+            Outcome::Full => coverage.add(Mark::FullRefused),
             Outcome::Uncertain { position: None } => coverage.add(Mark::ForwardUncertain),
             Outcome::Done { .. } => {
                 let Some(asked) = self.clients.asked(client) else { return };

@@ -20,7 +20,7 @@ fn in_office() -> Lines {
 
 fn echo(lines: &mut Lines, from: usize, term: u64, round: u64, now: u64) {
     lines.begin(1, 3);
-    let reply = HeartbeatReply { round: Round(round) };
+    let reply = HeartbeatReply { round: Round(round), full: false };
     lines.on_taken(from, Term(term), &Message::HeartbeatReply(reply));
     lines.settle(0, now);
 }
@@ -148,7 +148,7 @@ fn a_follower_commits_what_it_was_shown() {
 #[test]
 fn a_turn_says_no_more_than_it_was_asked() {
     let heartbeat = Message::Heartbeat(Heartbeat { round: Round(1), commit: LogIndex(0) });
-    let echo = Message::HeartbeatReply(HeartbeatReply { round: Round(1) });
+    let echo = Message::HeartbeatReply(HeartbeatReply { round: Round(1), full: false });
     let taken = Taken { requests: vec![0, 1], ..Taken::default() };
     let says = |messages: &[&Message], frames| {
         let mut said = Said::default();

@@ -2,11 +2,18 @@
 //! carry what an earlier one left in log and memory: each has a cluster of its own, but where only who
 //! is asked differs.
 
+mod catchup;
+mod filled;
 mod idle;
 mod keys;
 mod loads;
+mod once;
 mod restart;
 mod series;
+mod serving;
+mod sessions;
+mod snapshot;
+mod time;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -19,11 +26,11 @@ use raft::bench::rounds::Sample;
 use raft::exit::{self, Failure};
 use raft::print;
 
-use self::series::{Column, Series, Shown, Unit};
+use self::series::{Column, Point, Series, Shown, Unit};
 use super::hosted::Hosted;
 use super::sampling;
 use crate::commands::signals;
-use crate::options::{self, SERIES};
+use crate::options::{self, ONLY_NAMED, SERIES};
 
 /// Nodes, where it is not their number that grows.
 const NODES: u16 = 3;
@@ -54,13 +61,15 @@ struct Plan<'a> {
 #[derive(Clone, Copy, Debug)]
 struct Shape {
     operation: Operation,
+    clients: usize,
     pipeline: usize,
     size: usize,
     keys: u64,
 }
 
 /// `SET` without anything special.
-const SET: Shape = Shape { operation: Operation::Set, pipeline: 1, size: SIZE, keys: KEYS };
+const SET: Shape =
+    Shape { operation: Operation::Set, clients: CLIENTS, pipeline: 1, size: SIZE, keys: KEYS };
 
 type Measure = fn(&Plan<'_>, &mut Series) -> anyhow::Result<()>;
 
@@ -72,7 +81,12 @@ fn of(name: &str) -> anyhow::Result<(Measure, &'static Shown)> {
         "nodes" => (loads::nodes, &loads::NODES_SHOWN),
         "where" => (loads::places, &loads::PLACES),
         "idle" => (idle::idle, &idle::SHOWN),
+        "once" => (once::once, &once::SHOWN),
+        "sessions" => (sessions::sessions, &sessions::SHOWN),
         "restart" => (restart::restart, &restart::SHOWN),
+        "snapshot" => (snapshot::snapshot, &snapshot::SHOWN),
+        "catchup" => (catchup::catchup, &catchup::SHOWN),
+        "time" => (time::time, &time::SHOWN),
         _ => bail!("there is no series '{name}'"),
     })
 }
@@ -105,7 +119,10 @@ pub fn growth(options: options::Growth) -> anyhow::Result<()> {
 /// may fare better. With the first error. Fails if nothing can be measured at all.
 fn measure_all(options: &options::Growth) -> anyhow::Result<(Vec<Series>, anyhow::Result<()>)> {
     let plan = Plan::new(options);
-    let wanted = |name: &str| options.only.is_empty() || options.only.iter().any(|one| one == name);
+    let wanted = |name: &str| match &options.only[..] {
+        [] => !ONLY_NAMED.contains(&name),
+        named => named.iter().any(|one| one == name),
+    };
     let mut all = Vec::new();
     let mut ended = Ok(());
     for name in SERIES.into_iter().filter(|name| wanted(name)) {
@@ -147,6 +164,20 @@ impl Plan<'_> {
         all.iter().copied().filter(move |cause| *cause <= most)
     }
 
+    /// A point on a cluster of its own, or on another one if it is noisy.
+    fn first_clean(
+        &self,
+        mut point: impl FnMut() -> anyhow::Result<Point>,
+    ) -> anyhow::Result<Point> {
+        for _ in 1..self.tries {
+            let measured = point()?;
+            if !measured.sample.is_some_and(|sample| sample.noisy) {
+                return Ok(measured);
+            }
+        }
+        point()
+    }
+
     /// Loads nodes of a cluster; a noisy sample is taken again.
     fn sample(
         &self,
@@ -154,20 +185,12 @@ impl Plan<'_> {
         addresses: &[SocketAddr],
         shape: Shape,
     ) -> anyhow::Result<Sample> {
-        let Shape { operation, pipeline, size, keys } = shape;
         sampling::first_clean(self.tries, |seed| {
             let load = Load {
-                addresses: addresses.to_vec(),
-                operation,
-                clients: CLIENTS,
-                pipeline,
-                size,
-                keys,
-                time: self.time,
                 warm_up: self.warm_up,
-                rate: None,
                 seed,
                 processes: Processes { servers: hosted.processes(), aside: Vec::new() },
+                ..shape.load(addresses, self.time)
             };
             sampling::sample(&load, &hosted.description())
         })
@@ -176,10 +199,33 @@ impl Plan<'_> {
 
 impl Shape {
     fn name(self) -> String {
-        let operation = self.operation.name();
-        match self.pipeline {
-            1 => format!("{operation} {CLIENTS}"),
-            pipeline => format!("{operation} {CLIENTS} × {pipeline}"),
+        format!("{} {}", self.operation.name(), self.width())
+    }
+
+    /// How much is under way.
+    fn width(self) -> String {
+        let Shape { clients, pipeline, .. } = self;
+        match pipeline {
+            1 => clients.to_string(),
+            _ => format!("{clients} × {pipeline}"),
+        }
+    }
+
+    /// It as a closed loop without a warm-up, for processes that nobody measures.
+    fn load(self, addresses: &[SocketAddr], time: Duration) -> Load {
+        let Shape { operation, clients, pipeline, size, keys } = self;
+        Load {
+            addresses: addresses.to_vec(),
+            operation,
+            clients,
+            pipeline,
+            size,
+            keys,
+            time,
+            warm_up: Duration::ZERO,
+            rate: None,
+            seed: 1,
+            processes: Processes::default(),
         }
     }
 }

@@ -35,21 +35,32 @@ impl Hosted {
         settings: Settings,
     ) -> anyhow::Result<Hosted> {
         let transport = options.transport.unwrap_or_default();
-        Hosted::found(Place::new(options.data.as_deref())?, transport, nodes, settings)
+        Hosted::found(Place::new(options.data.as_deref())?, transport, (nodes, 0), settings)
+    }
+
+    /// The same, but for the last node, which is founded and not started.
+    pub fn start_without_last(
+        options: &options::Hosting,
+        nodes: u16,
+        settings: Settings,
+    ) -> anyhow::Result<Hosted> {
+        let transport = options.transport.unwrap_or_default();
+        Hosted::found(Place::new(options.data.as_deref())?, transport, (nodes, 1), settings)
     }
 
     /// Founds one within a folder, and starts it.
     pub fn start_in(place: Place, transport: Transport, nodes: u16) -> anyhow::Result<Hosted> {
-        Hosted::found(place, transport, nodes, &[])
+        Hosted::found(place, transport, (nodes, 0), &[])
     }
 
     fn found(
         place: Place,
         transport: Transport,
-        nodes: u16,
+        (nodes, absent): (u16, u16),
         settings: Settings,
     ) -> anyhow::Result<Hosted> {
-        let founding = Founding { nodes, pace: Pace::Usual, transport, has_links: false, settings };
+        let pace = Pace::Usual;
+        let founding = Founding { nodes, absent, pace, transport, has_links: false, settings };
         let cluster = Cluster::start(founding, Some(&place.folder))?;
         Ok(Hosted { cluster, transport, place })
     }

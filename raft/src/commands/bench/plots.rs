@@ -9,6 +9,8 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 
 const SIZE: (u32, u32) = (1_000, 420);
+/// Of more causes only some are named.
+const MOST_NAMES: usize = 12;
 const FONT: (&str, u32) = ("sans-serif", 15);
 const COLOURS: [RGBColor; 4] =
     [RGBColor(31, 90, 180), RGBColor(20, 140, 90), RGBColor(200, 60, 40), RGBColor(140, 80, 160)];
@@ -70,7 +72,7 @@ fn draw_panel(area: &Area<'_>, axis: &Axis, panel: &Panel) -> Result<(), Box<dyn
     chart
         .configure_mesh()
         .x_desc(&axis.text)
-        .x_labels(count)
+        .x_labels(count.min(MOST_NAMES))
         .x_label_formatter(&|place| name_at(axis, *place))
         .label_style(FONT)
         .draw()?;

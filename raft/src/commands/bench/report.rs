@@ -17,6 +17,8 @@ pub struct Report {
     /// The cluster that was founded for this.
     cluster: Option<String>,
     operation: &'static str,
+    #[serde(skip)]
+    has_value: bool,
     addresses: Vec<String>,
     clients: usize,
     pipeline: usize,
@@ -69,6 +71,7 @@ impl Report {
         Report {
             cluster,
             operation: load.operation.name(),
+            has_value: load.operation.has_value(),
             addresses: load.addresses.iter().map(ToString::to_string).collect(),
             clients: load.clients,
             pipeline: load.pipeline,
@@ -143,9 +146,9 @@ impl Report {
     }
 
     fn headline(&self) -> String {
-        let value = match self.operation {
-            "SET" => format!(", values of {} bytes", self.size),
-            _ => String::new(),
+        let value = match self.has_value {
+            true => format!(", values of {} bytes", self.size),
+            false => String::new(),
         };
         let rate = self.rate.map_or(String::new(), |rate| format!(", {rate}/s are due"));
         format!(

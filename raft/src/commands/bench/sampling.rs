@@ -1,6 +1,10 @@
 //! One load of one server as a sample. Must never make a sample of a server that failed.
 
-use anyhow::Context;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use anyhow::{Context, anyhow};
+use raft::bench::findings::Findings;
 use raft::bench::rounds::Sample;
 use raft::bench::{Load, generator};
 use raft::exit::{self, Failure};
@@ -10,13 +14,50 @@ use raft::exit::{self, Failure};
 /// # Errors
 /// If it cannot be reached, loses connections, does not answer, or answers nothing but errors.
 pub fn sample(load: &Load, name: &str) -> anyhow::Result<Sample> {
+    found(load, name).map(|(_, sample)| sample)
+}
+
+/// The same with all that was found.
+///
+/// # Errors
+/// As [`sample`].
+pub fn found(load: &Load, name: &str) -> anyhow::Result<(Findings, Sample)> {
     let findings = generator::run(load)?;
+    let sample = judged(load, name, &findings)?;
+    Ok((findings, sample))
+}
+
+/// Loads a server for as long as something else is done, within the load's time. What came of that,
+/// and what the load has found.
+///
+/// # Errors
+/// As [`sample`], and if what is done fails.
+pub fn beside<T>(
+    load: &Load,
+    name: &str,
+    work: impl FnOnce() -> anyhow::Result<T>,
+) -> anyhow::Result<(T, Findings, Sample)> {
+    let stop = AtomicBool::new(false);
+    let (done, findings) = thread::scope(|scope| {
+        let loading = scope.spawn(|| generator::run_until(load, &stop));
+        let done = work();
+        stop.store(true, Ordering::Relaxed);
+        (done, loading.join())
+    });
+    let done = done?;
+    let findings = findings.map_err(|_| anyhow!("{name}: the load has ended in a panic"))??;
+    let sample = judged(load, name, &findings)?;
+    Ok((done, findings, sample))
+}
+
+/// What was found as a sample, if the server has not failed.
+fn judged(load: &Load, name: &str, findings: &Findings) -> anyhow::Result<Sample> {
     let Load { operation, clients, pipeline, .. } = load;
     let what = || format!("{name}, {} of {clients} × {pipeline}", operation.name());
     if let Some(trouble) = findings.trouble() {
         return Err(Failure::new(exit::UNAVAILABLE, format!("{}: {trouble}", what())).into());
     }
-    Sample::of(&findings).with_context(|| format!("{}: nothing was measured", what()))
+    Sample::of(findings).with_context(|| format!("{}: nothing was measured", what()))
 }
 
 /// The first sample in which the machine did no other work, of so many tries; else the last one. A

@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     fn view(role: &str, term: u64) -> View {
-        View { role: role.to_owned(), term, commit: 0, applied: 0, last: 0 }
+        View { role: role.to_owned(), term, ..View::default() }
     }
 
     #[test]

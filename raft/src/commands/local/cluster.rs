@@ -49,15 +49,16 @@ impl Cluster {
     }
 
     fn start_under(guard: Guard, folder: &Path, founding: Founding) -> anyhow::Result<Cluster> {
-        let Founding { nodes, pace, .. } = founding;
+        let Founding { nodes, absent, pace, .. } = founding;
         let Some(ports) = Ports::claim(nodes) else {
             bail!("no {nodes} free ports in a row; end other clusters on this machine");
         };
+        let running = usize::from(nodes - absent);
         let (nodes, links) = founding::found(folder, guard.folder(), ports.first(), &founding)?;
         let connections = nodes.iter().map(|_| None).collect();
         let mut cluster =
             Cluster { nodes, links, pace, committed: 0, connections, guard, _ports: ports };
-        for node in &mut cluster.nodes {
+        for node in cluster.nodes.iter_mut().take(running) {
             node.start(&mut cluster.guard)?;
         }
         cluster.wait_until_all_follow()?;

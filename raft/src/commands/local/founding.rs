@@ -59,6 +59,8 @@ pub type Settings = &'static [(&'static str, &'static str)];
 pub struct Founding {
     /// How many nodes.
     pub nodes: u16,
+    /// So many of the last are not started.
+    pub absent: u16,
     /// How fast it is.
     pub pace: Pace,
     /// What nodes talk over.

@@ -9,7 +9,7 @@ use raft::client::{Client, Reply};
 pub const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A node as it sees itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct View {
     /// `follower`, `pre-candidate`, `candidate` or `leader`.
     pub role: String,
@@ -21,6 +21,14 @@ pub struct View {
     pub applied: u64,
     /// Where the log ends.
     pub last: u64,
+    /// The first entry in memory, or the one that will be.
+    pub first: u64,
+    /// Bytes of the log in memory.
+    pub log_bytes: u64,
+    /// The newest snapshot stands for the log up to here; 0 if there is none.
+    pub snapshot: u64,
+    /// Its bytes.
+    pub snapshot_bytes: u64,
 }
 
 impl View {
@@ -50,12 +58,17 @@ impl View {
             let mut fields = text.lines().filter_map(|line| line.split_once(':'));
             fields.find(|(key, _)| *key == name).map(|(_, value)| value.trim())
         };
+        let number = |name: &str| field(name)?.parse().ok();
         Some(View {
             role: field("raft_role")?.to_owned(),
-            term: field("raft_term")?.parse().ok()?,
-            commit: field("raft_commit_index")?.parse().ok()?,
-            applied: field("raft_applied_index")?.parse().ok()?,
-            last: field("raft_last_index")?.parse().ok()?,
+            term: number("raft_term")?,
+            commit: number("raft_commit_index")?,
+            applied: number("raft_applied_index")?,
+            last: number("raft_last_index")?,
+            first: number("raft_log_first_index")?,
+            log_bytes: number("raft_log_bytes")?,
+            snapshot: number("raft_snapshot_index")?,
+            snapshot_bytes: number("raft_snapshot_bytes")?,
         })
     }
 }
@@ -68,8 +81,20 @@ mod tests {
     fn reads_the_section_of_the_contract() {
         let text = "# Raft\r\nraft_node:2\r\nraft_role:leader\r\nraft_term:3\r\nraft_leader:2\r\n\
                     raft_leader_address:127.0.0.1:7002\r\nraft_commit_index:8\r\n\
-                    raft_applied_index:7\r\nraft_last_index:9\r\nraft_members:3\r\n";
-        let view = View { role: "leader".to_owned(), term: 3, commit: 8, applied: 7, last: 9 };
+                    raft_applied_index:7\r\nraft_last_index:9\r\nraft_snapshot_index:5\r\n\
+                    raft_snapshot_bytes:600\r\nraft_log_first_index:4\r\nraft_log_bytes:70\r\n\
+                    raft_members:3\r\n";
+        let view = View {
+            role: "leader".to_owned(),
+            term: 3,
+            commit: 8,
+            applied: 7,
+            last: 9,
+            first: 4,
+            log_bytes: 70,
+            snapshot: 5,
+            snapshot_bytes: 600,
+        };
         assert_eq!(View::read(text), Some(view));
         assert_eq!(View::read("raft_role:leader\r\n"), None);
     }

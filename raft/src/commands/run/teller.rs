@@ -79,7 +79,7 @@ mod tests {
 
     use super::*;
     use servers::host::Usage;
-    use states::Role;
+    use states::{Role, Space};
 
     fn status(role: Role, commit: u64, applied: u64) -> Status {
         Status {
@@ -93,6 +93,7 @@ mod tests {
             durable: LogIndex(commit),
             log_base: LogPosition::ZERO,
             log_bytes: 0,
+            space: Space::Enough,
             usage: Usage::default(),
             snapshot: None,
             peers: Vec::new(),

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use messages::LogIndex;
 use servers::host::Status;
-use states::{Micros, Role};
+use states::{Micros, Role, Space};
 
 use super::session::{Node, REDIS_VERSION};
 use crate::store::arguments::Arguments;
@@ -111,6 +111,8 @@ fn raft(node: &Node, status: &Status, text: &mut String) -> std::fmt::Result {
     write!(text, "raft_snapshot_bytes:{bytes}\r\n")?;
     write!(text, "raft_log_first_index:{}\r\n", status.log_base.index.next())?;
     write!(text, "raft_log_bytes:{}\r\n", status.log_bytes)?;
+    let full = status.space != Space::Enough;
+    write!(text, "raft_disk_full:{}\r\n", u8::from(full))?;
     let usage = status.usage;
     write!(text, "raft_log_entries:{}\r\n", usage.log_entries)?;
     write!(text, "raft_log_since_snapshot:{}\r\n", usage.since_snapshot.used)?;

@@ -114,6 +114,9 @@ pub(super) fn snapshot(_: &mut Session, call: Call) {
         Err(why @ NoSnapshot::NothingApplied) => {
             reply::error(call.out, &format!("TRYAGAIN no snapshot: {why}"));
         }
+        Err(why @ NoSnapshot::NoSpace) => {
+            reply::error(call.out, &format!("OOM no snapshot: {why}"));
+        }
         Err(why @ NoSnapshot::Stopped) => {
             reply::error(call.out, &format!("CLUSTERDOWN no snapshot: {why}"));
         }

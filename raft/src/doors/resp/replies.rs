@@ -75,6 +75,11 @@ impl<'a> Replies<'a> {
             Outcome::Busy => {
                 reply::error(out, "TRYAGAIN too many writes wait; not applied, safe to repeat");
             }
+            Outcome::Full => {
+                let text = "OOM no space left on the disk of the leader, or of too many others; not \
+                            applied; reads are served";
+                reply::error(out, text);
+            }
             Outcome::Stopped => {
                 reply::error(out, "CLUSTERDOWN node is stopping; not applied, safe to repeat");
             }

@@ -1,41 +1,31 @@
 //! What grows with the length of the log: how long a node that was killed takes until it serves again.
-//! It serves when a linearizable read through its own port is answered: by then it has read its log,
-//! found the leader, and applied all that was committed.
+//! Must never let a snapshot take the place of the log.
 
-use std::fs;
 use std::path::Path;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 use messages::Payload;
-use raft::bench::machine::Processes;
-use raft::bench::rounds::Spread;
-use raft::bench::{Load, fill, generator, requests};
-use raft::client::{Client, Reply};
-use raft::config;
+use raft::bench::{Load, fill, generator};
 use raft::exit::{self, Failure};
 use servers::storage::{self, FolderDisk};
 
 use super::series::{Column, Drawn, Point, Series, Shown, Unit};
-use super::{CLIENTS, KEYS, NODES, Plan, SET, SIZE};
+use super::serving::{self, Starts};
+use super::{KEYS, NODES, Plan, SET, SIZE};
 use crate::commands::bench::hosted::Hosted;
-use crate::commands::bench::report::{grouped, in_micros};
-use crate::commands::local::cluster::Cluster;
+use crate::commands::bench::report::grouped;
+use crate::commands::local::founding::Settings;
 
 const COUNTS: [u64; 4] = [1_000, 10_000, 100_000, 1_000_000];
 /// The last one when it is to be quick.
 const QUICK: u64 = 10_000;
-/// Starts after the first.
-const AGAIN: usize = 3;
-/// How long a node may take.
-const PATIENCE: Duration = Duration::from_secs(120);
 /// As many entries are about what a second of load makes.
 const ENTRIES_A_SECOND: f64 = 40_000.0;
+/// No snapshot takes the place of any of it.
+const WHOLE_LOG: Settings = &[("RAFT_STORAGE_SNAPSHOT", "1024GiB")];
 /// The log grows for so long at least before it is looked at.
 const SLICE: Duration = Duration::from_millis(20);
-/// Between two questions to a node that does not answer yet.
-const PAUSE: Duration = Duration::from_millis(1);
 
 pub const SHOWN: Shown = Shown {
     cause: "entries",
@@ -68,16 +58,10 @@ pub const SHOWN: Shown = Shown {
         },
     ],
     note: "from the start of a follower that was killed until it answers PING, when it has read its \
-           log, and until it answers a linearizable read through its own port; writes that arrive \
-           together share an entry; again: medians of three more starts, whose log is in the page cache",
+           log, and until it answers a linearizable read through its own port and has applied all that \
+           was committed before; writes that arrive together share an entry; again: medians of three more \
+           starts, whose log is in the page cache; storage.snapshot is 1 TiB, so that the log is whole",
 };
-
-/// What a start took: until the log was read, and until the node served, in microseconds.
-#[derive(Clone, Copy, Debug)]
-struct Start {
-    read: f64,
-    serves: f64,
-}
 
 /// A log, counted.
 #[derive(Clone, Copy, Debug)]
@@ -90,7 +74,7 @@ struct Log {
 /// Along the number of entries.
 pub fn restart(plan: &Plan<'_>, series: &mut Series) -> anyhow::Result<()> {
     for entries in plan.causes(&COUNTS, QUICK) {
-        let mut hosted = plan.found(NODES)?;
+        let mut hosted = Hosted::start_with(plan.hosting, NODES, WHOLE_LOG)?;
         series.points.push(point(plan, &mut hosted, entries)?);
         hosted.end()?;
     }
@@ -102,26 +86,20 @@ fn point(plan: &Plan<'_>, hosted: &mut Hosted, entries: u64) -> anyhow::Result<P
     let last = grow(hosted, leader, entries)?;
     let cluster = &mut hosted.cluster;
     cluster.wait_until_applied(last)?;
-    let first = start(cluster, follower)?;
-    let again: Vec<Start> = (0..if plan.quick { 1 } else { AGAIN })
-        .map(|_| start(cluster, follower))
-        .collect::<Result<_, _>>()?;
-    let spread =
-        |figure: fn(&Start) -> f64| Spread::of(again.iter().map(figure)).context("no more starts");
-    let (read, serves) = (spread(|start| start.read)?, spread(|start| start.serves)?);
+    let starts = Starts::of(cluster, follower, plan.quick)?;
     cluster.node(follower).kill()?;
     let log = Log::of(&cluster.node(follower).config)?;
     Ok(Point::at(grouped(entries as f64), Some(entries))
         .and("entries", log.entries as f64)
         .and("writes", log.writes as f64)
         .and("log_bytes", log.bytes as f64)
-        .and("first_read", first.read)
-        .and("first_serves", first.serves)
-        .and("again_read", read.median)
-        .and("again_serves", serves.median)
-        .and("again_min", serves.min)
-        .and("again_max", serves.max)
-        .and("read_per_entry", read.median / log.entries.max(1) as f64))
+        .and("first_read", starts.first.read)
+        .and("first_serves", starts.first.serves)
+        .and("again_read", starts.read.median)
+        .and("again_serves", starts.serves.median)
+        .and("again_min", starts.serves.min)
+        .and("again_max", starts.serves.max)
+        .and("read_per_entry", starts.read.median / log.entries.max(1) as f64))
 }
 
 /// Writes until the log has so many entries at least, and returns the last one's index. Each client
@@ -137,19 +115,7 @@ fn grow(hosted: &mut Hosted, leader: usize, entries: u64) -> anyhow::Result<u64>
             return Ok(last);
         }
         let missing = Duration::from_secs_f64((entries - last) as f64 / ENTRIES_A_SECOND);
-        let load = Load {
-            addresses: vec![address],
-            operation: SET.operation,
-            clients: CLIENTS,
-            pipeline: SET.pipeline,
-            size: SIZE,
-            keys: KEYS,
-            time: missing.clamp(SLICE, SLICE * 50),
-            warm_up: Duration::ZERO,
-            rate: None,
-            seed,
-            processes: Processes::default(),
-        };
+        let load = Load { seed, ..SET.load(&[address], missing.clamp(SLICE, SLICE * 50)) };
         let findings = generator::run(&load)?;
         if let Some(trouble) = findings.trouble() {
             let text = format!("{}: the log cannot be written: {trouble}", hosted.description());
@@ -159,55 +125,10 @@ fn grow(hosted: &mut Hosted, leader: usize, entries: u64) -> anyhow::Result<u64>
     unreachable!("seeds do not end")
 }
 
-/// Kills a node and starts it again.
-fn start(cluster: &mut Cluster, number: usize) -> anyhow::Result<Start> {
-    cluster.node(number).kill()?;
-    let begin = Instant::now();
-    cluster.start_node(number)?;
-    let read = until_answered(cluster, number, &["PING"], |reply| {
-        *reply == Reply::Status("PONG".to_owned())
-    })?;
-    let key = fill_key();
-    let serves =
-        until_answered(cluster, number, &["GET", &key], |reply| matches!(reply, Reply::Bulk(_)))?;
-    Ok(Start { read: in_micros(read - begin), serves: in_micros(serves - begin) })
-}
-
-/// When a node first gives a right answer. An error, such as that there is no leader, is none.
-fn until_answered(
-    cluster: &mut Cluster,
-    number: usize,
-    question: &[&str],
-    is_right: fn(&Reply) -> bool,
-) -> anyhow::Result<Instant> {
-    let address = cluster.node(number).address.clone();
-    let asked = || Client::connect(&address, PATIENCE).ok()?.call(question).ok();
-    let begin = Instant::now();
-    while !asked().is_some_and(|reply| is_right(&reply)) {
-        if let Some(obituary) = cluster.node(number).ended() {
-            return Err(Failure::new(exit::UNAVAILABLE, obituary).into());
-        }
-        if begin.elapsed() > PATIENCE {
-            let text =
-                format!("node {number} does not serve {} s after its start", PATIENCE.as_secs());
-            return Err(Failure::new(exit::UNAVAILABLE, text).into());
-        }
-        thread::sleep(PAUSE);
-    }
-    Ok(Instant::now())
-}
-
-/// A key that is there.
-fn fill_key() -> String {
-    requests::fill(1, 0).flatten().nth(1).expect("a name and a key")
-}
-
 impl Log {
     /// Of a node that does not run, by its configuration file.
     fn of(file: &Path) -> anyhow::Result<Log> {
-        let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
-        let config = config::read(file, &text, |_| None, &[]).map_err(anyhow::Error::msg)?;
-        let disk = FolderDisk::open_read_only(&config.config.data)?;
+        let disk = FolderDisk::open_read_only(&serving::data_folder(file)?)?;
         let inspection = storage::inspect(&disk)?;
         let writes = inspection.entries.iter().map(|entry| match &entry.payload {
             Payload::Blank => 0,

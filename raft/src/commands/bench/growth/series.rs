@@ -129,6 +129,13 @@ impl Point {
     }
 }
 
+impl Shown {
+    fn is_of_bytes(&self, figure: &str) -> bool {
+        let mut columns = self.columns.iter().filter(|column| column.name == figure);
+        columns.any(|column| matches!(column.unit, Unit::Bytes))
+    }
+}
+
 impl Unit {
     fn text(self, figure: f64) -> String {
         match self {
@@ -165,20 +172,22 @@ impl Series {
                 names.push(point.at.clone());
             }
         }
-        let panels = shown.panels.map(|drawn| self.panel(&drawn, &names));
+        let panels = shown.panels.map(|drawn| self.panel(shown, &drawn, &names));
         plots::draw(path, &Axis { text: shown.cause.to_owned(), names }, &panels)
     }
 
-    /// A curve for each load and figure. Noisy points are left out.
-    fn panel(&self, drawn: &Drawn, names: &[String]) -> Panel {
+    /// A curve for each load and figure. Noisy points are left out, but for bytes, which nodes take
+    /// whoever else works.
+    fn panel(&self, shown: &Shown, drawn: &Drawn, names: &[String]) -> Panel {
         let mut curves: Vec<Curve> = Vec::new();
         for point in &self.points {
-            if point.sample.is_some_and(|sample| sample.noisy) {
-                continue;
-            }
+            let is_noisy = point.sample.is_some_and(|sample| sample.noisy);
             let place = names.iter().position(|name| *name == point.at).expect("all are named");
             for (figure, title) in drawn.figures {
                 let Some(value) = point.figure(figure) else { continue };
+                if is_noisy && !shown.is_of_bytes(figure) {
+                    continue;
+                }
                 let load = point.load.as_deref().unwrap_or_default();
                 let words: Vec<&str> =
                     [load, title].into_iter().filter(|word| !word.is_empty()).collect();
@@ -251,7 +260,7 @@ mod tests {
     #[test]
     fn each_load_has_a_curve_without_its_noisy_points() {
         let names = ["3".to_owned(), "5".to_owned()];
-        let [rates, times] = SHOWN.panels.map(|drawn| series().panel(&drawn, &names));
+        let [rates, times] = SHOWN.panels.map(|drawn| series().panel(&SHOWN, &drawn, &names));
         let curve = |panel: &Panel, name: &str| {
             let found = panel.curves.iter().find(|curve| curve.name == name);
             found.map(|curve| curve.points.clone())
@@ -259,5 +268,16 @@ mod tests {
         assert_eq!(curve(&rates, "SET 1"), Some(vec![(0, 10_000.0)]));
         assert_eq!(curve(&rates, "SET 2"), Some(vec![(0, 20_000.0), (1, 6_000.0)]));
         assert_eq!(curve(&times, "SET 2, p99"), Some(vec![(0, 2.0), (1, 2.0)]));
+    }
+
+    #[test]
+    fn bytes_are_drawn_of_noisy_points_too() {
+        let drawn = Drawn { caption: "KiB", figures: &[("memory", "")], scale: 1.0 / 1_024.0 };
+        let point = Point::at("3", None).with("SET 1".to_owned(), sample(1.0, true));
+        let points = vec![point.and("memory", 2_048.0)];
+        let series = Series { series: "time", points, ended: None };
+        let panel = series.panel(&SHOWN, &drawn, &["3".to_owned()]);
+        assert_eq!(panel.curves.len(), 1);
+        assert_eq!(panel.curves[0].points, [(0, 2.0)]);
     }
 }
