@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::net::SocketAddr;
 use std::os::unix::fs::FileExt;
@@ -216,6 +217,20 @@ impl Kills {
     }
 }
 
+impl fmt::Display for Kills {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts: Vec<u64> = self.amid.iter().map(|(bytes, whole)| 100 * bytes / whole).collect();
+        let bytes: u64 = self.amid.iter().map(|(bytes, _)| bytes).sum();
+        let mut times = self.converged.clone();
+        times.sort();
+        let [least, median, most] = [0, times.len() / 2, times.len() - 1].map(|at| times[at]);
+        writeln!(f, "killed {} times amid a snapshot, at {parts:?} %,", self.amid.len())?;
+        writeln!(f, "with {bytes} bytes received in all, and {} times later;", self.late)?;
+        write!(f, "converged {} times, in {least:.2?} to {most:.2?}, ", times.len())?;
+        write!(f, "half within {median:.2?}")
+    }
+}
+
 /// How long after the last byte a node may be killed, times the part above 1.
 const LATE: Duration = Duration::from_millis(300);
 const SEED: u64 = 6;
@@ -241,7 +256,7 @@ fn a_node_that_is_killed_while_it_receives_a_snapshot_converges() {
         }
         behind.fall_back();
     }
-    println!("seed {SEED}: {kills:?}");
+    println!("seed {SEED}: {kills}");
     behind.end(kills.converged.len());
 }
 
