@@ -165,14 +165,18 @@ impl Numbered {
             return Ok(None);
         }
         if let Operation::CloseSession(_) = asked {
+            self.late = self.command(); // a copy that was under way all the time
             let is_over = answer == Answer::Ended && self.has_ended(checks);
             let wrong = || format!("session: closing was answered {answer:?}");
             return is_over.then_some(Some(Known::Unknown)).ok_or_else(wrong);
         }
         let (Some(command), Some(pending)) = (self.command(), &self.pending) else {
+            let has_ended =
+                matches!(asked, Operation::Session { session, .. } if !checks.is_open(*session));
+            self.has_ended(checks);
             return match answer {
                 Answer::Closed => Ok(None),
-                Answer::NoSession if self.has_ended(checks) => Ok(None),
+                Answer::NoSession if has_ended => Ok(None),
                 other => Err(format!("session: a closed number was answered {other:?}")),
             };
         };
