@@ -142,6 +142,8 @@ named! {
         SessionClosedCopy = "session: copy of a closed number",
         /// A session was not used for too long.
         SessionIdle = "session ended by log time",
+        /// Its client had no more use for a session.
+        SessionEnded = "session closed by its client",
         /// There were too many sessions.
         SessionPushedOut = "session ended for another",
         /// A batch of a session was handed to a leader, and again before it was known what became of

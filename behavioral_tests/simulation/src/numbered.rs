@@ -49,7 +49,10 @@ pub enum Known {
 pub fn is_of_session(operations: &[Operation]) -> bool {
     matches!(
         operations,
-        [Operation::Session { .. } | Operation::OpenSession | Operation::Outcome { .. }]
+        [Operation::Session { .. }
+            | Operation::OpenSession
+            | Operation::Outcome { .. }
+            | Operation::CloseSession(_)]
     )
 }
 
@@ -82,6 +85,10 @@ impl Numbered {
             return late;
         }
         match (self.command(), self.id) {
+            // It gives up, and whether the command took effect nobody will say.
+            (Some(_), Some(session)) if random.random_bool(0.05) => {
+                Operation::CloseSession(session)
+            }
             (Some(_), Some(session)) if random.random_bool(0.5) => {
                 Operation::Outcome { session, number: CommandNumber(self.last) }
             }
@@ -157,10 +164,19 @@ impl Numbered {
             (self.id, self.last) = (Some(id), 0);
             return Ok(None);
         }
+        if let Operation::CloseSession(_) = asked {
+            self.late = self.command(); // a copy that was under way all the time
+            let is_over = answer == Answer::Ended && self.has_ended(checks);
+            let wrong = || format!("session: closing was answered {answer:?}");
+            return is_over.then_some(Some(Known::Unknown)).ok_or_else(wrong);
+        }
         let (Some(command), Some(pending)) = (self.command(), &self.pending) else {
+            let has_ended =
+                matches!(asked, Operation::Session { session, .. } if !checks.is_open(*session));
+            self.has_ended(checks);
             return match answer {
                 Answer::Closed => Ok(None),
-                Answer::NoSession if self.has_ended(checks) => Ok(None),
+                Answer::NoSession if has_ended => Ok(None),
                 other => Err(format!("session: a closed number was answered {other:?}")),
             };
         };

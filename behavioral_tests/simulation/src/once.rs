@@ -67,7 +67,8 @@ impl Once {
                 false
             }
             Item::CloseSession(session) => {
-                self.open.remove(&session.0);
+                let closed = self.open.remove(&session.0).is_some();
+                self.note(closed, Mark::SessionEnded);
                 false
             }
         }
