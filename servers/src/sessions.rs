@@ -19,20 +19,20 @@
 //! what the log's clock is stepped by when a leader takes office ends no session.
 //!
 //! - [`answer`]: what a session answers, and how that is spelt;
-//! - `slot`: what is remembered of a number; `pieces`: the table in a snapshot.
+//! - `slots`: what is remembered of numbers; `pieces`: the table in a snapshot.
 
 pub mod answer;
 mod pieces;
-mod slot;
+mod slots;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use messages::{CommandNumber, LogPosition, LogTime, SessionId, Term};
 use states::Micros;
 
 pub use self::answer::Answer;
-use self::slot::Slot;
+use self::slots::{Slot, Slots};
 
 /// Numbers that a session remembers, up to its highest; a new one may lie as far above that.
 pub const WINDOW: u64 = 64;
@@ -97,7 +97,7 @@ struct Session {
     /// The highest number seen, zero before the first.
     highest: u64,
     /// One for each number from the floor to the highest.
-    slots: VecDeque<Slot>,
+    slots: Slots,
 }
 
 impl Sessions {
@@ -174,39 +174,39 @@ impl Sessions {
         reply: &mut Vec<u8>,
         apply: impl FnOnce(&mut Vec<u8>),
     ) {
-        let slot = match self.slot(id, number) {
-            Ok(slot) => slot,
+        let (slots, place) = match self.slots(id, number) {
+            Ok(found) => found,
             Err(refusal) => return refusal.write(reply),
         };
-        if *slot == Slot::Unseen {
-            let begin = reply.len();
-            Answer::Reply(&[]).write(reply);
-            let own = reply.len();
-            apply(reply);
-            *slot = Slot::of_answer(&reply[own..]);
-            let added = slot.long_bytes();
-            self.bytes += added;
-            self.keep_limits();
-            if reply.len() > MOST_REPLIES {
-                reply.truncate(begin);
-                Answer::NotKept.write(reply);
-            }
-        } else {
-            slot.answer().write(reply);
+        let slot = slots.get(place);
+        if slot != Slot::Unseen {
+            return slot.answer().write(reply);
+        }
+        let begin = reply.len();
+        Answer::Reply(&[]).write(reply);
+        let own = reply.len();
+        apply(reply);
+        let slot = Slot::of_answer(&reply[own..]);
+        slots.see(place, slot);
+        self.bytes += slot.long_bytes();
+        self.keep_limits();
+        if reply.len() > MOST_REPLIES {
+            reply.truncate(begin);
+            Answer::NotKept.write(reply);
         }
     }
 
     /// Appends what became of a command. If it was not applied it never will be: its number is
     /// closed from now on.
     pub fn outcome(&mut self, id: SessionId, number: CommandNumber, reply: &mut Vec<u8>) {
-        let slot = match self.slot(id, number) {
-            Ok(slot) => slot,
+        let (slots, place) = match self.slots(id, number) {
+            Ok(found) => found,
             Err(refusal) => return refusal.write(reply),
         };
-        if *slot == Slot::Unseen {
-            *slot = Slot::Closed;
+        if slots.get(place) == Slot::Unseen {
+            slots.see(place, Slot::Closed);
         }
-        slot.answer().write(reply);
+        slots.get(place).answer().write(reply);
     }
 
     /// Stands for all that is remembered, and for the time. Reads all of it.
@@ -214,14 +214,17 @@ impl Sessions {
         pieces::digest(self)
     }
 
-    /// Uses a session: what is remembered of one of its numbers, which is seen from now on.
-    fn slot(&mut self, id: SessionId, number: CommandNumber) -> Result<&mut Slot, Answer<'static>> {
-        let now = self.clock.passed;
-        let used = self.table.get(&id).map(|session| session.used);
-        let Some(used) = used.filter(|used| !self.is_over(*used)) else {
-            return Err(Answer::NoSession);
-        };
-        let session = self.table.get_mut(&id).expect("just found");
+    /// Uses a session: what is remembered of its numbers, and the place of this one there, which is seen
+    /// from now on.
+    fn slots(
+        &mut self,
+        id: SessionId,
+        number: CommandNumber,
+    ) -> Result<(&mut Slots, usize), Answer<'static>> {
+        let (now, idle) = (self.clock.passed, self.limits.idle.0);
+        let open = self.table.get_mut(&id).filter(|session| now - session.used <= idle);
+        let Some(session) = open else { return Err(Answer::NoSession) };
+        let used = session.used;
         if number.0 < session.floor() {
             return Err(Answer::Forgotten);
         }
@@ -236,7 +239,7 @@ impl Sessions {
         }
         self.bytes -= session.raise(number.0);
         let place = number.0 - session.floor();
-        Ok(&mut session.slots[place as usize])
+        Ok((&mut session.slots, place as usize))
     }
 
     fn is_over(&self, used: u64) -> bool {
@@ -268,10 +271,10 @@ impl Session {
         let mut forgotten = 0;
         while self.highest < number {
             self.highest += 1;
-            if self.slots.len() as u64 == WINDOW {
-                forgotten += self.slots.pop_front().map_or(0, |slot| slot.long_bytes());
+            if u64::from(self.slots.len()) == WINDOW {
+                forgotten += self.slots.forget_first();
             }
-            self.slots.push_back(Slot::Unseen);
+            self.slots.push_unseen();
         }
         forgotten
     }

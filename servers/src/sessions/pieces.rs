@@ -2,15 +2,15 @@
 //! how time stands: 1, passed, time, term. The others hold sessions in the order of their ids: 2,
 //! then of each its id, when it was used, its highest number, how many numbers it remembers (one
 //! byte), and of each of those what kind it is (0 unseen, 1 answered, 2 answer not kept, 3 closed),
-//! an answer with its length (two bytes) before it. Must never take a table that no log can leave.
+//! an answer with its length (two bytes) before it, as it lies in memory. Must never take a table that no log can leave.
 
-use std::collections::{VecDeque, btree_map};
+use std::collections::btree_map;
 use std::sync::Arc;
 
 use messages::{LogTime, SessionId, Term};
 
-use super::slot::Slot;
-use super::{Clock, LONGEST_ANSWER, Session, Sessions, WINDOW};
+use super::slots::{Slot, Slots};
+use super::{Clock, Session, Sessions, WINDOW};
 use crate::machine::{Pieces, Unreadable};
 
 const CLOCK: u8 = 1;
@@ -120,51 +120,22 @@ fn put_session(id: SessionId, session: &Session, piece: &mut Vec<u8>) {
     for number in [id.0, session.used, session.highest] {
         piece.extend_from_slice(&number.to_le_bytes());
     }
-    piece.push(session.slots.len() as u8);
-    for slot in &session.slots {
-        put_slot(slot, piece);
-    }
-}
-
-fn put_slot(slot: &Slot, piece: &mut Vec<u8>) {
-    let answer = match slot {
-        Slot::Unseen => return piece.push(0),
-        Slot::NotKept => return piece.push(2),
-        Slot::Closed => return piece.push(3),
-        Slot::Short { length, bytes } => &bytes[..usize::from(*length)],
-        Slot::Long(bytes) => bytes,
-    };
-    piece.push(1);
-    piece.extend_from_slice(&(answer.len() as u16).to_le_bytes());
-    piece.extend_from_slice(answer);
+    piece.push(session.slots.len());
+    piece.extend_from_slice(session.slots.bytes());
 }
 
 fn take_session(rest: &mut &[u8]) -> Result<(SessionId, Session), Unreadable> {
     let id = SessionId(take_u64(rest)?);
     let (used, highest) = (take_u64(rest)?, take_u64(rest)?);
     let [count] = take(rest)?;
-    let slots = (0..count).map(|_| take_slot(rest)).collect::<Result<VecDeque<Slot>, _>>()?;
+    let (slots, after) = Slots::read(rest, count).ok_or(UNREADABLE)?;
+    *rest = after;
     // As many as there are up to the highest, which was seen.
-    if u64::from(count) != highest.min(WINDOW) || slots.back() == Some(&Slot::Unseen) {
+    let last = usize::from(count).checked_sub(1).map(|last| slots.get(last));
+    if u64::from(count) != highest.min(WINDOW) || last == Some(Slot::Unseen) {
         return Err(UNREADABLE);
     }
     Ok((id, Session { used, highest, slots }))
-}
-
-fn take_slot(rest: &mut &[u8]) -> Result<Slot, Unreadable> {
-    let [kind] = take(rest)?;
-    match kind {
-        0 => Ok(Slot::Unseen),
-        1 => {
-            let length = usize::from(u16::from_le_bytes(take(rest)?));
-            let (answer, after) = rest.split_at_checked(length).ok_or(UNREADABLE)?;
-            *rest = after;
-            if length > LONGEST_ANSWER { Err(UNREADABLE) } else { Ok(Slot::of_answer(answer)) }
-        }
-        2 => Ok(Slot::NotKept),
-        3 => Ok(Slot::Closed),
-        _ => Err(UNREADABLE),
-    }
 }
 
 fn take_u64(rest: &mut &[u8]) -> Result<u64, Unreadable> {

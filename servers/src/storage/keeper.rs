@@ -12,7 +12,7 @@ use super::{Disk, OpenError, WalError};
 use crate::machine::Pieces;
 
 /// Written before each sync, bytes: the log's own syncs never wait for more.
-const SYNCED: u64 = 1 << 20;
+const SYNCED: u64 = 256 << 10;
 
 /// A snapshot's file that is whole and durable, and waits to be put in place.
 #[derive(Clone, Debug, PartialEq, Eq)]
