@@ -185,6 +185,7 @@ pub fn perform<D: Disk>(keeper: &mut Keeper<D>, task: Task) -> Result<Option<Tol
             Ok(Some(Told::Read { to, position, offset, bytes }))
         }
         Task::Discard(whole) => keeper.discard(&whole).map(|()| None),
+        Task::Remove(names) => keeper.remove_obsolete(&names).map(|()| None),
         Task::Restore(_) => Ok(None), // the driver's: it has the machine
     }
 }

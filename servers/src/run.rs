@@ -302,7 +302,7 @@ impl<T: Transport> Edges for RealEdges<'_, T> {
             log_space(space);
             events.push(Event::Space(space));
         }
-        events.extend(done.kept.into_iter().map(|whole| Event::Told(Told::Kept(whole))));
+        events.extend(done.kept.into_iter().map(|kept| Event::Told(Told::Kept(kept))));
         for (batch, sender) in self.mailbox.take() {
             let token = self.waiting.add(sender);
             events.push(Event::Batch { token, batch });

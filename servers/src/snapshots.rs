@@ -15,7 +15,7 @@ use states::{Input, Micros, Time, Turn};
 use crate::machine::{Pieces, StateMachine};
 use crate::server::Server;
 use crate::storage::Job;
-use crate::storage::keeper::{Stored, Taken, Whole};
+use crate::storage::keeper::{Kept, Stored, Taken, Whole};
 
 pub(crate) use self::pieces::Marked;
 pub use self::pieces::{Replicated, restore};
@@ -62,6 +62,8 @@ pub enum Task {
     Restore(Whole),
     /// Remove a snapshot that was received in vain.
     Discard(Whole),
+    /// Remove files that are not needed any more, in this order.
+    Remove(Vec<String>),
 }
 
 /// What became of tasks.
@@ -94,7 +96,7 @@ pub enum Told {
     /// What was handed to [`Server::restored`].
     Restored,
     /// A snapshot is in place.
-    Kept(Whole),
+    Kept(Kept),
 }
 
 /// The snapshots of one server.
@@ -250,7 +252,10 @@ impl<M: StateMachine> Server<M> {
                 // In its order in the writer's queue: all that it covers is handed out already.
                 self.outbox.jobs.push(Job { keep: Some(whole), ..Job::default() });
             }
-            Told::Kept(whole) => {
+            Told::Kept(Kept { whole, obsolete }) => {
+                if !obsolete.is_empty() {
+                    self.outbox.tasks.push(Task::Remove(obsolete));
+                }
                 if self.snapshots.is_own(&whole) {
                     self.snapshots.taking = None;
                 }

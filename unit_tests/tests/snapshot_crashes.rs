@@ -178,7 +178,8 @@ impl Witness {
 
     fn keep(&mut self, wal: &mut Wal<SimulatedDisk>, whole: Option<Whole>) -> Result<(), WalError> {
         let whole = whole.expect("all of it");
-        wal.keep(&whole)?;
+        let kept = wal.keep(whole.clone())?;
+        wal.keeper().remove_obsolete(&kept.obsolete)?;
         self.kept = whole.meta.position;
         self.promised = self.line.len() - 1;
         Ok(())

@@ -9,7 +9,7 @@ use std::io;
 
 use crc32c::crc32c;
 use keeping::{
-    Folder, Given, OWNER, TINY, at, disk_of, entries, meta, name, open, part, pieces_of,
+    Folder, Given, OWNER, TINY, at, disk_of, entries, keep, meta, name, open, part, pieces_of,
     snapshot_of, take,
 };
 use messages::{ClusterId, LogPosition, NodeId, SnapshotPart, Term};
@@ -54,7 +54,7 @@ fn what_was_taken_is_read_back_piece_by_piece() {
         let pieces: Vec<Vec<u8>> =
             (1..).zip(sizes).map(|(filling, size)| vec![filling; *size]).collect();
         let whole = take(&mut folder.wal.keeper(), &meta(at(3, 1)), pieces.clone());
-        folder.wal.keep(&whole).expect("a healthy disk");
+        keep(&mut folder.wal, whole.clone());
         let mut reader = folder.wal.snapshot(at(3, 1)).expect("a snapshot");
         assert_eq!(*reader.meta(), meta(at(3, 1)));
         let mut read = Vec::new();
@@ -76,7 +76,7 @@ fn the_same_on_real_files() {
     wal.stage(&entries(1, 1, 8)).expect("a healthy disk");
     let pieces = vec![vec![7; 3 << 20], vec![8; 100]];
     let whole = take(&mut wal.keeper(), &meta(at(4, 1)), pieces.clone());
-    wal.keep(&whole).expect("a healthy disk");
+    keep(&mut wal, whole);
     assert_eq!(pieces_of(&wal, at(4, 1)), pieces);
     let left: Vec<String> = std::fs::read_dir(place.path())
         .expect("a folder")
@@ -241,7 +241,7 @@ fn a_reset_drops_the_log_and_what_follows_it_stays() {
     let mut folder = folder(&[2]);
     folder.set(HardState { term: Term(3), voted_for: None }); // its sender's, before it was received
     let whole = folder.received(at(20, 3));
-    folder.wal.keep(&whole).expect("a healthy disk");
+    keep(&mut folder.wal, whole);
     folder.reset(at(20, 3), 3);
     let recovered = reopened(&folder.disk).expect("a healthy folder");
     assert_eq!(found(&recovered), (20, vec![]));
@@ -327,7 +327,7 @@ fn no_older_snapshot_stands_in_where_the_log_was_reset() {
     let mut folder = folder(&[2]);
     folder.set(HardState { term: Term(3), voted_for: None }); // its sender's, before it was received
     let whole = folder.received(at(20, 3));
-    folder.wal.keep(&whole).expect("a healthy disk");
+    keep(&mut folder.wal, whole);
     folder.reset(at(20, 3), 3);
     let error = reopened(&damaged(&folder, &[at(20, 3)])).expect_err("a gap");
     let OpenError::Damaged(damage) = &error else { panic!("{error}") };

@@ -154,7 +154,7 @@ impl<W: Workload> World<W> {
                         }
                     }
                 }
-                Event::Told(Told::Kept(whole)) => {
+                Event::Told(Told::Kept(kept)) => {
                     self.report.coverage.add(Mark::SnapshotTaken);
                     let flies = |server: &Server<_>| {
                         let state = server.state();
@@ -164,7 +164,7 @@ impl<W: Workload> World<W> {
                     if self.nodes[node].server().is_some_and(flies) {
                         self.report.coverage.add(Mark::SnapshotInFlight);
                     }
-                    seen.lines.on_snapshot(whole.meta.position.index);
+                    seen.lines.on_snapshot(kept.whole.meta.position.index);
                 }
                 Event::Written(_) | Event::Space(_) | Event::Lost(_) | Event::Told(_) => {}
             }

@@ -63,6 +63,10 @@ pub trait Disk: Send {
     /// Removes a file.
     fn remove(&mut self, name: &str) -> io::Result<()>;
 
+    /// This handle will not use the file again. Whoever removes a file that no handle has open does so
+    /// for good, and waits for that.
+    fn close(&mut self, _name: &str) {}
+
     /// What people call the file.
     fn describe(&self, name: &str) -> String {
         name.to_owned()
@@ -344,6 +348,10 @@ impl Disk for FolderDisk {
     fn remove(&mut self, name: &str) -> io::Result<()> {
         self.forget_handle(name);
         fs::remove_file(self.folder.join(name))
+    }
+
+    fn close(&mut self, name: &str) {
+        self.forget_handle(name);
     }
 
     fn describe(&self, name: &str) -> String {

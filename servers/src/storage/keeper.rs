@@ -25,6 +25,15 @@ pub struct Whole {
     pub size: u64,
 }
 
+/// A snapshot that is in place, and what is not needed any more since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The snapshot.
+    pub whole: Whole,
+    /// Files to be removed, one after the other for good: a crash in between must leave no hole.
+    pub obsolete: Vec<String>,
+}
+
 /// What came of a part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
@@ -247,6 +256,23 @@ impl<D: Disk> Keeper<D> {
             Some((_, draft)) => self.remove(&draft.name),
             None => Ok(()),
         }
+    }
+
+    /// Removes files that [`Kept`] names. It takes a while to give back what large ones hold.
+    pub fn remove_obsolete(&mut self, names: &[String]) -> Result<(), WalError> {
+        for name in names {
+            match self.disk.remove(name) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue, // named twice
+                Err(error) => {
+                    return Err(WalError::new(self.disk.describe(name), "remove", error));
+                }
+            }
+            self.disk
+                .sync_dir()
+                .map_err(|error| WalError::new(self.disk.describe(""), "sync", error))?;
+        }
+        Ok(())
     }
 
     /// Throws away a snapshot that was received in vain.

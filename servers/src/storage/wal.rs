@@ -10,7 +10,7 @@ use messages::{ClusterId, Entry, LogIndex, LogPosition, NodeId, SnapshotMeta};
 use states::{HardState, Space, Write, WriteId};
 
 use super::disk::is_no_space;
-use super::keeper::{Keeper, Whole};
+use super::keeper::{Keeper, Kept, Whole};
 use super::record::{self, ALIGNMENT, HEADER, Header};
 use super::recovery::{self, Examined, Segment};
 use super::segment::{HEAD, Head, SegmentId, mix};
@@ -262,8 +262,9 @@ impl<D: Disk> Wal<D> {
     }
 
     /// Puts a snapshot in place, which is durable when this returns, and so is the log as far as it was
-    /// staged; drops all but the two newest, and the segments that the older one of these covers.
-    pub fn keep(&mut self, whole: &Whole) -> Result<(), WalError> {
+    /// staged. Not needed any more are all but the two newest, and the segments that the older one of
+    /// these covers; to remove large files takes longer than the log's users may wait.
+    pub fn keep(&mut self, whole: Whole) -> Result<Kept, WalError> {
         self.sync()?;
         let name = snapshot::name(whole.meta.position);
         self.disk
@@ -272,28 +273,22 @@ impl<D: Disk> Wal<D> {
         self.disk.sync_dir().map_err(|error| self.fail("", "sync", error))?;
         let mut kept = snapshot::all(&self.disk)?;
         let newest = kept.split_off(kept.len().saturating_sub(KEPT_SNAPSHOTS));
-        for position in kept {
-            self.remove(&snapshot::name(position))?;
+        let mut obsolete: Vec<String> = kept.into_iter().map(snapshot::name).collect();
+        if let [older, _] = newest[..] {
+            obsolete.extend(self.drop_segments(older.index));
         }
-        match newest[..] {
-            [older, _] => self.drop_segments(older.index),
-            _ => Ok(()),
-        }
+        Ok(Kept { whole, obsolete })
     }
 
-    /// Drops segments from the front of the row, one after the other for good: in between, a crash must
-    /// leave no hole.
-    fn drop_segments(&mut self, covered: LogIndex) -> Result<(), WalError> {
+    /// Drops segments from the front of the row; their names.
+    fn drop_segments(&mut self, covered: LogIndex) -> Vec<String> {
+        let mut names = Vec::new();
         while self.row.len() > 1 && self.row[0].1 <= covered {
             let (id, _) = self.row.pop_front().expect("one of several");
-            self.remove(&id.name())?;
-            self.disk.sync_dir().map_err(|error| self.fail("", "sync", error))?;
+            self.disk.close(&id.name());
+            names.push(id.name());
         }
-        Ok(())
-    }
-
-    fn remove(&mut self, name: &str) -> Result<(), WalError> {
-        self.disk.remove(name).map_err(|error| self.fail(name, "remove", error))
+        names
     }
 
     /// Makes all that was staged durable, with one sync unless the segment changed.

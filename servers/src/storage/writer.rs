@@ -11,7 +11,7 @@ use std::time::Duration;
 use messages::{Envelope, NodeId};
 use states::{Space, Write, WriteId};
 
-use super::keeper::Whole;
+use super::keeper::{Kept, Whole};
 use super::{Disk, Wal, WalError};
 use crate::transport::Lane;
 
@@ -34,7 +34,7 @@ pub struct Done {
     /// This write and all before it are durable.
     pub written: Option<WriteId>,
     /// These snapshots are in place.
-    pub kept: Vec<Whole>,
+    pub kept: Vec<Kept>,
     /// What room there is for the log, if that has changed.
     pub space: Option<Space>,
 }
@@ -76,8 +76,7 @@ impl<D: Disk> Rounds<D> {
     /// tried again later, before all other jobs.
     pub fn stage(&mut self, mut job: Job) -> Result<Option<Job>, WalError> {
         if let Some(whole) = job.keep.take() {
-            self.wal.keep(&whole)?;
-            self.staged.kept.push(whole);
+            self.staged.kept.push(self.wal.keep(whole)?);
         }
         if let Some(write) = &job.write {
             let staged = self.wal.stage(write);

@@ -7,7 +7,7 @@ use servers::host::{Batch, Outcome, Token};
 use servers::server::{Event, Server, Settings};
 use servers::sessions::Sessions;
 use servers::snapshots::{Task, Told};
-use servers::storage::keeper::{Keeper, Taken, Whole};
+use servers::storage::keeper::{Keeper, Kept, Taken, Whole};
 use simulation::SimulatedDisk;
 use states::{Config, HardState, Log, Micros, Replica, Role, Time, WallTime};
 use unit_tests::counter::Counter;
@@ -115,7 +115,7 @@ impl Alone {
 
     /// It is in place.
     pub fn kept(&mut self, whole: Whole) {
-        self.tell(Told::Kept(whole));
+        self.tell(Told::Kept(Kept { whole, obsolete: Vec::new() }));
     }
 
     fn tell(&mut self, told: Told) {

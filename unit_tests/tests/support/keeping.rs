@@ -68,6 +68,12 @@ pub fn take<D: Disk>(keeper: &mut Keeper<D>, meta: &SnapshotMeta, pieces: Vec<Ve
     }
 }
 
+/// Puts a snapshot in place, and removes what is not needed any more.
+pub fn keep<D: Disk>(wal: &mut Wal<D>, whole: Whole) {
+    let kept = wal.keep(whole).expect("a healthy disk");
+    wal.keeper().remove_obsolete(&kept.obsolete).expect("a healthy disk");
+}
+
 /// The file that a node of this cluster makes of these pieces.
 pub fn snapshot_of(cluster: ClusterId, position: LogPosition, pieces: Vec<Vec<u8>>) -> Vec<u8> {
     let disk = SimulatedDisk::new();
@@ -121,7 +127,7 @@ impl Folder {
         let mut folder = Folder::new();
         folder.append(1, 1, 8);
         let whole = take(&mut folder.wal.keeper(), &meta(at(3, 1)), pieces);
-        folder.wal.keep(&whole).expect("a healthy disk");
+        keep(&mut folder.wal, whole);
         folder
     }
 
@@ -155,7 +161,7 @@ impl Folder {
     pub fn snapshot(&mut self, position: LogPosition) {
         let pieces = vec![format!("all up to {position}").into_bytes(), vec![1; 300]];
         let whole = take(&mut self.wal.keeper(), &meta(position), pieces);
-        self.wal.keep(&whole).expect("a healthy disk");
+        keep(&mut self.wal, whole);
     }
 
     /// A snapshot that another node sent, whole, not in place yet.

@@ -199,7 +199,7 @@ impl<M: StateMachine> Node<M> {
         up.syncing = false;
         up.mailbox.extend(done.written.map(Event::Written));
         up.mailbox.extend(done.space.map(Event::Space));
-        up.mailbox.extend(done.kept.into_iter().map(|whole| Event::Told(Told::Kept(whole))));
+        up.mailbox.extend(done.kept.into_iter().map(|kept| Event::Told(Told::Kept(kept))));
         Ok(Some(done.promises))
     }
 
