@@ -331,7 +331,7 @@ fn check_config_says_where_each_value_comes_from() {
         ("raft.max_in_flight = \"4MiB\"", "default".into()),
         ("storage.segment = \"64MiB\"", "default".into()),
         ("storage.snapshot = \"16MiB\"", "default".into()),
-        ("storage.snapshot_rate = \"16MiB\"", "default".into()),
+        ("storage.snapshot_rate = \"12MiB\"", "default".into()),
         ("log.level = \"warn\"", "environment RAFT_LOG_LEVEL".into()),
         ("log.format = \"text\"", "default".into()),
     ];

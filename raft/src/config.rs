@@ -183,7 +183,7 @@ impl Default for Config {
             max_in_flight: 4 << 20,
             segment: 64 << 20,
             snapshot: 16 << 20,
-            snapshot_rate: 16 << 20,
+            snapshot_rate: 12 << 20,
             log_level: LevelFilter::Info,
             log_format: LogFormat::Text,
         }

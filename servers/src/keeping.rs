@@ -18,7 +18,7 @@ use crate::storage::keeper::{Keeper, Whole};
 use crate::storage::{Disk, OpenError, WalError};
 
 /// A rest after each piece that is written.
-const REST: Duration = Duration::from_millis(1);
+const REST: Duration = Duration::from_millis(2);
 
 /// What the thread has done.
 pub enum Report<M> {

@@ -55,7 +55,7 @@ impl Default for Settings {
             waiting_bytes: 64 << 20,
             apply_budget: 2_048,
             snapshot_bytes: 16 << 20,
-            snapshot_rate: 16 << 20,
+            snapshot_rate: 12 << 20,
             snapshot_part: 256 << 10,
             sessions: Limits::default(),
         }

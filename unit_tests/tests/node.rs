@@ -63,7 +63,7 @@ impl Cluster {
             config: Config::default(),
             client_timeout: Micros(10_000_000),
             snapshot_bytes: 16 << 20,
-            snapshot_rate: 16 << 20,
+            snapshot_rate: 12 << 20,
             waiting_bytes: 64 << 20,
             on_leadership: Box::new(|_| {}),
         }
