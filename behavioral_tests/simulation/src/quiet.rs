@@ -17,6 +17,10 @@ use crate::tally::Named;
 use crate::workload::Workload;
 use crate::world::{Event, World};
 
+/// How long nodes may take to come to the same log, microseconds: a snapshot goes to one after the other,
+/// and a seed may draw parts of a hundred bytes.
+const SETTLE: u64 = 20_000_000;
+
 /// An election takes no more election timeouts than this.
 const TIMEOUTS_TO_ELECT: u64 = 10;
 
@@ -173,12 +177,12 @@ impl<W: Workload> World<W> {
     /// anywhere.
     fn settle(&mut self) -> Result<(), Violation> {
         self.asking = false;
-        if !self.happen_until(5_000_000, World::is_settled)? {
+        if !self.happen_until(SETTLE, World::is_settled)? {
             return Err("liveness: nodes did not converge".to_string());
         }
         // At the same moment: where something is due by log time, blank entries still come.
         let rests = |world: &World<W>| world.nodes.iter().all(is_idle) && world.is_settled();
-        if !self.happen_until(5_000_000, rests)? {
+        if !self.happen_until(SETTLE, rests)? {
             let loads: Vec<Load> =
                 self.nodes.iter().filter_map(Node::server).map(Server::load).collect();
             return Err(format!("bounds: nobody asks, and there wait {loads:?}"));
