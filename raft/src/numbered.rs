@@ -39,6 +39,14 @@ enum Opening {
     Refused(Reply),
 }
 
+/// What came of a numbered write.
+enum Written {
+    /// The reply to it.
+    Told(Reply),
+    /// It is in no log, and never will be: its number is as good as not given out.
+    Refused(Reply),
+}
+
 impl Numbered {
     /// Nothing is sent yet.
     pub fn new(cluster: Cluster) -> Numbered {
@@ -72,11 +80,16 @@ impl Numbered {
         };
         let session = Session { number: session.number + 1, used: Instant::now(), ..session };
         self.session = Some(session);
-        let reply = self.write(session, words);
-        if let (Some(session), Ok(reply)) = (&mut self.session, &reply) {
-            session.open_question |= is_uncertain(reply);
+        let written = self.write(session, words);
+        if let Some(session) = &mut self.session {
+            // The log takes no number that is far above those that it knows.
+            if matches!(written, Ok(Written::Refused(_)) | Err(_)) {
+                session.number -= 1;
+            }
+            session.open_question |=
+                matches!(&written, Ok(Written::Told(reply)) if is_uncertain(reply));
         }
-        reply
+        written.map(|(Written::Told(reply) | Written::Refused(reply))| reply)
     }
 
     /// Ends the session, so that the cluster need remember nothing of it, unless somebody may yet ask
@@ -116,7 +129,7 @@ impl Numbered {
         &mut self,
         session: Session,
         words: &[W],
-    ) -> Result<Reply, ClusterError> {
+    ) -> Result<Written, ClusterError> {
         let [id, number] = [session.id, session.number].map(|number| number.to_string());
         let mut numbered: Vec<&[u8]> = vec![b"RAFT.DO", id.as_bytes(), number.as_bytes()];
         numbered.extend(words.iter().map(AsRef::as_ref));
@@ -125,14 +138,18 @@ impl Numbered {
             match self.cluster.call(&numbered) {
                 Ok(reply) if is_uncertain(&reply) => astray = true,
                 // Refused: this copy is, but not one that was lost before.
-                Ok(reply) if astray && is_refused(&reply) => {}
-                Ok(reply) => return Ok(reply),
+                Ok(reply) if is_refused(&reply) => {
+                    if !astray {
+                        return Ok(Written::Refused(reply));
+                    }
+                }
+                Ok(reply) => return Ok(Written::Told(reply)),
                 Err(ClusterError::Unknown(..)) => astray = true,
                 Err(_) if astray => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(self.ask(session))
+        Ok(Written::Told(self.ask(session)))
     }
 
     /// What became of a write of which copies were lost. If it was not applied it never will be.

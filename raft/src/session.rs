@@ -87,7 +87,12 @@ impl Session {
             command: command.into(),
         };
         self.last = number;
-        let (answer, position) = self.submit(operation, number).await?;
+        let submitted = self.submit(operation, number).await;
+        if let Err(ProposeError::NotApplied(_) | ProposeError::Refused(_)) = submitted {
+            // In no log: given out again, since the log takes none far above those that it knows.
+            self.last = number - 1;
+        }
+        let (answer, position) = submitted?;
         match Answer::read(&answer) {
             Some(Answer::Reply(reply)) => Ok(Applied { reply: answer.slice_ref(reply), position }),
             Some(Answer::NotKept) => Err(ProposeError::AnswerNotKept),

@@ -63,6 +63,22 @@ fn a_number_is_applied_once_whichever_node_it_is_sent_through() {
     });
 }
 
+/// Numbers more than 64 above the highest in the log are refused there: what never came into it must not
+/// use any up.
+#[test]
+fn numbers_of_refused_commands_are_given_out_again() {
+    on_a_cluster(async |nodes| {
+        let mut session = nodes[0].session().await.expect("a session");
+        session.propose("a").await.expect("applied");
+        for _ in 0..70 {
+            let refused = session.propose(vec![0; 16 << 20]).await;
+            assert!(matches!(refused, Err(ProposeError::Refused(_))), "too large");
+        }
+        assert_eq!(session.last_number(), 1);
+        assert_eq!(&session.propose("bc").await.expect("applied").reply[..], b"3 bc");
+    });
+}
+
 #[test]
 fn outcomes_are_told_and_what_is_not_applied_never_is() {
     on_a_cluster(async |nodes| {

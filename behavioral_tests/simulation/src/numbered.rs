@@ -133,6 +133,7 @@ impl Numbered {
                 match &self.pending {
                     Some(pending) if !pending.lost => {
                         checks.on_refused(number_of(&pending.command))?;
+                        self.last -= 1; // it is in no log, and is given out again
                         Ok(Some(Known::Refused))
                     }
                     _ => Ok(None),
