@@ -69,7 +69,7 @@ fn a_short_file_is_filled_up_with_the_documented_defaults() {
         max_in_flight: 4_194_304,
         segment: 67_108_864,
         snapshot: 16_777_216,
-        snapshot_rate: 33_554_432,
+        snapshot_rate: 12_582_912,
         log_level: log_level("INFO"),
         log_format: LogFormat::Text,
     };

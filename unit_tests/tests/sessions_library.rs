@@ -1,5 +1,6 @@
 //! Sessions and snapshots of the library, with a machine of one's own.
 
+use messages::LogIndex;
 use raft::{At, Node, Outcome, Pieces, ProposeError, StateMachine, Unreadable, one_piece};
 
 /// Adds up the lengths of commands; a command is answered with the sum and its own bytes.
@@ -134,6 +135,10 @@ fn a_node_takes_a_snapshot_when_it_is_told_to() {
     on_a_cluster(async |nodes| {
         for node in nodes {
             node.propose("abc").await.expect("applied");
+            // A follower is told by the leader, and applies it a moment later.
+            while node.status().applied_index == LogIndex(0) {
+                tokio::task::yield_now().await;
+            }
             let applied = node.status().applied_index;
             let snapshot = node.snapshot().await.expect("something is applied");
             assert!(snapshot.position.index >= applied, "{snapshot:?} covers {applied}");
