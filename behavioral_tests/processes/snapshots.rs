@@ -314,7 +314,8 @@ fn set_cut(links: &Links, one: u16, other: u16, cut: Option<Cut>) {
     links.set_cut(other, one, cut);
 }
 
-/// The connections break while a node receives a snapshot, and are back after a moment: it gets the rest, and nothing again. False if the leader took a newer one meanwhile, which it sends then.
+/// The connections break while a node receives a snapshot, and are back after a moment: it gets the
+/// rest, and nothing again. False if the leader took a newer one meanwhile, which it sends then.
 fn resumes() -> bool {
     let (cluster, links) = behind_links();
     let mut behind = Behind::new(cluster);

@@ -11,7 +11,8 @@
 //!   [`keeping`]: the thread that has them;
 //! - [`outbox`]: what a turn leaves to be done; [`status`]: how a server sees itself;
 //! - [`turn`]: how a node starts and a turn begins, for every driver; [`mailbox`]: the way in;
-//!   [`run`]: the real driver; [`notices`]: what it tells people of decisions; [`node`]: a whole node on its thread;
+//!   [`run`]: the real driver; [`notices`]: what it tells people of decisions;
+//!   [`node`]: a whole node on its thread;
 //! - [`gate`]: which frames enter; [`storage`], [`transport`]: the other edges;
 //! - [`founding`]: how a cluster begins.
 

@@ -92,7 +92,7 @@ impl Mailbox {
     /// until it is in place; one that covers more will do.
     ///
     /// # Errors
-    /// If nothing is applied yet, or the node stops.
+    /// If nothing is applied yet, there is no room for it on the disk, or the node stops.
     pub async fn snapshot(&self) -> Result<Snapshot, NoSnapshot> {
         let (sender, answer) = oneshot::channel();
         {

@@ -14,8 +14,8 @@
 //! | above that | refused, no effect | refused, no effect |
 //!
 //! Sessions end, and then their outcomes are unknown for ever: when they are closed, when they were
-//! not used for [`Limits::idle`], or, the longest unused first, when there are too many. Time is log time as far
-//! as it passes within a term. From the last entry of a term to the first of the next none passes:
+//! not used for [`Limits::idle`], or, the longest unused first, when there are too many. Time is log
+//! time as far as it passes within a term. From the last entry of a term to the first of the next none passes:
 //! what the log's clock is stepped by when a leader takes office ends no session.
 //!
 //! - [`answer`]: what a session answers, and how that is spelt;

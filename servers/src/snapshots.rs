@@ -32,21 +32,21 @@ const RETRY: Micros = Micros(1_000_000);
 
 /// What the driver is to have done beside the log, by whoever keeps the folder's snapshots.
 pub enum Task {
-    /// Write a snapshot; then comes `Event::SnapshotTaken`.
+    /// Write a snapshot; then comes `Told::Taken`.
     Take {
         /// What it stands for.
         meta: SnapshotMeta,
         /// Machine and sessions.
         pieces: Box<dyn Pieces>,
     },
-    /// Write a part that was received; then comes `Event::SnapshotStored`.
+    /// Write a part that was received; then comes `Told::Stored`.
     Store {
         /// Who sent it.
         from: NodeId,
         /// The part.
         part: SnapshotPart,
     },
-    /// Read a part of the snapshot in place up to `position`; then comes `Event::SnapshotRead`.
+    /// Read a part of the snapshot in place up to `position`; then comes `Told::Read`.
     Read {
         /// Who shall get it.
         to: NodeId,

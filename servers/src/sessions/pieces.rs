@@ -2,7 +2,8 @@
 //! how time stands: 1, passed, time, term. The others hold sessions in the order of their ids: 2,
 //! then of each its id, when it was used, its highest number, how many numbers it remembers (one
 //! byte), and of each of those what kind it is (0 unseen, 1 answered, 2 answer not kept, 3 closed),
-//! an answer with its length (two bytes) before it, as it lies in memory. Must never take a table that no log can leave.
+//! an answer with its length (two bytes) before it, as it lies in memory. Must never take a table
+//! that no log can leave.
 
 use std::collections::btree_map;
 use std::sync::Arc;
