@@ -2,7 +2,7 @@
 //! is read, promises wait for their sync. Foul weather is in `recovery.rs` and `damage.rs`, whose
 //! folder it is in `founding.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::sync::mpsc;
@@ -371,6 +371,32 @@ fn segments_prepared_ahead_are_whole_and_leave_nothing() {
         fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
     names.sort();
     assert_eq!(names, ["lock", "other", "prepared"]);
+}
+
+/// Of a large file the room is given back little by little. Its name is free at once, and no longer leads
+/// to it, nor after a crash: it would be shorter than it was made.
+#[test]
+fn a_large_file_that_is_removed_has_lost_its_name_at_once_and_all_its_room_in_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut disk = FolderDisk::open(folder.path()).unwrap();
+    disk.create("large", 8 << 20).unwrap();
+    disk.create("larger", 12 << 20).unwrap();
+    let mut other = disk.another();
+    disk.remove("large").unwrap();
+    other.remove("larger").unwrap();
+    let left = disk.list().unwrap().into_iter().filter(|name| name != "lock");
+    let left: Vec<_> = left.collect();
+    assert!(
+        left.iter().all(|name| name.ends_with(".unfinished")),
+        "the next start removes {left:?}"
+    );
+    disk.create("large", 5_000).unwrap();
+    assert_eq!(disk.read("large").unwrap(), [0; 5_000]);
+    assert_eq!(disk.remove("larger").map_err(|error| error.kind()), Err(io::ErrorKind::NotFound));
+    drop(disk);
+    drop(other);
+    let names = fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name());
+    assert_eq!(names.collect::<BTreeSet<_>>(), BTreeSet::from(["large".into(), "lock".into()]));
 }
 
 #[test]

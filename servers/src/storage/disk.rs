@@ -1,18 +1,16 @@
-//! The files of one data folder, as the log sees them. The only file of this crate that touches
-//! real files; the simulator brings a disk of its own.
+//! The files of one data folder, as the log sees them. This file, `output` and `room` alone touch real
+//! files; the simulator brings a disk of its own.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::thread::JoinHandle;
-use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock, statvfs};
 
-use super::output::{self, BLOCK, Output};
+use super::output::Output;
+use super::room::{self, Freeing, PIECE, Preparation};
 use super::{OpenError, WalError};
 
 /// A flat folder of files. Names have no slashes. Nothing but `sync` and `sync_dir` makes anything
@@ -75,13 +73,9 @@ pub trait Disk: Send {
 
 /// The name of the file whose lock means that a process has the folder open.
 const LOCK: &str = "lock";
-/// Files that are being filled with zeros, taken or received end so; they are worth nothing after a crash.
+/// Files that are being filled with zeros, taken, received or given back end so; they are worth nothing
+/// after a crash.
 pub(super) const UNFINISHED: &str = ".unfinished";
-/// How much is filled at once; synced as often, so that the log's own syncs never wait for more.
-const FILL: usize = 1 << 20;
-/// How long a thread that fills rests after each piece: the disk is the log's, and all nodes of a machine
-/// fill at about the same time. A segment is filled in half a second, and lasts longer.
-const REST: Duration = Duration::from_millis(4);
 /// What is left to others of a file system that is nearly full, bytes.
 const SPARED: u64 = 64 << 10;
 /// Files kept open. The log writes to one, and to two while it rolls over.
@@ -93,50 +87,10 @@ pub struct FolderDisk {
     folder: PathBuf,
     handles: Vec<(String, Output)>,
     preparation: Option<Preparation>,
+    /// Shared by all handles to the folder.
+    freeing: Arc<Freeing>,
     /// Holds the lock; the system releases it with the process, however that ends.
     _lock: Option<File>,
-}
-
-/// A file that is filled with zeros on a thread of its own.
-#[derive(Debug)]
-struct Preparation {
-    length: u64,
-    pace: Arc<Pace>,
-    /// None once it has ended, and the file is there.
-    thread: Option<JoinHandle<io::Result<()>>>,
-}
-
-/// How a thread that fills a file is told to go on.
-#[derive(Debug)]
-struct Pace(AtomicU8);
-
-impl Pace {
-    const GENTLE: u8 = 0;
-    const FAST: u8 = 1;
-    const STOP: u8 = 2;
-
-    fn new(pace: u8) -> Pace {
-        Pace(AtomicU8::new(pace))
-    }
-
-    fn get(&self) -> u8 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-impl Preparation {
-    /// Waits for the thread, which from now on does not rest, or stops. An error is that of filling.
-    fn end(&mut self, pace: u8) -> io::Result<()> {
-        let Some(thread) = self.thread.take() else { return Ok(()) };
-        self.pace.0.store(pace, Ordering::Relaxed);
-        thread.thread().unpark();
-        thread.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into())) // a panic was printed
-    }
-
-    /// Whether the thread is at work.
-    fn fills(&self) -> bool {
-        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
-    }
 }
 
 impl FolderDisk {
@@ -163,7 +117,7 @@ impl FolderDisk {
             .open(&path)
             .map_err(|error| cannot_create(&path, error))?;
         take_lock(folder, &lock)?;
-        let disk = FolderDisk::unlocked(folder, Some(lock));
+        let disk = FolderDisk::unlocked(folder, Arc::default(), Some(lock));
         disk.remove_unfinished().map_err(|error| {
             WalError::new(folder.display().to_string(), "remove unfinished files in", error)
         })?;
@@ -179,12 +133,12 @@ impl FolderDisk {
         if let Some(lock) = &lock {
             take_lock(folder, lock)?;
         }
-        Ok(FolderDisk::unlocked(folder, lock))
+        Ok(FolderDisk::unlocked(folder, Arc::default(), lock))
     }
 
-    fn unlocked(folder: &Path, lock: Option<File>) -> FolderDisk {
+    fn unlocked(folder: &Path, freeing: Arc<Freeing>, lock: Option<File>) -> FolderDisk {
         let folder = folder.to_owned();
-        FolderDisk { folder, handles: Vec::new(), preparation: None, _lock: lock }
+        FolderDisk { folder, handles: Vec::new(), preparation: None, freeing, _lock: lock }
     }
 
     fn remove_unfinished(&self) -> io::Result<()> {
@@ -223,7 +177,7 @@ impl FolderDisk {
     fn take_prepared(&mut self, length: u64) -> bool {
         let fits = |preparation: &mut Preparation| preparation.length == length;
         let Some(mut preparation) = self.preparation.take_if(fits) else { return false };
-        let is_there = preparation.end(Pace::FAST).is_ok();
+        let is_there = preparation.finish().is_ok();
         if !is_there {
             self.remove_unused(&prepared_name(length));
         }
@@ -273,7 +227,7 @@ impl Disk for FolderDisk {
     }
 
     fn another(&self) -> FolderDisk {
-        FolderDisk::unlocked(&self.folder, None)
+        FolderDisk::unlocked(&self.folder, Arc::clone(&self.freeing), None)
     }
 
     fn create(&mut self, name: &str, length: u64) -> io::Result<()> {
@@ -286,8 +240,7 @@ impl Disk for FolderDisk {
         } else if self.has_room(length) {
             let unfinished = format!("{name}{UNFINISHED}");
             let source = self.folder.join(&unfinished);
-            fill(&source, length, &Pace::new(Pace::FAST))
-                .inspect_err(|_| self.remove_unused(&unfinished))?;
+            room::fill(&source, length).inspect_err(|_| self.remove_unused(&unfinished))?;
             source
         } else {
             return Err(io::ErrorKind::StorageFull.into());
@@ -301,7 +254,7 @@ impl Disk for FolderDisk {
             if preparation.fills() {
                 return true;
             }
-            match preparation.end(Pace::FAST) {
+            match preparation.finish() {
                 Ok(()) => return true,
                 Err(error) => {
                     let name = prepared_name(preparation.length);
@@ -315,15 +268,9 @@ impl Disk for FolderDisk {
         if !self.has_room(length) {
             return false;
         }
-        let path = self.folder.join(prepared_name(length));
-        let pace = Arc::new(Pace::new(Pace::GENTLE));
-        let told = Arc::clone(&pace);
-        let thread = std::thread::Builder::new()
-            .name("fill".to_owned())
-            .spawn(move || fill(&path, length, &told));
         // Without a thread the file is filled when it is needed.
-        self.preparation =
-            thread.ok().map(|thread| Preparation { length, pace, thread: Some(thread) });
+        let path = self.folder.join(prepared_name(length));
+        self.preparation = Preparation::begin(path, length);
         true
     }
 
@@ -347,7 +294,14 @@ impl Disk for FolderDisk {
 
     fn remove(&mut self, name: &str) -> io::Result<()> {
         self.forget_handle(name);
-        fs::remove_file(self.folder.join(name))
+        let path = self.folder.join(name);
+        if fs::metadata(&path)?.len() <= PIECE {
+            return fs::remove_file(path);
+        }
+        let gone = self.folder.join(format!("gone-{name}{UNFINISHED}"));
+        fs::rename(path, &gone)?;
+        self.sync_dir()?; // after a crash it would have its name again, and not its length
+        self.freeing.submit(gone)
     }
 
     fn close(&mut self, name: &str) {
@@ -362,7 +316,7 @@ impl Disk for FolderDisk {
 impl Drop for FolderDisk {
     fn drop(&mut self) {
         if let Some(mut preparation) = self.preparation.take() {
-            drop(preparation.end(Pace::STOP));
+            preparation.stop();
             self.remove_unused(&prepared_name(preparation.length)); // the next start would not use it
         }
     }
@@ -389,27 +343,4 @@ fn take_lock(folder: &Path, lock: &File) -> Result<(), OpenError> {
         }
         Err(error) => Err(cannot_create(&folder.join(LOCK), error.into())),
     }
-}
-
-/// Fills a file with zeros and syncs it. Written blocks make later syncs cheaper than growing or
-/// merely reserving ones. Past the page cache where that is possible: as much memory as is filled
-/// would be dirtied for nothing.
-fn fill(path: &Path, length: u64, pace: &Pace) -> io::Result<()> {
-    let file = output::create(path, length.is_multiple_of(BLOCK as u64))?;
-    let room = vec![0; FILL + BLOCK];
-    let zeros = &room[room.as_ptr().align_offset(BLOCK)..][..FILL];
-    let mut filled = 0;
-    while filled < length {
-        if pace.get() == Pace::STOP {
-            return Err(io::ErrorKind::Interrupted.into());
-        }
-        let chunk = (length - filled).min(zeros.len() as u64);
-        file.write_all_at(&zeros[..chunk as usize], filled)?;
-        file.sync_data()?;
-        filled += chunk;
-        if pace.get() == Pace::GENTLE {
-            std::thread::park_timeout(REST);
-        }
-    }
-    file.sync_all()
 }

@@ -19,6 +19,7 @@ pub mod keeper;
 mod output;
 mod record;
 mod recovery;
+mod room;
 mod segment;
 pub mod snapshot;
 pub mod superblock;
