@@ -157,17 +157,17 @@ impl Log {
         }
     }
 
-    /// Forgets entries up to `index`, but no more than so many at once: what they take in memory goes
-    /// with them. All of them must be durable.
-    pub fn forget(&mut self, index: LogIndex, most: usize) {
+    /// Forgets entries up to `index`, until they had so many bytes: what they take in memory goes with
+    /// them. All of them must be durable.
+    pub fn forget(&mut self, index: LogIndex, bytes: usize) {
         assert!(index <= self.durable, "base ≤ durable");
-        for _ in 0..most {
-            let Some(first) = self.entries.pop_front_if(|entry| entry.position.index <= index)
-            else {
-                return;
-            };
+        let most = self.bytes.saturating_sub(bytes);
+        while let Some(first) = self.entries.pop_front_if(|entry| entry.position.index <= index) {
             self.bytes -= first.size();
             (self.base, self.base_time) = (first.position, first.time);
+            if self.bytes <= most {
+                return;
+            }
         }
     }
 

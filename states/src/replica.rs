@@ -9,8 +9,8 @@ use rand::RngExt;
 use crate::random::SplitMix64;
 use crate::{Config, Decision, HardState, Log, Micros, Space, Time, Turn, Write, WriteId};
 
-/// Entries forgotten in one turn at most: each gives memory back, which takes time.
-const FORGOTTEN_A_TURN: usize = 1024;
+/// Bytes of entries forgotten in one turn, about: to give memory back takes time.
+const FORGOTTEN_A_TURN: usize = 1 << 20;
 
 /// A node's facts. Invariants: `base ≤ commit_index ≤ last`; the term never falls; one vote a term.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -183,7 +183,7 @@ impl Replica {
         turn.effects.install = Some(meta);
     }
 
-    /// Forgets what a snapshot covers, as far as nobody needs it, a bounded number of entries a turn.
+    /// Forgets what a snapshot covers, as far as nobody needs it, a bounded number of bytes a turn.
     pub(crate) fn forget(&mut self, needed: Option<LogIndex>) {
         let pinned = needed.filter(|_| self.log.bytes() <= self.config.pinned_bytes);
         self.log.forget(pinned.unwrap_or(self.covered).min(self.covered), FORGOTTEN_A_TURN);
