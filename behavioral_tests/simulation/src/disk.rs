@@ -6,14 +6,22 @@
 //! is clean but not durable: it can still be read, and no later sync writes it. So being readable
 //! proves nothing.
 
+mod file;
 mod medium;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use servers::storage::Disk;
+
+use self::file::SimulatedFile;
+
+/// What the names of the log's files end in.
+const SEGMENT: &str = ".log";
+/// What the name of a snapshot in place ends in.
+const SNAPSHOT: &str = ".snap";
 
 /// Zeros at the end of a write that may mean something.
 const ZEROS: usize = 32;
@@ -92,6 +100,8 @@ struct Platter {
     failing: Option<(usize, io::ErrorKind)>,
     /// The next sync of a file fails.
     failing_sync: bool,
+    /// All operations behind the next rename fail.
+    failing_rename: bool,
     /// None: there is room enough.
     room: Option<Room>,
     operations: u64,
@@ -107,19 +117,6 @@ enum NameChange {
     Created(String, FileId),
     Renamed(String, String, FileId),
     Removed(String, FileId),
-}
-
-#[derive(Clone, Debug, Default)]
-struct SimulatedFile {
-    cached: Vec<u8>,
-    durable: Vec<u8>,
-    /// Contents that sectors have had since the last sync, in the order of writing: any of them may
-    /// have reached the disk already.
-    written: Vec<(usize, Vec<u8>)>,
-    /// Sectors that the next sync writes.
-    dirty: BTreeSet<usize>,
-    /// What sectors held before their last sync, if that is kept.
-    older: Option<BTreeMap<usize, Vec<u8>>>,
 }
 
 impl SimulatedDisk {
@@ -151,6 +148,7 @@ impl SimulatedDisk {
         platter.files.retain(|id, _| named.contains(id));
         platter.failing = None;
         platter.failing_sync = false;
+        platter.failing_rename = false;
     }
 
     /// A copy of the disk as it is, cache and all, that shares nothing with this one.
@@ -164,6 +162,7 @@ impl SimulatedDisk {
             changes: platter.changes.clone(),
             failing: None,
             failing_sync: false,
+            failing_rename: false,
             room: None,
             operations: 0,
             syncs: 0,
@@ -183,11 +182,17 @@ impl SimulatedDisk {
         self.lock().failing_sync = true;
     }
 
+    /// The next rename succeeds, and all operations behind it fail.
+    pub fn fail_after_rename(&self) {
+        self.lock().failing_rename = true;
+    }
+
     /// Operations that change something succeed again.
     pub fn heal(&self) {
         let mut platter = self.lock();
         platter.failing = None;
         platter.failing_sync = false;
+        platter.failing_rename = false;
     }
 
     /// There is no more room than this, also over crashes.
@@ -268,6 +273,17 @@ impl Platter {
         Ok(())
     }
 
+    /// A snapshot's file takes its place: it is durable by then, and so is the log, whose place the
+    /// snapshot might take at the next start.
+    fn check_placing(&self, snapshot: FileId) {
+        assert!(self.files[&snapshot].is_durable(), "a snapshot that is put in place is durable");
+        let mut log = self.names.iter().filter(|(name, _)| name.ends_with(SEGMENT));
+        let durable = log.all(|(name, id)| {
+            self.durable_names.get(name) == Some(id) && self.files[id].is_durable()
+        });
+        assert!(durable, "the log is durable before a snapshot is put in place");
+    }
+
     /// Counts an operation that changes something, and fails it if it is time.
     fn attempt(&mut self, operation: Operation) -> io::Result<()> {
         self.operations += 1;
@@ -304,81 +320,6 @@ impl NameChange {
                 names.retain(|other, other_id| other != name || other_id != id);
             }
         }
-    }
-}
-
-impl SimulatedFile {
-    fn zeros(length: usize) -> SimulatedFile {
-        SimulatedFile {
-            cached: vec![0; length],
-            durable: vec![0; length],
-            ..SimulatedFile::default()
-        }
-    }
-
-    fn write(&mut self, offset: usize, bytes: &[u8]) {
-        let end = offset + bytes.len();
-        if end > self.cached.len() {
-            self.cached.resize(end, 0);
-        }
-        self.cached[offset..end].copy_from_slice(bytes);
-        if bytes.is_empty() {
-            return;
-        }
-        for sector in offset / SECTOR..=(end - 1) / SECTOR {
-            let start = sector * SECTOR;
-            let content = &self.cached[start..self.cached.len().min(start + SECTOR)];
-            self.written.push((sector, content.to_vec()));
-            self.dirty.insert(sector);
-        }
-    }
-
-    fn sync(&mut self, succeeds: bool) {
-        let dirty = std::mem::take(&mut self.dirty);
-        if !succeeds {
-            return;
-        }
-        self.written.retain(|(sector, _)| !dirty.contains(sector));
-        self.durable.resize(self.cached.len(), 0);
-        for sector in dirty {
-            let start = sector * SECTOR;
-            let end = self.cached.len().min(start + SECTOR);
-            if let Some(older) = &mut self.older
-                && self.durable[start..end] != self.cached[start..end]
-            {
-                older.insert(sector, self.durable[start..end].to_vec());
-            }
-            self.durable[start..end].copy_from_slice(&self.cached[start..end]);
-        }
-    }
-
-    fn unsynced(&self) -> usize {
-        self.written.len() + usize::from(self.durable.len() != self.cached.len())
-    }
-
-    fn crash(&mut self, fate: &mut impl FnMut() -> Fate) {
-        if self.durable.len() != self.cached.len() {
-            let length = match fate() {
-                Fate::Kept => self.cached.len(),
-                Fate::Lost => self.durable.len(),
-                Fate::Torn(length) => {
-                    length.clamp(self.durable.len(), self.cached.len().max(self.durable.len()))
-                }
-            };
-            self.durable.resize(length, 0);
-        }
-        for (sector, content) in std::mem::take(&mut self.written) {
-            let bytes = match fate() {
-                Fate::Kept => content.len(),
-                Fate::Lost => 0,
-                Fate::Torn(bytes) => bytes.min(content.len()),
-            };
-            let start = (sector * SECTOR).min(self.durable.len());
-            let end = (start + bytes).min(self.durable.len());
-            self.durable[start..end].copy_from_slice(&content[..end - start]);
-        }
-        self.dirty.clear();
-        self.cached = self.durable.clone();
     }
 }
 
@@ -465,7 +406,13 @@ impl Disk for SimulatedDisk {
         let mut platter = self.lock();
         platter.attempt(Operation::Rename)?;
         let id = platter.id(from)?;
+        if to.ends_with(SNAPSHOT) {
+            platter.check_placing(id);
+        }
         platter.change(NameChange::Renamed(from.to_owned(), to.to_owned(), id));
+        if std::mem::take(&mut platter.failing_rename) {
+            platter.failing = Some((0, io::ErrorKind::Other));
+        }
         Ok(())
     }
 

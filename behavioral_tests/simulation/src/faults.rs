@@ -39,6 +39,12 @@ impl<W: Workload> World<W> {
             }
             Kind::Pause => self.pause(node),
             Kind::WallJump => self.nodes[node].set_wall(&mut self.random),
+            // Half of those that meet a snapshot under way, between its name and that name's sync.
+            Kind::DiskError
+                if self.nodes[node].keeps_something() && self.random.random_bool(0.5) =>
+            {
+                self.nodes[node].fail_disk_after_rename();
+            }
             Kind::DiskError => self.nodes[node].fail_disk(self.random.random_range(0..20)),
             Kind::FailingSync => self.nodes[node].fail_sync(),
             Kind::GrayDisk => self.nodes[node].gray_until(ends),

@@ -41,6 +41,12 @@ impl<M: StateMachine> Node<M> {
         self.disk_fails = true;
     }
 
+    /// Its disk fails as soon as a snapshot has its name.
+    pub fn fail_disk_after_rename(&mut self) {
+        self.disk.fail_after_rename();
+        self.disk_fails = true;
+    }
+
     /// The next sync of its disk fails.
     pub fn fail_sync(&mut self) {
         if self.is_up() {
