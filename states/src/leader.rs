@@ -168,6 +168,7 @@ impl Leader {
 
     /// A connection to a follower was lost, and perhaps what was under way over it.
     pub(crate) fn on_peer_lost(&mut self, turn: &mut Turn, peer: NodeId) {
+        self.rounds.on_lost(peer, turn.now);
         if let Some(progress) = self.progress.get_mut(&peer)
             && progress.on_lost(turn.now)
         {

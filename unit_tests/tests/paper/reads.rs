@@ -34,7 +34,8 @@ fn a_read_waits_for_the_blank_entry_and_for_a_majority_of_echoes() {
     let effects = cluster.input(1, matched(2, 4, 3));
     assert_eq!(effects.commit, Some(LogIndex(3)));
     assert_eq!(effects.answers, [], "who knows whether it still leads?");
-    assert_eq!(starting("Heartbeat round=2", &sends(&effects)).len(), 2);
+    let asked = starting("Heartbeat round=2", &sends(&effects)).len();
+    assert_eq!(asked, 1, "with the leader a majority");
     let effects = cluster.input(1, echo(3, 4, 1));
     assert_eq!(effects.answers, [], "an echo of the round before the read");
     let effects = cluster.input(1, echo(3, 4, 2));
