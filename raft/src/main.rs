@@ -12,6 +12,9 @@ use raft::{exit, print};
 use structopt::StructOpt;
 use structopt::clap::ErrorKind;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     die_of_panics();
     let ended = parse().and_then(dispatch);

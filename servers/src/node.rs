@@ -227,6 +227,7 @@ where
     let runtime = runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
+        .event_interval(1_024) // connections served between two looks for what else came
         .build_local(LocalOptions::default())
         .map_err(StartError::System)?;
     let _entered = runtime.enter(); // sockets want it
