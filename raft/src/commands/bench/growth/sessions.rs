@@ -14,13 +14,12 @@ use super::series::{Column, Drawn, Point, Series, Shown, Unit};
 use super::{NODES, Plan};
 use crate::commands::bench::hosted::Hosted;
 use crate::commands::bench::report::grouped;
-use crate::commands::local::founding::Settings;
 
 const COUNTS: [u64; 3] = [100, 1_000, 10_000];
 /// The last one when it is to be quick.
 const QUICK: u64 = 1_000;
-/// So that the log, which is in memory, too, stays small beside them.
-const SHORT_LOG: Settings = &[("RAFT_STORAGE_SNAPSHOT", "1MiB")];
+/// Plain commands before all: the log, which is in memory, too, has been as long as it gets by then.
+const PLAIN: u64 = COUNTS[2] * WINDOW;
 /// Commands under way at once.
 const BATCH: usize = 1_000;
 /// A batch takes no longer on any disk.
@@ -43,15 +42,15 @@ pub const SHOWN: Shown = Shown {
         },
         Drawn { caption: "bytes for each, with 64 answers", figures: &[("each", "")], scale: 1.0 },
     ],
-    note: "the leader's resident memory without any, after as many plain commands as follow in sessions, \
-           with so many open, and when each remembers the answers to 64 commands; storage.snapshot is \
-           1 MiB, so that the log stays small beside them, and is taken meanwhile",
+    note: "the leader's resident memory without any, after 640,000 plain commands, so that the log in \
+           memory has been as long as it gets; with so many open; and when each remembers the answers to \
+           64 commands: snapshots are taken meanwhile, which hold what changes under them a second time",
 };
 
 /// Along the number of sessions.
 pub fn sessions(plan: &Plan<'_>, series: &mut Series) -> anyhow::Result<()> {
     for count in plan.causes(&COUNTS, QUICK) {
-        let mut hosted = Hosted::start_with(plan.hosting, NODES, SHORT_LOG)?;
+        let mut hosted = Hosted::start(plan.hosting, NODES)?;
         series.points.push(point(&mut hosted, count)?);
         hosted.end()?;
     }
@@ -65,7 +64,7 @@ fn point(hosted: &mut Hosted, count: u64) -> anyhow::Result<Point> {
     let memory = || id.and_then(machine::resident).unwrap_or_default() as f64;
     // So that log, buffers and allocator have grown as they do under any load.
     let plain = vec!["INCR".to_owned(), "plain".to_owned()];
-    all_answered(address, (0..count * WINDOW).map(|_| plain.clone()))?;
+    all_answered(address, (0..PLAIN).map(|_| plain.clone()))?;
     let empty = memory();
     let opening = vec!["RAFT.SESSION".to_owned(), "OPEN".to_owned()];
     let opened = all_answered(address, (0..count).map(|_| opening.clone()))?;
