@@ -11,8 +11,9 @@ use super::answer::Answer;
 /// Longer answers than this count towards [`Limits::bytes`](super::Limits::bytes).
 const SHORT: usize = 22;
 
-/// Memory is taken in steps of so many bytes: 64 short answers take five or six.
-const STEP: usize = 128;
+/// Memory is taken in steps of so many bytes. Small ones: a copy that is made while a snapshot is written
+/// begins without room, and takes one.
+const STEP: usize = 64;
 
 const UNSEEN: u8 = 0;
 const ANSWERED: u8 = 1;
