@@ -72,11 +72,13 @@ impl<W: Workload> World<W> {
         Ok(())
     }
 
-    /// A leader that a majority follows is there within ten election timeouts, counted from when
-    /// the slow disks of the time before are done.
+    /// A leader that a majority follows is there within ten election timeouts, counted from when the slow
+    /// disks of the time before are done, and its frames have arrived: they make believe that a leader is
+    /// heard.
     pub(crate) fn await_leader(&mut self) -> Result<u64, Violation> {
-        let syncs = self.events.iter().filter(|(_, event)| matches!(event, Event::Sync { .. }));
-        let done = syncs.map(|((at, _), _)| *at).max().unwrap_or(self.now).max(self.now);
+        let is_old = |event: &Event| matches!(event, Event::Sync { .. } | Event::Frame { .. });
+        let old = self.events.iter().filter(|(_, event)| is_old(event));
+        let done = old.map(|((at, _), _)| *at).max().unwrap_or(self.now).max(self.now);
         let longest = done - self.now + TIMEOUTS_TO_ELECT * self.trouble.election;
         if !self.happen_until(longest, |world| world.led().is_some())? {
             return Err(
