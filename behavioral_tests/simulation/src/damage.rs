@@ -3,7 +3,8 @@
 //! way, and no quorum is lost by it. Must never ask more of a start than the disk can still tell.
 //!
 //! A known limit, which no single disk can tell from a crash: the batches that no later one proves
-//! may be cut off as a torn tail, and with the newest segment all that lies in it.
+//! may be cut off as a torn tail, and with the newest segment all that lies in it. Nor can it survive two
+//! faults of the superblock: where a start ended while it wrote one slot, and the other slot is damaged.
 
 use rand::RngExt;
 use servers::storage::{self, Expected, OpenError, Opened, Options};
@@ -43,15 +44,16 @@ pub struct Trial<'a> {
 }
 
 impl Trial<'_> {
-    /// Damages a copy and opens it.
+    /// Damages a copy and opens it; none if that was one fault too many.
     ///
     /// # Errors
     /// If something that the disk still proves is gone, or something is there that never was.
-    pub fn run(&self, kind: Kind, random: &mut SplitMix64) -> Result<Verdict, Violation> {
+    pub fn run(&self, kind: Kind, random: &mut SplitMix64) -> Result<Option<Verdict>, Violation> {
         let disk = self.disk.fork();
         if random.random_bool(0.5) {
             disk.crash(|| if random.random_bool(0.5) { Fate::Kept } else { Fate::Lost });
         }
+        let whole = disk.fork();
         let damaged = damage(&disk, kind, random);
         let fail = |what: String| Err(format!("damage: {kind:?} at {damaged:?}: {what}"));
         let before = disk.contents();
@@ -59,16 +61,19 @@ impl Trial<'_> {
             Ok(opened) => opened,
             Err(OpenError::Damaged(damage)) if !damage.file.is_empty() => {
                 return match disk.contents() == before {
-                    true => Ok(Verdict::Refused),
+                    true => Ok(Some(Verdict::Refused)),
                     false => fail("it was refused, and changed".to_string()),
                 };
             }
             Err(OpenError::Empty { .. }) if !before.contains_key(SUPERBLOCK) => {
-                return Ok(Verdict::Refused);
+                return Ok(Some(Verdict::Refused));
             }
             Err(error) => return fail(error.to_string()),
         };
         if opened.boot <= self.newest {
+            if self.rests_on_one_slot(&whole, random) {
+                return Ok(None);
+            }
             return fail(format!("boot {} after {}", opened.boot, self.newest));
         }
         let found = &opened.recovered;
@@ -88,7 +93,20 @@ impl Trial<'_> {
                 return fail(format!("opened again it is {:?}", other.map(|again| again.boot)));
             }
         }
-        Ok(if held < self.ledger.synced() { Verdict::TailCut } else { Verdict::Survived })
+        let is_cut = held < self.ledger.synced();
+        Ok(Some(if is_cut { Verdict::TailCut } else { Verdict::Survived }))
+    }
+
+    /// Whether the superblock has but one slot that knows the newest boot.
+    fn rests_on_one_slot(&self, whole: &SimulatedDisk, random: &mut SplitMix64) -> bool {
+        [0, 1].into_iter().any(|slot| {
+            let disk = whole.fork();
+            disk.corrupt(SUPERBLOCK, 0, |bytes| {
+                let half = bytes.len() / 2;
+                bytes[slot * half..][..half].fill(0);
+            });
+            !self.open(&disk, random).is_ok_and(|opened| opened.boot > self.newest)
+        })
     }
 
     fn open(
