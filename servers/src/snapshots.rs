@@ -453,12 +453,13 @@ impl<M: StateMachine> Server<M> {
         offset: u64,
         bytes: Option<Vec<u8>>,
     ) {
+        // Earlier in this turn another may have become the leader: in its term nothing is sent.
+        let leads = self.state().needs_snapshot(to);
         let term = self.replica.term();
-        let Some(transfer) = self
-            .snapshots
-            .transfer
-            .as_ref()
-            .filter(|transfer| (transfer.to, transfer.meta.position) == (to, position))
+        let Some(transfer) =
+            self.snapshots.transfer.as_ref().filter(|transfer| {
+                leads && (transfer.to, transfer.meta.position) == (to, position)
+            })
         else {
             return;
         };

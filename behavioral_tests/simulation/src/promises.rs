@@ -160,28 +160,38 @@ impl Promises {
 
     /// Something leaves for `to`: what it promises must be durable.
     pub fn on_sent(&self, from: NodeId, to: NodeId, content: &Content) -> Result<(), Violation> {
-        let Content::Raft { term, message } = content else { return Ok(()) };
-        let kept = match message {
-            Message::RequestVote(_) => self.keeps_vote(*term, from),
+        let (term, kept) = match content {
+            Content::Raft { term, message } => (term, self.keeps(from, to, *term, message)),
+            // As an append does.
+            Content::SnapshotPart(part) => (&part.term, self.keeps_vote(part.term, from)),
+            Content::SnapshotPartReply(_) | Content::Forward(_) | Content::ForwardReply(_) => {
+                return Ok(());
+            }
+        };
+        if kept {
+            return Ok(());
+        }
+        Err(format!("promise: {from} sends {to} what its disk does not hold: @{term} {content:?}"))
+    }
+
+    fn keeps(&self, from: NodeId, to: NodeId, term: Term, message: &Message) -> bool {
+        match message {
+            Message::RequestVote(_) => self.keeps_vote(term, from),
             Message::RequestVoteReply(RequestVoteReply { answers, granted: true, .. }) => {
                 self.keeps_vote(*answers, to)
             }
             Message::AppendEntriesReply(AppendEntriesReply {
                 outcome: AppendOutcome::Matched(index),
-            }) => self.keeps_log(*term, *index),
-            Message::Snapshotted(Snapshotted { position }) => self.keeps_log(*term, position.index),
+            }) => self.keeps_log(term, *index),
+            Message::Snapshotted(Snapshotted { position }) => self.keeps_log(term, position.index),
             // An entry of a term speaks of an election, in which its leader gave its vote away.
-            Message::AppendEntries(_) | Message::Heartbeat(_) => self.keeps_vote(*term, from),
+            Message::AppendEntries(_) | Message::Heartbeat(_) => self.keeps_vote(term, from),
             Message::RequestVoteReply(_)
             | Message::AppendEntriesReply(_)
             | Message::HeartbeatReply(_)
             | Message::PreVote(_)
             | Message::PreVoteReply(_) => true,
-        };
-        if kept {
-            return Ok(());
         }
-        Err(format!("promise: {from} sends {to} what its disk does not hold: @{term} {message:?}"))
     }
 
     /// A later term says that this one is over: it can neither vote nor acknowledge in it again.
