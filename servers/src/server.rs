@@ -216,7 +216,7 @@ impl<M: StateMachine> Server<M> {
         if self.has_more() {
             return Some(Time(0));
         }
-        let transfer = self.snapshots.deadline(self.settings.snapshot_part.max(1));
+        let transfer = self.snapshots.sending.deadline(self.settings.snapshot_part.max(1));
         let state = self.state().deadline();
         let deadlines = [state, self.requests.deadline(), transfer, self.blank_due()];
         deadlines.into_iter().flatten().min()
@@ -225,7 +225,7 @@ impl<M: StateMachine> Server<M> {
     /// Whether the last turn left work that waits for nothing but another turn.
     pub fn has_more(&self) -> bool {
         self.place_again
-            || self.snapshots.has_more()
+            || self.snapshots.sending.has_more()
             || !self.held.is_empty()
             || self.applier.has_more(self.replica.commit_index())
     }

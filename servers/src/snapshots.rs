@@ -3,8 +3,7 @@
 //! do.
 
 mod pieces;
-
-use std::collections::VecDeque;
+mod sending;
 
 use log::warn;
 use messages::{
@@ -19,13 +18,7 @@ use crate::storage::keeper::{Kept, Stored, Taken, Whole};
 
 pub(crate) use self::pieces::Marked;
 pub use self::pieces::{Replicated, restore};
-
-/// Parts on their way to a follower at most.
-const WINDOW: u64 = 4;
-/// Without a reply, what is on its way is sent again after so long.
-const REPEAT: Micros = Micros(500_000);
-/// A follower that takes no part for so long is given up.
-const PATIENCE: Micros = Micros(2_000_000);
+use self::sending::Sending;
 
 /// After one that found no room, none is taken for so long.
 const RETRY: Micros = Micros(1_000_000);
@@ -115,9 +108,7 @@ pub(crate) struct Snapshots<M> {
     /// One that was received whole; it is being restored, or waits for the rules' word.
     received: Option<Whole>,
     restored: Option<(SnapshotMeta, Replicated<M>)>,
-    /// Followers that need one, in turn; the first gets it.
-    needy: VecDeque<NodeId>,
-    transfer: Option<Transfer>,
+    pub sending: Sending,
 }
 
 /// A snapshot of this node's machine on its way into place.
@@ -126,23 +117,6 @@ enum Taking {
     Begun,
     /// It is with the writer.
     Whole(Whole),
-}
-
-/// A snapshot on its way to a follower.
-struct Transfer {
-    to: NodeId,
-    meta: SnapshotMeta,
-    size: u64,
-    /// The follower has it up to here.
-    taken: u64,
-    /// It was read and sent up to here.
-    sent: u64,
-    /// When the follower last took something, or said that it has all.
-    progress: Time,
-    /// When something was last sent.
-    last: Time,
-    /// When the next part may leave.
-    next: Time,
 }
 
 impl<M> Snapshots<M> {
@@ -157,22 +131,8 @@ impl<M> Snapshots<M> {
             parts: Vec::new(),
             received: None,
             restored: None,
-            needy: VecDeque::new(),
-            transfer: None,
+            sending: Sending::default(),
         }
-    }
-
-    /// When a transfer wants to go on.
-    pub fn deadline(&self, part: u64) -> Option<Time> {
-        let transfer = self.transfer.as_ref()?;
-        let room = transfer.sent < transfer.size && transfer.sent < transfer.taken + WINDOW * part;
-        let repeat = (transfer.last + REPEAT).min(transfer.progress + PATIENCE);
-        Some(if room { transfer.next.min(repeat) } else { repeat })
-    }
-
-    /// Whether a transfer can begin.
-    pub fn has_more(&self) -> bool {
-        self.transfer.is_none() && !self.needy.is_empty()
     }
 
     /// Whether it is the one that was being taken, not one that was received.
@@ -369,128 +329,5 @@ impl<M: StateMachine> Server<M> {
         let meta = SnapshotMeta { position, time, membership: self.replica.membership.clone() };
         self.snapshots.taking = Some(Taking::Begun);
         self.outbox.tasks.push(Task::Take { meta, pieces });
-    }
-
-    /// The rules want these followers to get a snapshot.
-    pub(crate) fn need_snapshots(&mut self, followers: Vec<NodeId>) {
-        for follower in followers {
-            if !self.snapshots.needy.contains(&follower) {
-                self.snapshots.needy.push_back(follower);
-            }
-        }
-    }
-
-    /// Goes on with the transfer that is under way, or begins the next.
-    pub(crate) fn tend_transfer(&mut self, turn: &mut Turn) {
-        let state = self.state.as_ref().expect("a state between inputs");
-        self.snapshots.needy.retain(|peer| state.needs_snapshot(*peer));
-        if self.snapshots.transfer.as_ref().is_some_and(|each| !state.needs_snapshot(each.to)) {
-            self.snapshots.transfer = None;
-        }
-        if let Some(transfer) = &self.snapshots.transfer
-            && self.now >= transfer.progress + PATIENCE
-        {
-            let to = transfer.to;
-            self.snapshots.transfer = None;
-            self.snapshots.needy.retain(|peer| *peer != to);
-            self.swap(turn, Input::SnapshotFailed(to));
-        }
-        if self.snapshots.transfer.is_none() {
-            self.begin_transfer();
-        }
-        self.go_on_with_transfer();
-    }
-
-    fn begin_transfer(&mut self) {
-        let Some(to) = self.snapshots.needy.pop_front() else { return };
-        let Some((meta, size)) = self.snapshots.newest.clone() else { return };
-        let now = self.now;
-        let transfer =
-            Transfer { to, meta, size, taken: 0, sent: 0, progress: now, last: now, next: now };
-        self.snapshots.transfer = Some(transfer);
-        self.ask_how_far();
-    }
-
-    /// An empty part: its reply tells how much the follower has, perhaps of an earlier connection.
-    fn ask_how_far(&mut self) {
-        let term = self.replica.term();
-        let Some(transfer) = &mut self.snapshots.transfer else { return };
-        transfer.last = self.now;
-        let (meta, size, offset) = (transfer.meta.clone(), transfer.size, transfer.taken);
-        let bytes = bytes::Bytes::new();
-        let content = Content::SnapshotPart(SnapshotPart { term, meta, size, offset, bytes });
-        self.outbox.sends.add(transfer.to, self.settings.group, content);
-    }
-
-    fn go_on_with_transfer(&mut self) {
-        let hurries = self.replica.log().bytes() as u64 >= self.snapshot_due().saturating_mul(2);
-        let part = self.settings.snapshot_part.max(1);
-        let Some(transfer) = &mut self.snapshots.transfer else { return };
-        if self.now >= transfer.last + REPEAT {
-            transfer.sent = transfer.taken;
-            return self.ask_how_far();
-        }
-        while transfer.sent < transfer.size
-            && transfer.sent < transfer.taken + WINDOW * part
-            && (hurries || self.now >= transfer.next)
-        {
-            let length = part.min(transfer.size - transfer.sent);
-            let (to, position, offset) = (transfer.to, transfer.meta.position, transfer.sent);
-            let length = usize::try_from(length).expect("a part is small");
-            self.outbox.tasks.push(Task::Read { to, position, offset, length });
-            let pause = length as u64 * 1_000_000 / self.settings.snapshot_rate.max(1);
-            transfer.next = transfer.next.max(self.now) + Micros(pause);
-            transfer.sent += length as u64;
-            transfer.last = self.now;
-        }
-    }
-
-    fn send_part(
-        &mut self,
-        turn: &mut Turn,
-        to: NodeId,
-        position: LogPosition,
-        offset: u64,
-        bytes: Option<Vec<u8>>,
-    ) {
-        // Earlier in this turn another may have become the leader: in its term nothing is sent.
-        let leads = self.state().needs_snapshot(to);
-        let term = self.replica.term();
-        let Some(transfer) =
-            self.snapshots.transfer.as_ref().filter(|transfer| {
-                leads && (transfer.to, transfer.meta.position) == (to, position)
-            })
-        else {
-            return;
-        };
-        let Some(bytes) = bytes else {
-            self.snapshots.transfer = None; // a newer one took its place
-            return self.swap(turn, Input::SnapshotFailed(to));
-        };
-        let (meta, size) = (transfer.meta.clone(), transfer.size);
-        let part = SnapshotPart { term, meta, size, offset, bytes: bytes.into() };
-        self.outbox.sends.add(to, self.settings.group, Content::SnapshotPart(part));
-    }
-
-    /// A follower says how far it is.
-    pub(crate) fn on_part_reply(&mut self, from: NodeId, reply: SnapshotPartReply) {
-        let now = self.now;
-        let Some(transfer) = self
-            .snapshots
-            .transfer
-            .as_mut()
-            .filter(|transfer| (transfer.to, transfer.meta.position) == (from, reply.position))
-        else {
-            return;
-        };
-        let wanted = reply.wanted.min(transfer.size);
-        if wanted > transfer.taken || wanted == transfer.size {
-            transfer.progress = now;
-        }
-        if wanted < transfer.taken {
-            transfer.sent = wanted; // it has lost what it had
-        }
-        transfer.taken = wanted;
-        transfer.sent = transfer.sent.max(wanted);
     }
 }
