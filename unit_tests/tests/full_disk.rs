@@ -110,7 +110,8 @@ fn what_finds_no_room_waits_in_order() {
 #[test]
 fn a_write_into_claimed_room_that_fails_is_final() {
     let (disk, mut rounds) = filled(Room::Operations(0));
-    rounds.stage(job(1, entries(1, 1, 1))).expect_err("a write failed");
+    assert_eq!(staged(&mut rounds, job(1, entries(1, 1, 1))), None, "there is room");
+    rounds.write().expect_err("a write failed");
     disk.free();
     rounds.stage(job(2, entries(1, 1, 1))).expect_err("nothing is tried again");
     rounds.sync().expect_err("nothing is known any more");

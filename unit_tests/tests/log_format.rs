@@ -97,7 +97,8 @@ fn a_reset_is_the_first_record_of_its_batch() {
         reset: Some(position),
         entries: vec![entry(21, 3, 5)],
     };
-    fixture.wal().stage(&write).expect("a healthy disk");
+    fixture.wal().stage(&write).expect("there is room");
+    fixture.wal().write().expect("a healthy disk");
     let (_, bytes) = fixture.disk.contents().pop_first().expect("a segment");
     let u32_at = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four"));
     assert_eq!((u32_at(512 + 60), u32_at(512 + 68)), (2, 2), "two records, the first a reset");

@@ -128,6 +128,7 @@ impl Witness {
                     after.log.extend(write.entries.iter().map(|entry| entry.position));
                     self.line.push(after); // what fails may have been written all the same
                     wal.stage(&write)?;
+                    wal.write()?;
                 }
                 Step::Vote(term, vote) => {
                     after.hard_state =
@@ -135,6 +136,7 @@ impl Witness {
                     let write = write(after.hard_state, None, Vec::new());
                     self.line.push(after);
                     wal.stage(&write)?;
+                    wal.write()?;
                 }
                 Step::Sync => {
                     wal.sync()?;
@@ -170,6 +172,7 @@ impl Witness {
                     let write = write(after.hard_state, Some(*position), Vec::new());
                     self.line.push(after);
                     wal.stage(&write)?;
+                    wal.write()?;
                 }
             }
         }

@@ -25,6 +25,7 @@ struct Batch {
     after: State,
     /// So many batches were covered by a sync that had returned.
     synced_before: usize,
+    /// And perhaps those of batches that were written with it.
     places: Vec<Extent>,
 }
 
@@ -39,13 +40,15 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// A batch was written, to these places.
-    pub fn on_staged(&mut self, write: &Write, places: Vec<Extent>) {
-        if let Some(first) = write.entries.first() {
-            self.hashes.truncate(first.position.index.0 as usize - 1);
-            extend(&mut self.hashes, &write.entries);
+    /// Batches were written at once, to these places.
+    pub fn on_written(&mut self, writes: &[Write], places: &[Extent]) {
+        for write in writes {
+            if let Some(first) = write.entries.first() {
+                self.hashes.truncate(first.position.index.0 as usize - 1);
+                extend(&mut self.hashes, &write.entries);
+            }
+            self.add(write.hard_state, places.to_vec());
         }
-        self.add(write.hard_state, places);
     }
 
     /// A batch without content was written and synced.

@@ -2,6 +2,9 @@
 //! that was staged may be promised before `sync` has returned. Must never go on after a write or
 //! sync failed.
 //!
+//! What is staged waits in memory, and one write takes all of it: a write past the page cache takes a
+//! trip to the device, however little it brings.
+//!
 //! `proven ≤ synced ≤ end`, all offsets in the log as a whole, heads of segments included.
 
 use std::collections::VecDeque;
@@ -77,19 +80,18 @@ pub struct Wal<D: Disk> {
     unproven: bool,
     /// Segments left behind since the last sync, which is theirs too.
     left: Vec<SegmentId>,
-    /// Where a batch is put together: room for a head, then the batch.
-    buffer: Vec<u8>,
+    /// The last bytes of the segment, staged and not yet written.
+    staged: Vec<u8>,
     failed: Option<WalError>,
 }
 
-/// Room in the buffer before the records.
-const FRONT: usize = HEAD + HEADER;
 /// What the system's cache of files is made of, bytes.
 const PAGE: u64 = 4096;
 /// The newest snapshot, and one to fall back on.
 const KEPT_SNAPSHOTS: usize = 2;
-/// A buffer that grew beyond this is given back.
-const KEPT_BUFFER: usize = 4 << 20;
+/// What is staged is written at this size at the latest, bytes; a buffer that grew beyond it is given
+/// back.
+const STAGED: usize = 4 << 20;
 
 impl<D: Disk> Wal<D> {
     /// Makes an empty log in a folder without one; it is durable when this returns. `seed` must be
@@ -150,7 +152,7 @@ impl<D: Disk> Wal<D> {
             synced: examined.proven,
             unproven: true,
             left: Vec::new(),
-            buffer: Vec::new(),
+            staged: Vec::new(),
             failed: None,
         };
         let cut = wal.settle(&examined)?;
@@ -240,11 +242,11 @@ impl<D: Disk> Wal<D> {
         Keeper::new(self.disk.another(), self.owner.cluster)
     }
 
-    /// Writes one batch. It is durable when a later `sync` has returned, and until then may be
+    /// Takes in one batch. It is durable when a later `sync` has returned, and until then may be
     /// found whole or not at all.
     ///
     /// # Errors
-    /// Where there is no room to be claimed for the batch, nothing was written, the log is usable, and
+    /// Where there is no room to be claimed for the batch, it was not taken in, the log is usable, and
     /// the same may be tried again. Any other is final.
     pub fn stage(&mut self, write: &Write) -> Result<(), WalError> {
         assert!(write.hard_state.term >= self.hard_state.term, "the term never falls");
@@ -291,12 +293,13 @@ impl<D: Disk> Wal<D> {
         names
     }
 
-    /// Makes all that was staged durable, with one sync unless the segment changed.
+    /// Makes all that was staged durable, with one write and one sync unless the segment changed.
     pub fn sync(&mut self) -> Result<(), WalError> {
         self.check_usable()?;
         if self.synced == self.end() {
             return Ok(());
         }
+        self.write()?;
         let begun = !self.left.is_empty();
         for id in std::mem::take(&mut self.left) {
             self.sync_segment(id)?;
@@ -331,19 +334,18 @@ impl<D: Disk> Wal<D> {
         entries: &[Entry],
     ) -> Result<(), WalError> {
         self.check_usable()?;
-        let mut buffer = std::mem::take(&mut self.buffer);
-        buffer.clear();
-        buffer.resize(FRONT, 0);
-        let records = record::encode_records(&mut buffer, reset, entries);
-        let length = (buffer.len() - HEAD) as u64;
-        let mut front = HEAD;
+        let begin = self.staged.len();
+        self.staged.resize(begin + HEADER, 0);
+        let records = record::encode_records(&mut self.staged, reset, entries);
+        let length = (self.staged.len() - begin) as u64;
         if self.segment.end + length > self.segment.length {
-            let head = self.begin_segment(length)?;
-            buffer[..HEAD].copy_from_slice(&head);
-            front = 0;
+            let batch = self.staged.split_off(begin);
+            self.begin_segment(length)?;
+            self.staged.extend_from_slice(&batch);
         }
+        let begin = self.staged.len() - length as usize;
         let header = Header {
-            offset: self.end() + (HEAD - front) as u64,
+            offset: self.end(),
             synced: self.synced,
             chain: self.chain,
             run: self.run,
@@ -351,28 +353,44 @@ impl<D: Disk> Wal<D> {
             records,
         };
         let (header, chain) = header.encode(self.segment.id.salt);
-        buffer[HEAD..FRONT].copy_from_slice(&header);
-        let name = self.segment.id.name();
-        let begin = self.segment.end;
-        let end = begin + (buffer.len() - front) as u64;
-        // Zeros over zeros, up to a page's end: a page that is written whole is not read first.
-        let padded = end.next_multiple_of(PAGE).min(self.segment.length);
-        buffer.resize(buffer.len() + (padded - end) as usize, 0);
-        self.disk
-            .write_at(&name, begin, &buffer[front..])
-            .map_err(|error| self.fail(&name, "write", error))?;
+        self.staged[begin..][..HEADER].copy_from_slice(&header);
         self.chain = chain;
         self.hard_state = hard_state;
-        self.segment.end = end;
-        if buffer.capacity() <= KEPT_BUFFER {
-            self.buffer = buffer;
+        self.segment.end += length;
+        if self.staged.len() >= STAGED {
+            self.write()?;
         }
         self.space(); // which has the next segment made in time
         Ok(())
     }
 
-    /// Begins the next segment, with room for a batch of `length`; its head is still to be written.
-    fn begin_segment(&mut self, length: u64) -> Result<[u8; HEAD], WalError> {
+    /// Writes what is staged, and zeros over zeros up to a page's end: a page that is written whole is
+    /// not read first. `sync` does this too.
+    ///
+    /// # Errors
+    /// Any is final.
+    pub fn write(&mut self) -> Result<(), WalError> {
+        let mut staged = std::mem::take(&mut self.staged);
+        if staged.is_empty() {
+            return Ok(());
+        }
+        let Segment { id, end, length, .. } = self.segment;
+        let begin = end - staged.len() as u64;
+        let padded = end.next_multiple_of(PAGE).min(length);
+        staged.resize((padded - begin) as usize, 0);
+        let name = id.name();
+        self.disk
+            .write_at(&name, begin, &staged)
+            .map_err(|error| self.fail(&name, "write", error))?;
+        if staged.capacity() <= STAGED {
+            staged.clear();
+            self.staged = staged;
+        }
+        Ok(())
+    }
+
+    /// Begins the next segment, with room for a batch of `length`; its head is staged.
+    fn begin_segment(&mut self, length: u64) -> Result<(), WalError> {
         let sequence = self.segment.id.sequence + 1;
         let id = SegmentId { sequence, salt: mix(self.run ^ mix(self.chain ^ sequence)) };
         let head = Head {
@@ -389,10 +407,12 @@ impl<D: Disk> Wal<D> {
             true => self.error(&name, "claim room for", error),
             false => self.fail(&name, "create", error),
         })?;
+        self.write()?;
         self.left.push(self.segment.id);
         self.row.push_back((id, LogIndex(0)));
-        self.segment = Segment { id, base: head.base, length: head.length, end: 0 };
-        Ok(head.encode(id))
+        self.segment = Segment { id, base: head.base, length: head.length, end: HEAD as u64 };
+        self.staged.extend_from_slice(&head.encode(id));
+        Ok(())
     }
 
     /// What room there is for the log. The next segment is made ahead of need, once half of this one is

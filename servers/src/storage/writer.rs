@@ -54,7 +54,7 @@ impl Done {
     }
 }
 
-/// The writer without its thread: stage any number of jobs, then sync once for all.
+/// The writer without its thread: stage any number of jobs, write and sync once for all.
 #[derive(Debug)]
 pub struct Rounds<D: Disk> {
     wal: Wal<D>,
@@ -72,7 +72,7 @@ impl<D: Disk> Rounds<D> {
         Rounds { wal, staged: Done::default(), space: Space::Enough, stalled: false }
     }
 
-    /// Writes a job's batch; its promises wait for `sync`. Gives back what found no room: that is to be
+    /// Takes in a job's batch; its promises wait for `sync`. Gives back what found no room: that is to be
     /// tried again later, before all other jobs.
     pub fn stage(&mut self, mut job: Job) -> Result<Option<Job>, WalError> {
         if let Some(whole) = job.keep.take() {
@@ -89,6 +89,11 @@ impl<D: Disk> Rounds<D> {
         }
         self.staged.promises.extend(job.promises);
         Ok(None)
+    }
+
+    /// Writes all that was staged.
+    pub fn write(&mut self) -> Result<(), WalError> {
+        self.wal.write()
     }
 
     /// Makes all that was staged durable, and releases what waited for it.
@@ -276,6 +281,7 @@ impl<W: Fn()> Side<W> {
                             break;
                         }
                     }
+                    rounds.write()?;
                     self.tell(rounds.sync()?);
                 }
                 Next::Mark => {

@@ -353,6 +353,7 @@ impl Node {
             }));
             let rounds = self.rounds.as_mut().expect("an open log");
             assert_eq!(rounds.stage(job).expect("a healthy disk"), None, "there is room");
+            rounds.write().expect("a healthy disk");
         }
         if !std::mem::take(&mut self.refusing) {
             self.leave(turned.sends.clone());

@@ -200,7 +200,8 @@ impl WrittenLog {
         let (hard_state, id) = (next.hard_state, WriteId(self.line.len() as u64));
         let wal = self.wal.as_mut().expect("an open log");
         let before = self.disk.contents();
-        wal.stage(&Write { id, hard_state, reset: None, entries }).expect("a healthy disk");
+        wal.stage(&Write { id, hard_state, reset: None, entries }).expect("there is room");
+        wal.write().expect("a healthy disk");
         self.line.push(next);
         self.find_witnesses(before, self.promised);
     }

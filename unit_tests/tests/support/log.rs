@@ -91,7 +91,9 @@ impl Fixture {
         // A write that fails may have been written all the same.
         self.contents.push(after);
         let id = WriteId(self.contents.len() as u64);
-        self.wal().stage(&Write { id, hard_state, reset: None, entries })
+        let write = Write { id, hard_state, reset: None, entries };
+        self.wal().stage(&write)?;
+        self.wal().write()
     }
 
     /// Stages an entry of this many bytes at the end.

@@ -166,27 +166,34 @@ impl<M: StateMachine> Node<M> {
             return Ok(None);
         }
         up.syncing = true;
+        let mut writes = Vec::new();
+        let mut written = Ok(());
         for _ in 0..jobs {
             let Some(job) = up.queued.pop_front() else { break };
             let write = job.write.clone();
-            let staged = match up.rounds.stage(job) {
+            match up.rounds.stage(job) {
                 Ok(Some(job)) => {
                     up.queued.push_front(job);
                     up.stalled = true;
                     break;
                 }
-                Ok(None) => Ok(()),
-                Err(error) => Err(error.to_string()),
-            };
-            if let Some(write) = &write {
-                self.promises.on_staged(write);
-                if let Some(ledger) = &mut self.ledger {
-                    ledger.on_staged(write, self.disk.take_writes());
-                }
-                self.waited_for_room |= std::mem::take(&mut up.stalled) && staged.is_ok();
+                Ok(None) => {}
+                Err(error) => written = Err(error.to_string()),
             }
-            staged?;
+            if let Some(write) = write {
+                self.promises.on_staged(&write);
+                self.waited_for_room |= std::mem::take(&mut up.stalled) && written.is_ok();
+                writes.push(write);
+            }
+            if written.is_err() {
+                break;
+            }
         }
+        let written = written.and_then(|()| up.rounds.write().map_err(|error| error.to_string()));
+        if let Some(ledger) = &mut self.ledger {
+            ledger.on_written(&writes, &self.disk.take_writes());
+        }
+        written?;
         Ok(Some(self.run))
     }
 

@@ -46,10 +46,10 @@ fn grow(entries: u64) -> Grown {
             reset: None,
             entries: vec![long(index)],
         };
-        wal.stage(&write).expect("a healthy disk");
+        wal.stage(&write).and_then(|()| wal.write()).expect("a healthy disk");
         let place = disk.take_writes();
         places.push(place.clone());
-        ledger.on_staged(&write, place);
+        ledger.on_written(&[write], &place);
         wal.sync().expect("a healthy disk");
         ledger.on_synced();
     }
@@ -89,7 +89,7 @@ fn a_batch_is_proven_by_a_later_one_that_is_whole() {
 fn what_no_sync_covers_proves_nothing() {
     let mut grown = grow(3);
     let write = Write { id: WriteId(9), hard_state: STATE, reset: None, entries: vec![long(4)] };
-    grown.ledger.on_staged(&write, Vec::new());
+    grown.ledger.on_written(&[write], &[]);
     assert_eq!(grown.ledger.proven(&[]), 2);
     grown.ledger.on_synced();
     assert_eq!(grown.ledger.proven(&[]), 3);
@@ -103,7 +103,7 @@ fn a_start_forgets_what_it_did_not_find() {
     let mut grown = grow(3);
     let write =
         Write { id: WriteId(9), hard_state: STATE, reset: None, entries: entries[3..].to_vec() };
-    grown.ledger.on_staged(&write, Vec::new());
+    grown.ledger.on_written(&[write], &[]);
     assert_eq!(grown.ledger.batches_of(STATE, &entries), Some(4));
     grown.ledger.on_recovered(STATE, &entries[..3]);
     assert_eq!(grown.ledger.batches_of(STATE, &entries), None);
@@ -142,7 +142,7 @@ fn a_start_with_less_than_is_proven_is_found() {
     for index in 7..9 {
         let write =
             Write { id: WriteId(9), hard_state: STATE, reset: None, entries: vec![long(index)] };
-        grown.ledger.on_staged(&write, Vec::new());
+        grown.ledger.on_written(&[write], &[]);
         grown.ledger.on_synced();
     }
     is_found(&grown, "are proven");
