@@ -13,7 +13,7 @@ use messages::{
 };
 use states::{Log, RequestId};
 
-use crate::machine::{Applied, Pieces, StateMachine};
+use crate::machine::{Applied, FORESEEN, Pieces, StateMachine};
 use crate::sessions::Sessions;
 use crate::snapshots::{Marked, Replicated};
 
@@ -79,6 +79,8 @@ pub struct Applier<M> {
     /// Each runs once its index is applied.
     reads: BTreeMap<(LogIndex, RequestId), Read>,
     replies: Replies,
+    /// So many items that come next the machine was told of.
+    foreseen: usize,
 }
 
 struct Waiting {
@@ -112,6 +114,7 @@ impl<M: StateMachine> Applier<M> {
             proposals: BTreeMap::new(),
             reads: BTreeMap::new(),
             replies: Replies::default(),
+            foreseen: 0,
         }
     }
 
@@ -153,6 +156,7 @@ impl<M: StateMachine> Applier<M> {
         self.applied = applied;
         self.logged = 0;
         self.progress = None;
+        self.foreseen = 0;
         self.replies.clear();
         let covered = self.proposals.range(..=(applied, Term(u64::MAX)));
         covered.map(|(_, waiting)| waiting.id).collect()
@@ -229,7 +233,8 @@ impl<M: StateMachine> Applier<M> {
             }
             let next = self.applied.next();
             let entry = log.entry(next).expect("a committed entry is in the log");
-            if self.apply_entry(entry, &mut left) {
+            let later = (next.0 + 1..=commit.0).map_while(|index| log.entry(LogIndex(index)));
+            if self.apply_entry(entry, later, &mut left) {
                 self.logged += entry.size() as u64;
                 self.settle(entry.position, &mut finished);
             }
@@ -257,11 +262,14 @@ impl<M: StateMachine> Applier<M> {
             finished.push(Finished::Due { id: key.1, queries });
             return true;
         }
-        for query in &queries {
-            if let Operation::Query(bytes) = query {
-                self.machine.query(bytes, &mut self.replies.buffer);
+        for some in queries.chunks(FORESEEN) {
+            foresee(&self.machine, some.iter().filter_map(query_of));
+            for operation in some {
+                if let Some(query) = query_of(operation) {
+                    self.machine.query(query, &mut self.replies.buffer);
+                }
+                self.replies.cut();
             }
-            self.replies.cut();
         }
         *left = left.saturating_sub(queries.len().max(1));
         finished.push(Finished::Read { id: key.1, replies: self.replies.take() });
@@ -269,19 +277,18 @@ impl<M: StateMachine> Applier<M> {
     }
 
     fn is_due(&self, queries: &[Operation], now: LogTime) -> bool {
-        queries.iter().any(|query| match query {
-            Operation::Query(query) => self.machine.is_due(query, now),
-            Operation::Command(_)
-            | Operation::Session { .. }
-            | Operation::OpenSession
-            | Operation::CloseSession(_)
-            | Operation::Outcome { .. } => false,
-        })
+        queries.iter().filter_map(query_of).any(|query| self.machine.is_due(query, now))
     }
 
     /// Goes on with the entry after `applied`; whether it is finished. The entry drives the machine;
     /// the batch that waits for it only adds its queries, each at its place (rule 9).
-    fn apply_entry(&mut self, entry: &Entry, left: &mut usize) -> bool {
+    /// `later` are the entries behind it.
+    fn apply_entry<'a>(
+        &mut self,
+        entry: &'a Entry,
+        later: impl Iterator<Item = &'a Entry> + Clone,
+        left: &mut usize,
+    ) -> bool {
         let mut at = Applied { index: entry.position.index, place: 0, time: entry.time };
         if self.progress.is_none() {
             self.sessions.advance(entry.position, entry.time);
@@ -289,10 +296,7 @@ impl<M: StateMachine> Applier<M> {
         }
         let waiting = self.proposals.get(&(entry.position.index, entry.position.term));
         let operations = waiting.map_or(&[][..], |waiting| &waiting.operations);
-        let items = match &entry.payload {
-            Payload::Blank => &[][..],
-            Payload::Command(items) => items,
-        };
+        let items = items_of(entry);
         let progress = self.progress.get_or_insert_default();
         loop {
             let operation = operations.get(progress.operations);
@@ -312,6 +316,12 @@ impl<M: StateMachine> Applier<M> {
                 }
                 (_, Some(item)) => {
                     at.place = progress.items;
+                    if self.foreseen == 0 {
+                        let rest = items[progress.items..].iter();
+                        let next = rest.chain(later.clone().flat_map(items_of));
+                        self.foreseen = foresee(&self.machine, next.map(command_of));
+                    }
+                    self.foreseen = self.foreseen.saturating_sub(1);
                     let reply = &mut self.replies.buffer;
                     apply_item(&mut self.machine, &mut self.sessions, at, item, reply);
                     progress.items += 1;
@@ -344,6 +354,42 @@ impl<M: StateMachine> Applier<M> {
             }
         }
         self.replies.clear();
+    }
+}
+
+/// Tells the machine what is likely to come next, if that is more than one thing; how much it is.
+fn foresee<'a, M: StateMachine>(machine: &M, next: impl Iterator<Item = &'a [u8]>) -> usize {
+    let mut commands = [&[][..]; FORESEEN];
+    let count = commands.iter_mut().zip(next).map(|(place, command)| *place = command).count();
+    if count > 1 {
+        machine.foresee(&commands[..count]);
+    }
+    count
+}
+
+fn items_of(entry: &Entry) -> &[Item] {
+    match &entry.payload {
+        Payload::Blank => &[],
+        Payload::Command(items) => items,
+    }
+}
+
+fn query_of(operation: &Operation) -> Option<&[u8]> {
+    match operation {
+        Operation::Query(query) => Some(query),
+        Operation::Command(_)
+        | Operation::Session { .. }
+        | Operation::OpenSession
+        | Operation::CloseSession(_)
+        | Operation::Outcome { .. } => None,
+    }
+}
+
+/// What the machine will get of an item, if anything.
+fn command_of(item: &Item) -> &[u8] {
+    match item {
+        Item::Plain(command) | Item::Session { command, .. } => command,
+        Item::OpenSession | Item::Outcome { .. } | Item::CloseSession(_) => &[],
     }
 }
 

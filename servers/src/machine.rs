@@ -5,6 +5,10 @@ use messages::{LogIndex, LogTime};
 /// Places that an entry has: a batch is of no more commands.
 const PLACES: u64 = 1024;
 
+/// Commands that [`StateMachine::foresee`] is told of at once, at most: about as many as a processor
+/// fetches from memory at the same time.
+pub const FORESEEN: usize = 16;
+
 /// Where in the log a command is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Applied {
@@ -32,6 +36,11 @@ pub trait StateMachine: Send {
     /// earlier replies: only append, and let nothing depend on them). Any bytes may come, also ones this version does not know:
     /// answer with an error of your own, do not panic.
     fn apply(&mut self, at: Applied, command: &[u8], reply: &mut Vec<u8>);
+
+    /// These commands and queries are likely to come next, [`FORESEEN`] of them at most. A machine that
+    /// is larger than the processor's caches may look where they will look, at all places together:
+    /// then memory is waited for once, not for each. Must change nothing.
+    fn foresee(&self, _commands: &[&[u8]]) {}
 
     /// A committed entry is about to be applied, be it without commands: what time alone brings
     /// about happens here, in bounded steps. `at.place` is zero.

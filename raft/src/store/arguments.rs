@@ -32,6 +32,13 @@ impl<'a> Arguments<'a> {
         first.is_some_and(|first| first.eq_ignore_ascii_case(name))
     }
 
+    /// The argument behind the name of what may be a request. Looks no further.
+    pub fn first_behind_name(mut bytes: &[u8]) -> Option<&[u8]> {
+        take_number(&mut bytes)?;
+        take_argument(&mut bytes)?;
+        take_argument(&mut bytes)
+    }
+
     /// None.
     pub fn none() -> Arguments<'a> {
         Arguments { left: 0, rest: &[] }

@@ -117,6 +117,12 @@ impl<T> Bucket<T> {
         self.elements.get(at)?.as_ref()
     }
 
+    /// Where an element of this hash is likely to be, if it has a tag.
+    #[inline]
+    pub fn likely_position(&self, hash: u64) -> Option<usize> {
+        self.tags.lanes_with(Tags::of(hash)).next()
+    }
+
     /// The first place without an element, perhaps one behind all that there are.
     fn free(&self) -> usize {
         if let Some(lane) = self.tags.free().next() {
