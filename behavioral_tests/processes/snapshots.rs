@@ -21,6 +21,8 @@ use rand::{RngExt, SeedableRng};
 
 /// Between two looks at a folder.
 const LOOK: Duration = Duration::from_millis(1);
+/// How long the connections are broken.
+const BROKEN_MILLIS: u64 = 300;
 
 /// The usual node to be away: one that follows.
 fn follower(cluster: &Cluster) -> u16 {
@@ -357,9 +359,6 @@ fn resumes() -> bool {
     behind.end(1);
     true
 }
-
-/// How long the connections are broken.
-const BROKEN_MILLIS: u64 = 300;
 
 #[test]
 fn a_snapshot_is_resumed_where_the_connection_broke() {

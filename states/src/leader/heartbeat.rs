@@ -68,7 +68,7 @@ impl Rounds {
         if is_due {
             self.next_heartbeat = now + replica.config.heartbeat;
         }
-        let others = quorum::majority(replica.membership.voters.len()) - 1;
+        let others = others_of_quorum(replica);
         if for_reads && !is_due && self.quick.len() == others {
             self.widen = Some(now + PATIENCE);
             return self.quick.clone();
@@ -153,11 +153,16 @@ impl Leader {
         let echoed = quorum::reached(&replica.membership.voters, |voter| {
             self.progress.get(&voter).map_or(self.rounds.latest, |progress| progress.echoed())
         });
-        let others = quorum::majority(replica.membership.voters.len()) - 1;
+        let others = others_of_quorum(replica);
         self.rounds.confirm(echoed, || {
             let quick = self.progress.iter().filter(|(_, progress)| progress.echoed() >= echoed);
             quick.map(|(peer, _)| *peer).take(others).collect()
         });
         self.rounds.step_down = self.rounds.quorum_at + replica.config.election;
     }
+}
+
+/// How many others make a quorum with this node.
+fn others_of_quorum(replica: &Replica) -> usize {
+    quorum::majority(replica.membership.voters.len()) - 1
 }
