@@ -238,8 +238,9 @@ impl StateMachine for Store {
             *hash = self.hasher.hash_one(key);
         }
         let pairs = self.pairs.likely(hashes).into_iter().flatten();
-        // Of the string's memory, too, something is to be read, and by nobody left out.
-        black_box(pairs.fold(0, |all, pair| all ^ pair.string().first().copied().unwrap_or(0)));
+        // Of the memory of key and string, too, something is to be read, and by nobody left out.
+        let ends = |pair: &Pair| [pair.key().first().copied(), pair.string().last().copied()];
+        black_box(pairs.flat_map(ends).flatten().fold(0, |all, byte| all ^ byte));
     }
 
     fn query(&self, query: &[u8], reply: &mut Vec<u8>) {

@@ -13,6 +13,7 @@
 
 mod bucket;
 
+use std::hint::black_box;
 use std::sync::Arc;
 use std::vec;
 
@@ -118,10 +119,11 @@ impl<T> Table<T> {
     }
 
     /// The elements that these hashes are likely to find. No look waits for another one, so that what
-    /// lies in no cache is waited for once for all, at each of two stages.
+    /// lies in no cache is waited for once for all: first tags, then what is read to change an element.
     pub fn likely<const N: usize>(&self, hashes: [u64; N]) -> [Option<&T>; N] {
         let buckets = hashes.map(|hash| (self.bucket(self.number(hash)), hash));
         let places = buckets.map(|(bucket, hash)| (bucket, bucket.likely_position(hash)));
+        black_box(places.map(|(bucket, _)| bucket.sharers()));
         places.map(|(bucket, place)| bucket.get(place?))
     }
 

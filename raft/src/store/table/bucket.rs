@@ -123,6 +123,12 @@ impl<T> Bucket<T> {
         self.tags.lanes_with(Tags::of(hash)).next()
     }
 
+    /// How many share the elements, which whoever changes one has to know.
+    #[inline]
+    pub fn sharers(&self) -> usize {
+        Arc::strong_count(&self.elements)
+    }
+
     /// The first place without an element, perhaps one behind all that there are.
     fn free(&self) -> usize {
         if let Some(lane) = self.tags.free().next() {
