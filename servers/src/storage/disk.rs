@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rustix::fs::{FlockOperation, flock, statvfs};
 
 use super::output::Output;
-use super::room::{self, Freeing, PIECE, Preparation};
+use super::room::{self, Freeing, HASTY_PIECE, Preparation};
 use super::{OpenError, WalError};
 
 /// A flat folder of files. Names have no slashes. Nothing but `sync` and `sync_dir` makes anything
@@ -295,7 +295,7 @@ impl Disk for FolderDisk {
     fn remove(&mut self, name: &str) -> io::Result<()> {
         self.forget_handle(name);
         let path = self.folder.join(name);
-        if fs::metadata(&path)?.len() <= PIECE {
+        if fs::metadata(&path)?.len() <= HASTY_PIECE {
             return fs::remove_file(path);
         }
         let gone = self.folder.join(format!("gone-{name}{UNFINISHED}"));

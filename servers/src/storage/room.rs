@@ -15,10 +15,12 @@ use super::output::{self, BLOCK};
 
 /// How much is filled or given back at once; what is filled is synced as often, so that the log's own
 /// syncs never wait for more.
-pub(super) const PIECE: u64 = 1 << 20;
+const PIECE: u64 = 256 << 10;
+/// And how much if somebody waits for it. Larger files are given back in pieces, too.
+pub(super) const HASTY_PIECE: u64 = 1 << 20;
 /// How long a thread rests after each piece: all nodes of a machine are at it at about the same time. A
 /// segment is filled in half a second, and lasts longer.
-const REST: Duration = Duration::from_millis(4);
+const REST: Duration = Duration::from_millis(1);
 
 /// How a thread is told to go on.
 #[derive(Debug)]
@@ -100,14 +102,16 @@ pub(super) fn fill(path: &Path, length: u64) -> io::Result<()> {
 /// nothing.
 fn fill_at(path: &Path, length: u64, pace: &Pace) -> io::Result<()> {
     let file = output::create(path, length.is_multiple_of(BLOCK as u64))?;
-    let room = vec![0; PIECE as usize + BLOCK];
-    let zeros = &room[room.as_ptr().align_offset(BLOCK)..][..PIECE as usize];
+    let room = vec![0; HASTY_PIECE as usize + BLOCK];
+    let zeros = &room[room.as_ptr().align_offset(BLOCK)..][..HASTY_PIECE as usize];
     let mut filled = 0;
     while filled < length {
-        if pace.get() == Pace::STOP {
-            return Err(io::ErrorKind::Interrupted.into());
-        }
-        let chunk = (length - filled).min(PIECE);
+        let piece = match pace.get() {
+            Pace::STOP => return Err(io::ErrorKind::Interrupted.into()),
+            Pace::GENTLE => PIECE,
+            _ => HASTY_PIECE,
+        };
+        let chunk = (length - filled).min(piece);
         file.write_all_at(&zeros[..chunk as usize], filled)?;
         file.sync_data()?;
         filled += chunk;
