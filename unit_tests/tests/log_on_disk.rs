@@ -181,6 +181,7 @@ fn after_a_failure_the_log_refuses_everything() {
         disk.heal();
         let operations = disk.operations();
         assert!(wal.stage(&write(3, 1, None, vec![])).is_err());
+        assert!(wal.write().is_err());
         assert!(wal.sync().is_err());
         assert!(wal.mark().is_err());
         assert_eq!(disk.operations(), operations, "the disk was not touched again");

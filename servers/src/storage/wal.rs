@@ -370,6 +370,7 @@ impl<D: Disk> Wal<D> {
     /// # Errors
     /// Any is final.
     pub fn write(&mut self) -> Result<(), WalError> {
+        self.check_usable()?;
         let mut staged = std::mem::take(&mut self.staged);
         if staged.is_empty() {
             return Ok(());
